@@ -1,0 +1,13 @@
+"""Image classification on PaddlePaddle: 147 networks, training, evaluation, export.
+
+Importing this package is cheap: it sets the CPU up (see ``imgcls.cpu``) and leaves Paddle to be
+imported by the first call that needs it.
+"""
+
+from imgcls import cpu
+from imgcls.registry import create_model, list_models, model_info
+
+cpu.tune()
+
+__version__ = "2.0.0"
+__all__ = ["__version__", "create_model", "list_models", "model_info"]

@@ -1,0 +1,61 @@
+"""CPU threads and MKL's code path, set in the environment before Paddle loads.
+
+Paddle 2.6.2 trains on one thread unless told otherwise, and its MKL takes a slow path on AMD
+processors. Both are decided when the library loads, so the variables must be there before the
+first ``import paddle`` of the process. A variable the user has set is never changed, and
+``IMGCLS_CPU_TUNING=0`` switches all of this off.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+SWITCH = "IMGCLS_CPU_TUNING"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads")
+
+
+def usable_cores() -> int:
+    """Number of cores this process may run on (affinity respected where the system has it)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def ranks_on_this_machine() -> int:
+    """How many training processes of the same job share this machine, from the launcher's variables."""
+    current = os.environ.get("PADDLE_CURRENT_ENDPOINT", "")
+    host = current.rpartition(":")[0]
+    endpoints = os.environ.get("PADDLE_TRAINER_ENDPOINTS", "").split(",")
+    return max(1, sum(endpoint.rpartition(":")[0] == host for endpoint in endpoints if host))
+
+
+def recommended_settings() -> dict[str, str]:
+    """The variables this machine wants, whatever is set at present."""
+    threads = str(max(1, usable_cores() // ranks_on_this_machine()))
+    settings = dict.fromkeys(THREAD_VARIABLES, threads)
+    if _is_amd():
+        settings["MKL_DEBUG_CPU_TYPE"] = "5"
+    return settings
+
+
+def tune() -> None:
+    """Set what the user has not set; does nothing when switched off or when Paddle is loaded already."""
+    if os.environ.get(SWITCH, "1") == "0" or "paddle" in sys.modules:
+        return
+    for name, value in recommended_settings().items():
+        os.environ.setdefault(name, value)
+
+
+def describe() -> str:
+    """One phrase for the system line: cores and the variables in force."""
+    names = (*THREAD_VARIABLES, "MKL_DEBUG_CPU_TYPE")
+    in_force = " ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
+    tuning = "off" if os.environ.get(SWITCH, "1") == "0" else "on"
+    return f"{usable_cores()} cores, tuning {tuning} ({in_force or 'nothing set'})"
+
+
+def _is_amd() -> bool:
+    try:
+        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False

@@ -1,0 +1,34 @@
+"""Errors that are the user's to mend, and the one way they are shown."""
+
+import difflib
+from collections.abc import Iterable
+
+USER_ERROR_STATUS = 2
+
+
+class UserError(Exception):
+    """A mistake a user can correct: what is wrong, where, and what to do.
+
+    Entry points print the message without a traceback and exit with status 2.
+    Anything else that is raised is a bug of this library and keeps its traceback.
+    """
+
+
+class Interrupted(UserError):
+    """The run was asked to stop (a signal) and saved its state before it did."""
+
+    def __init__(self, message: str, status: int):
+        super().__init__(message)
+        self.status = status
+
+
+def close_matches(word: str, candidates: Iterable[str], limit: int = 3) -> str:
+    """A sentence naming the candidates closest to ``word``, or an empty string.
+
+    >>> close_matches("resnet5_vd", ["resnet50_vd", "vgg16"])
+    " Did you mean 'resnet50_vd'?"
+    """
+    matches = difflib.get_close_matches(word, list(candidates), n=limit, cutoff=0.6)
+    if not matches:
+        return ""
+    return " Did you mean " + " or ".join(f"'{match}'" for match in matches) + "?"

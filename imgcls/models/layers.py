@@ -1,0 +1,181 @@
+"""What the families share: the network interface, named convolutions, common blocks.
+
+Every parameter carries the variable name it had in the fluid library as its ``name``, given where
+the layer is made. That one property is the map between a ``state_dict`` and old checkpoints
+(``fluid_names``), and it makes optimizer states independent of how many networks a process built.
+"""
+
+from typing import NamedTuple
+
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+
+ACTIVATIONS = {
+    None: nn.Identity,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "swish": nn.Swish,
+    "hard_swish": nn.Hardswish,
+}
+
+
+class Network(nn.Layer):
+    """The interface of every family.
+
+    A subclass sets ``num_features`` (channels of the last feature map, as the head sees them) and
+    ``head`` (the last layer, a ``Linear`` or a 1x1 ``Conv2D``), and implements
+    ``forward_features`` and ``forward_head``.
+    """
+
+    num_features: int
+    head: nn.Layer
+
+    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Last feature map ``[N, num_features, h, w]`` of images ``[N, C, H, W]``."""
+        raise NotImplementedError
+
+    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
+        """Raw logits ``[N, num_classes]`` of a feature map."""
+        return self.head(F.adaptive_avg_pool2d(features, 1).flatten(1))
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Raw logits ``[N, num_classes]`` of normalised images ``[N, C, H, W]``, float32."""
+        return self.forward_head(self.forward_features(x))
+
+    def reset_head(self, num_classes: int) -> None:
+        """Replace the last layer by a fresh one of another width: weights N(0, 0.01), bias 0."""
+        old = self.head
+        normal = nn.initializer.Normal(std=0.01)
+        if isinstance(old, nn.Linear):
+            new = nn.Linear(old.weight.shape[0], num_classes, weight_attr=normal)
+        else:
+            new = nn.Conv2D(old.weight.shape[1], num_classes, 1, weight_attr=normal)
+        self.head = name_parameters(new, weight=old.weight.name, bias=old.bias.name)
+
+
+def name_parameters(layer: nn.Layer, **names: str) -> nn.Layer:
+    """Give the parameters of ``layer`` their fluid variable names, by attribute; returns the layer.
+
+    Done after creation because Paddle refuses a second parameter of the same name in
+    ``ParamAttr``, and building a network twice in one process is legitimate.
+    """
+    for attribute, name in names.items():
+        getattr(layer, attribute).name = name
+    return layer
+
+
+def fluid_names(network: nn.Layer) -> dict[str, str]:
+    """The fluid variable name of every ``state_dict`` key, in order of creation."""
+    return {key: tensor.name for key, tensor in network.state_dict().items()}
+
+
+def conv2d(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int | tuple[int, int],
+    *,
+    weight: str,
+    bias: str | None = None,
+    stride: int = 1,
+    padding: int | None = None,
+    dilation: int = 1,
+    groups: int = 1,
+) -> nn.Conv2D:
+    """A convolution with fluid names; "same" padding for odd kernels unless told otherwise.
+
+    Paddle's default initialiser is the original's: normal with
+    ``std = sqrt(2 / (kh * kw * in_channels))``, ``in_channels`` not divided by the groups.
+    """
+    if padding is None:
+        padding = dilation * (kernel_size - 1) // 2
+    layer = nn.Conv2D(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        bias_attr=None if bias else False,
+    )
+    return name_parameters(layer, weight=weight, **({"bias": bias} if bias else {}))
+
+
+def linear(in_features: int, out_features: int, *, weight: str, bias: str, uniform: bool = False) -> nn.Linear:
+    """A fully connected layer with fluid names.
+
+    Args:
+        uniform: initialise the weights in ``±1 / sqrt(in_features)``, as the ResNets do; otherwise
+            Xavier uniform, Paddle's default.
+    """
+    bound = in_features**-0.5
+    weight_attr = nn.initializer.Uniform(-bound, bound) if uniform else None
+    return name_parameters(nn.Linear(in_features, out_features, weight_attr=weight_attr), weight=weight, bias=bias)
+
+
+class BatchNormNames(NamedTuple):
+    """Fluid variable names of one batch norm."""
+
+    scale: str
+    offset: str
+    mean: str
+    variance: str
+
+    @classmethod
+    def of(cls, prefix: str) -> "BatchNormNames":
+        """The usual scheme: ``<prefix>_scale``, ``_offset``, ``_mean``, ``_variance``."""
+        return cls(*(f"{prefix}_{part}" for part in cls._fields))
+
+
+def batch_norm(
+    channels: int, names: str | BatchNormNames, *, momentum: float = 0.9, epsilon: float = 1e-5
+) -> nn.BatchNorm2D:
+    """A batch norm with fluid names; ``momentum`` multiplies the old average."""
+    names = BatchNormNames.of(names) if isinstance(names, str) else names
+    layer = nn.BatchNorm2D(channels, momentum=momentum, epsilon=epsilon)
+    return name_parameters(layer, weight=names.scale, bias=names.offset, _mean=names.mean, _variance=names.variance)
+
+
+class ConvBNAct(nn.Layer):
+    """Convolution without bias, batch norm, activation.
+
+    Args:
+        weight: fluid name of the kernel.
+        bn: fluid prefix of the batch norm (``<bn>_scale``, ...), or its four names.
+        act: a key of ``ACTIVATIONS``; ``None`` for none.
+        padding: "same" for odd kernels when left out.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        weight: str,
+        bn: str | BatchNormNames,
+        act: str | None = "relu",
+        stride: int = 1,
+        padding: int | None = None,
+        dilation: int = 1,
+        groups: int = 1,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+    ):
+        super().__init__()
+        self.conv = conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            weight=weight,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        )
+        self.bn = batch_norm(out_channels, bn, momentum=momentum, epsilon=epsilon)
+        self.act = ACTIVATIONS[act]()
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.act(self.bn(self.conv(x)))

@@ -1,0 +1,151 @@
+"""Model names: what exists, what is known of each, and how a name becomes a network.
+
+Facts are data (``models/catalogue.csv``) and are read without importing Paddle. The family module
+a row names is imported when a network is built; its ``VARIANTS`` table holds the architecture.
+"""
+
+import csv
+import fnmatch
+import importlib
+import inspect
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imgcls.errors import UserError, close_matches
+
+if TYPE_CHECKING:
+    import paddle
+
+WEIGHTS_HOST = "https://paddle-imagenet-models-name.bj.bcebos.com/"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of one model without building it.
+
+    ``top1`` and ``top5`` are the percentages its authors published for ImageNet validation, not
+    measured here. ``params`` counts trainable elements, ``macs`` the multiplications of
+    convolutions and fully connected layers for one image of ``input_size``.
+    """
+
+    name: str
+    published_name: str
+    family: str
+    module: str
+    published: bool
+    input_size: int
+    resize_size: int
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    params: int
+    macs: int
+    top1: float | None
+    top5: float | None
+    weights_url: str | None
+
+
+@cache
+def catalogue() -> dict[str, ModelInfo]:
+    """Every model by canonical name, in natural order."""
+    with (Path(__file__).parent / "models" / "catalogue.csv").open(newline="") as file:
+        infos = [_info(row) for row in csv.DictReader(file)]
+    return {info.name: info for info in sorted(infos, key=lambda info: _natural(info.name))}
+
+
+def list_models(pattern: str = "*", published: bool | None = None) -> list[str]:
+    """Model names matching a shell-style ``pattern`` (case ignored), in natural order.
+
+    Args:
+        pattern: for instance ``"resnet*_vd"``.
+        published: ``True`` for models with published weights, ``False`` for the others.
+    """
+    return [
+        name
+        for name, info in catalogue().items()
+        if fnmatch.fnmatchcase(name, pattern.lower()) and published in (None, info.published)
+    ]
+
+
+def model_info(name: str) -> ModelInfo:
+    """Facts about one model; ``name`` in any case.
+
+    Raises:
+        UserError: there is no such model; the message holds close matches.
+    """
+    info = catalogue().get(str(name).lower())
+    if info is None:
+        raise UserError(
+            f"There is no model '{name}'.{close_matches(str(name).lower(), catalogue())} "
+            "imgcls.list_models() gives all names."
+        )
+    return info
+
+
+def create_model(
+    name: str,
+    num_classes: int = 1000,
+    pretrained: str | bool | None = None,
+    **overrides: Any,
+) -> "paddle.nn.Layer":
+    """Build a network by name.
+
+    Args:
+        name: canonical or published name, case ignored (``"resnet50_vd"``, ``"ResNet50_vd"``).
+        num_classes: width of the last layer.
+        pretrained: ``True`` for the bundled or published weights, or a path: a ``.pdparams`` file,
+            a fluid 1.x directory or tar, a checkpoint or run directory. When the class counts
+            differ, the last layer keeps its fresh initialisation.
+        **overrides: arguments of the family's network class, in place of the variant's.
+
+    Returns:
+        A layer whose ``forward`` takes float32 ``[N, 3, H, W]`` and returns raw logits
+        ``[N, num_classes]``.
+
+    Raises:
+        UserError: unknown model or override, weights missing or not fitting.
+    """
+    info = model_info(name)
+    build = importlib.import_module(f"imgcls.models.{info.module}").VARIANTS[info.name]
+    known = [p for p in inspect.signature(build).parameters if p != "num_classes"]
+    for key in overrides:
+        if key not in known:
+            raise UserError(
+                f"{info.name} takes no argument '{key}'.{close_matches(key, known)} It takes: {', '.join(known)}."
+            )
+    network = build(num_classes=num_classes, **overrides)
+    if pretrained:
+        from imgcls.weights.load import load_pretrained
+
+        load_pretrained(network, info, pretrained)
+    return network
+
+
+def _info(row: dict[str, str]) -> ModelInfo:
+    return ModelInfo(
+        name=row["published_name"].lower(),
+        published_name=row["published_name"],
+        family=row["family"],
+        module=row["module"],
+        published=row["published"] == "yes",
+        input_size=int(row["input_size"]),
+        resize_size=int(row["resize_size"]),
+        interpolation=row["interpolation"],
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        params=int(row["params"]),
+        macs=int(row["macs"]),
+        top1=float(row["top1"]) if row["top1"] else None,
+        top5=float(row["top5"]) if row["top5"] else None,
+        weights_url=WEIGHTS_HOST + row["weights_file"] if row["weights_file"] else None,
+    )
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """Sort key under which resnet18 comes before resnet101."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
