@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcls.errors import UserError, close_matches
+from imgcls.installation import require_paddle
 
 if TYPE_CHECKING:
     import paddle
@@ -111,6 +112,7 @@ def create_model(
         UserError: unknown model or override, weights missing or not fitting.
     """
     info = model_info(name)
+    require_paddle()
     build = importlib.import_module(f"imgcls.models.{info.module}").VARIANTS[info.name]
     known = [p for p in inspect.signature(build).parameters if p != "num_classes"]
     for key in overrides:

@@ -11,6 +11,8 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.errors import UserError
+
 ACTIVATIONS = {
     None: nn.Identity,
     "relu": nn.ReLU,
@@ -51,6 +53,7 @@ class Network(nn.Layer):
             new = nn.Linear(old.weight.shape[0], num_classes, weight_attr=normal)
         else:
             new = nn.Conv2D(old.weight.shape[1], num_classes, 1, weight_attr=normal)
+        new.weight.regularizer, new.bias.regularizer = old.weight.regularizer, old.bias.regularizer
         self.head = name_parameters(new, weight=old.weight.name, bias=old.bias.name)
 
 
@@ -78,17 +81,20 @@ def conv2d(
     weight: str,
     bias: str | None = None,
     stride: int = 1,
-    padding: int | None = None,
+    padding: int | str | None = None,
     dilation: int = 1,
     groups: int = 1,
+    init: nn.initializer.Initializer | None = None,
 ) -> nn.Conv2D:
     """A convolution with fluid names; "same" padding for odd kernels unless told otherwise.
 
-    Paddle's default initialiser is the original's: normal with
-    ``std = sqrt(2 / (kh * kw * in_channels))``, ``in_channels`` not divided by the groups.
+    Args:
+        init: of the kernel; left out, Paddle's default, which is the original's: normal with
+            ``std = sqrt(2 / (kh * kw * in_channels))``, ``in_channels`` not divided by the groups.
     """
     if padding is None:
-        padding = dilation * (kernel_size - 1) // 2
+        sizes = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+        padding = [dilation * (size - 1) // 2 for size in sizes]
     layer = nn.Conv2D(
         in_channels,
         out_channels,
@@ -97,21 +103,65 @@ def conv2d(
         padding=padding,
         dilation=dilation,
         groups=groups,
+        weight_attr=init,
         bias_attr=None if bias else False,
     )
     return name_parameters(layer, weight=weight, **({"bias": bias} if bias else {}))
 
 
-def linear(in_features: int, out_features: int, *, weight: str, bias: str, uniform: bool = False) -> nn.Linear:
+def linear(
+    in_features: int,
+    out_features: int,
+    *,
+    weight: str,
+    bias: str,
+    uniform: bool = False,
+    init: nn.initializer.Initializer | None = None,
+) -> nn.Linear:
     """A fully connected layer with fluid names.
 
     Args:
-        uniform: initialise the weights in ``±1 / sqrt(in_features)``, as the ResNets do; otherwise
-            Xavier uniform, Paddle's default.
+        uniform: initialise the weights in ``±1 / sqrt(in_features)``, as the ResNets do.
+        init: any other initialiser of the weights; left out, Xavier uniform, Paddle's default.
     """
     bound = in_features**-0.5
-    weight_attr = nn.initializer.Uniform(-bound, bound) if uniform else None
-    return name_parameters(nn.Linear(in_features, out_features, weight_attr=weight_attr), weight=weight, bias=bias)
+    init = nn.initializer.Uniform(-bound, bound) if uniform else init
+    return name_parameters(nn.Linear(in_features, out_features, weight_attr=init), weight=weight, bias=bias)
+
+
+def activation(name: str | None) -> nn.Layer:
+    """A layer of ``ACTIVATIONS``.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in ACTIVATIONS:
+        raise UserError(f"There is no activation '{name}'. Take one of: {', '.join(filter(None, ACTIVATIONS))}.")
+    return ACTIVATIONS[name]()
+
+
+def scaled(channels: int, scale: float) -> int:
+    """The width ``channels`` has in a network ``scale`` times as wide, rounded down.
+
+    Raises:
+        UserError: no channel is left.
+    """
+    if scale * channels < 1:
+        raise UserError(
+            f"A width scale of {scale} leaves nothing of {channels} channels. Take a larger one, like 0.25."
+        )
+    return int(scale * channels)
+
+
+def require_probability(**rates: float) -> None:
+    """Check arguments, given by name, to be at least 0 and below 1.
+
+    Raises:
+        UserError: one is not.
+    """
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise UserError(f"{name}={rate} is not a probability of dropping. Take one of at least 0 and below 1.")
 
 
 class BatchNormNames(NamedTuple):
@@ -145,23 +195,25 @@ class ConvBNAct(nn.Layer):
         bn: fluid prefix of the batch norm (``<bn>_scale``, ...), or its four names.
         act: a key of ``ACTIVATIONS``; ``None`` for none.
         padding: "same" for odd kernels when left out.
+        init: of the kernel, as in ``conv2d``.
     """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: int | tuple[int, int],
         *,
         weight: str,
         bn: str | BatchNormNames,
         act: str | None = "relu",
         stride: int = 1,
-        padding: int | None = None,
+        padding: int | str | None = None,
         dilation: int = 1,
         groups: int = 1,
         momentum: float = 0.9,
         epsilon: float = 1e-5,
+        init: nn.initializer.Initializer | None = None,
     ):
         super().__init__()
         self.conv = conv2d(
@@ -173,9 +225,56 @@ class ConvBNAct(nn.Layer):
             padding=padding,
             dilation=dilation,
             groups=groups,
+            init=init,
         )
         self.bn = batch_norm(out_channels, bn, momentum=momentum, epsilon=epsilon)
-        self.act = ACTIVATIONS[act]()
+        self.act = activation(act)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.act(self.bn(self.conv(x)))
+
+
+class SqueezeExcite(nn.Layer):
+    """Channel attention (arXiv:1709.01507): mean, reduce, ReLU, expand, sigmoid, multiply.
+
+    Args:
+        reduced: width between the two fully connected layers.
+        squeeze: fluid prefix of the first (``<squeeze>_weights``, ``<squeeze>_offset``).
+        excite: fluid prefix of the second.
+    """
+
+    def __init__(self, channels: int, reduced: int, *, squeeze: str, excite: str):
+        super().__init__()
+        self.squeeze = linear(channels, reduced, weight=f"{squeeze}_weights", bias=f"{squeeze}_offset", uniform=True)
+        self.excite = linear(reduced, channels, weight=f"{excite}_weights", bias=f"{excite}_offset", uniform=True)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        mean = F.adaptive_avg_pool2d(x, 1).flatten(1)
+        attention = F.sigmoid(self.excite(F.relu(self.squeeze(mean))))
+        return x * attention.unsqueeze([2, 3])
+
+
+class NormReluConv(nn.Sequential):
+    """Batch norm, ReLU, convolution without bias: the unit of pre-activation networks.
+
+    Args:
+        name: fluid prefix; the kernel is ``<name>_weights``, the batch norm ``<name>_bn_scale``, ...
+        options: of ``conv2d``.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, name: str, **options):
+        super().__init__(
+            batch_norm(in_channels, f"{name}_bn"),
+            nn.ReLU(),
+            conv2d(in_channels, out_channels, kernel_size, weight=f"{name}_weights", **options),
+        )
+
+
+class Concat(nn.LayerList):
+    """Branches side by side on one input, their channels concatenated."""
+
+    def __init__(self, *branches: nn.Layer):
+        super().__init__(branches)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return paddle.concat([branch(x) for branch in self], axis=1)

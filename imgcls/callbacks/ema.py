@@ -1,0 +1,49 @@
+"""Exponential moving average of the weights, batch-norm statistics included, in float32."""
+
+from contextlib import contextmanager
+
+import paddle
+
+from imgcls.averaging import ema_decay_at, update
+from imgcls.callbacks.base import Callback
+
+
+class EMA(Callback):
+    """Averages after every update and offers the averages as the weight view ``ema``.
+
+    Args:
+        decay: limit of the decay; early on it is ``(t + 1) / (t + 10)``.
+    """
+
+    def __init__(self, decay: float = 0.9999):
+        super().__init__()
+        self.decay = decay
+        self.shadow: dict[str, paddle.Tensor] = {}
+        self.current: dict[str, paddle.Tensor] = {}
+
+    def on_train_begin(self, logs=None):
+        self.current = self.trainer.network.state_dict()
+        if not self.shadow:
+            self.shadow = {name: paddle.zeros(tensor.shape, "float32") for name, tensor in self.current.items()}
+        self.trainer.weight_views["ema"] = self.applied
+
+    def on_train_batch_end(self, step, logs=None):
+        update(self.shadow, self.current, ema_decay_at(self.trainer.progress.step - 1, self.decay))
+
+    @contextmanager
+    def applied(self):
+        """The network holds the averages inside this context, and its own weights again after it."""
+        own = {name: tensor.clone() for name, tensor in self.current.items()}
+        try:
+            for name, tensor in self.current.items():
+                tensor.set_value(self.shadow[name].astype(tensor.dtype))
+            yield
+        finally:
+            for name, tensor in self.current.items():
+                tensor.set_value(own[name])
+
+    def tensors(self):
+        return self.shadow
+
+    def load_tensors(self, tensors):
+        self.shadow = {name: paddle.to_tensor(value) for name, value in tensors.items()}

@@ -1,0 +1,32 @@
+"""Evaluates at the end of epochs, under the network's own weights and every other weight view."""
+
+from imgcls.callbacks.base import Callback
+from imgcls.engine.trainer import EvaluationMeter
+
+
+class Evaluation(Callback):
+    """Puts ``loss``, ``top1``, ... into ``trainer.metrics``, and ``top1_ema``, ... for a view ``ema``.
+
+    Args:
+        loader: the validation data.
+        every: epochs between two evaluations; the last epoch is always evaluated.
+        topk: the k of the accuracies.
+    """
+
+    def __init__(self, loader, every: int = 1, topk: tuple[int, ...] = (1, 5)):
+        super().__init__()
+        self.loader = loader
+        self.every = every
+        self.topk = topk
+
+    def on_epoch_end(self, epoch, logs=None):
+        trainer = self.trainer
+        last = trainer.stop_training or trainer.progress.epoch >= trainer.epochs
+        trainer.metrics = {}
+        if not last and trainer.progress.epoch % self.every:
+            return
+        for view, weights in trainer.weight_views.items():
+            with weights():
+                result = trainer.evaluate(self.loader, EvaluationMeter(self.topk))
+            suffix = f"_{view}" if view else ""
+            trainer.metrics.update({name + suffix: value for name, value in result.items()})

@@ -1,0 +1,82 @@
+"""The run's history: one row an epoch, as ``metrics.csv`` and as curves in ``curves.png``."""
+
+import csv
+from pathlib import Path
+
+from imgcls.callbacks.base import Callback
+
+
+class History(Callback):
+    """Rows hold epoch, step, lr, train_loss, the evaluation's metrics, and speed.
+
+    The file is written anew each epoch from the rows, which are part of a checkpoint; a resumed run
+    therefore forgets rows that were written after the checkpoint it starts from.
+
+    Args:
+        directory: where the two files go.
+    """
+
+    def __init__(self, directory: Path):
+        super().__init__()
+        self.directory = directory
+        self.rows: list[dict[str, float]] = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        trainer = self.trainer
+        totals = trainer.totals
+        evaluated = {f"val_{name}": value for name, value in trainer.metrics.items()}
+        self.rows.append(
+            {
+                "epoch": trainer.progress.epoch,
+                "step": trainer.progress.step,
+                "lr": float(trainer._optimizer.get_lr()),
+                "train_loss": totals.mean_loss(),
+                **evaluated,
+                "images_per_second": round(totals.samples / max(totals.seconds, 1e-9), 1),
+                "data_wait": round(totals.waiting / max(totals.seconds, 1e-9), 3),
+            }
+        )
+        write_csv(self.rows, self.directory / "metrics.csv")
+        draw_curves(self.rows, self.directory / "curves.png")
+
+    def values(self):
+        return {"rows": self.rows}
+
+    def load_values(self, values):
+        self.rows = values["rows"]
+
+
+def write_csv(rows: list[dict[str, float]], path: Path) -> None:
+    """Write the rows whole or not at all; columns are the union of the rows', missing cells empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    temporary = path.with_suffix(".partial")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)
+
+
+def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
+    """Loss, accuracy and learning rate over epochs, side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    panels = figure.subplots(1, 3)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    groups = (
+        ("loss", [name for name in names if "loss" in name]),
+        ("accuracy", [name for name in names if "top" in name]),
+        ("learning rate", ["lr"]),
+    )
+    for axes, (title, columns) in zip(panels, groups, strict=True):
+        for column in columns:
+            points = [(row["epoch"], row[column]) for row in rows if column in row]
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=column.removeprefix("val_"))
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        if len(columns) > 1:
+            axes.legend()
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,16 @@
+"""Label smoothing as a callback: training targets give ``epsilon`` of their mass to all classes."""
+
+from dataclasses import replace
+
+from imgcls.callbacks.base import Callback
+
+
+class LabelSmoothing(Callback):
+    """Args: ``epsilon``, the mass moved to the uniform distribution. Evaluation is not touched."""
+
+    def __init__(self, epsilon: float = 0.1):
+        super().__init__()
+        self.epsilon = epsilon
+
+    def on_batch(self, batch):
+        return replace(batch, smoothing=self.epsilon)

@@ -1,0 +1,182 @@
+"""Hydra set-up: where ``conf/`` is, the generated ``model`` group, typed configurations, clear messages.
+
+Entry points are decorated with ``entry_point``; what they receive has been composed, typed and is
+free of missing values, and nothing of Paddle has been imported by then.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
+
+from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, close_matches
+from imgcls.registry import catalogue, model_info
+from imgcls.schema import SCHEMAS, ModelConfig
+from imgcls.validation import check
+from imgcls.weights import BUNDLED
+
+OVERRIDE = re.compile(r"^(\+{0,2})(model)=(.+)$")
+
+
+def conf_directory() -> Path:
+    """``conf/`` beside the package in a checkout, inside it in an installed wheel."""
+    package = Path(__file__).parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def register_models() -> None:
+    """One choice of the ``model`` group per model of the registry."""
+    store = ConfigStore.instance()
+    for info in catalogue().values():
+        node = ModelConfig(
+            name=info.name,
+            pretrained=True if info.name in BUNDLED else None,
+            input_size=info.input_size,
+            resize_size=info.resize_size,
+            interpolation=info.interpolation,
+            mean=list(info.mean),
+            std=list(info.std),
+        )
+        store.store(group="model", name=info.name, node=node)
+
+
+def entry_point(name: str) -> Callable:
+    """Make a function of one configuration the program ``python -m imgcls.<name>``."""
+
+    def decorate(function: Callable[[DictConfig], float | None]) -> Callable[[], None]:
+        @wraps(function)
+        def main() -> None:
+            sys.exit(_run(name, function))
+
+        return main
+
+    return decorate
+
+
+def typed(config: DictConfig, name: str) -> DictConfig:
+    """The composed configuration merged into its schema, resolved, without keys its group does not have.
+
+    Raises:
+        UserError: unknown key, wrong type, value missing or out of range.
+    """
+    schema = OmegaConf.structured(SCHEMAS[name])
+    plain = OmegaConf.create({key: config[key] for key in config if key in schema})
+    result = OmegaConf.merge(schema, plain)
+    required = sorted(OmegaConf.missing_keys(plain))
+    if required:
+        raise UserError(f"{required[0]} is required: add {required[0]}=... to the command.")
+    result = OmegaConf.masked_copy(result, [key for key in plain if key in schema])
+    _drop_missing(result)
+    OmegaConf.resolve(result)
+    check(result, name)
+    return result
+
+
+def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
+    """Compose, run, and turn what went wrong into a message and an exit status."""
+    register_models()
+    # Hydra would otherwise print and exit by itself; the messages below are ours.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    failed_jobs: list[int] = []
+
+    def job(config: DictConfig) -> float | None:
+        if HydraConfig.get().mode is not RunMode.MULTIRUN:
+            return function(typed(config, name))
+        try:
+            return function(typed(config, name))
+        except Exception as error:  # a sweep goes on and says which job failed
+            failed_jobs.append(HydraConfig.get().job.num)
+            _report(error)
+            return None
+
+    try:
+        sys.argv[1:] = [_canonical_model(argument) for argument in sys.argv[1:]]
+        directory = str(conf_directory())
+        if not any(argument.startswith("-") for argument in sys.argv[1:]):
+            _check_before_writing(directory, name)
+        hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
+    except (Exception, Interrupted) as error:
+        return _report(error)
+    if failed_jobs:
+        print(f"Failed jobs of this sweep: {', '.join(map(str, failed_jobs))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _check_before_writing(directory: str, name: str) -> None:
+    """Compose and validate once before Hydra makes the run directory, so that a mistake leaves nothing behind."""
+    with hydra.initialize_config_dir(directory, version_base="1.3"):
+        config = hydra.compose(name, overrides=sys.argv[1:], return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        typed(config, name)
+
+
+def _canonical_model(argument: str) -> str:
+    """``model=ResNet50_vd`` as ``model=resnet50_vd``; unknown names are answered with close matches."""
+    match = OVERRIDE.match(argument)
+    if match is None or any(character in match[3] for character in "*()[]{}"):
+        return argument
+    names = [model_info(choice.strip()).name for choice in match[3].split(",")]
+    return f"{match[1]}{match[2]}={','.join(names)}"
+
+
+def _report(error: BaseException) -> int:
+    """Print what a person needs and return the exit status; bugs keep their traceback."""
+    if isinstance(error, Interrupted):
+        print(error, file=sys.stderr)
+        return error.status
+    message = _user_message(error)
+    if message is None:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 1
+    print(f"error: {message}", file=sys.stderr)
+    return USER_ERROR_STATUS
+
+
+def _user_message(error: BaseException) -> str | None:
+    """The message for a mistake in the command or the data; ``None`` for a bug."""
+    if isinstance(error, UserError):
+        return str(error)
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(cause, ConfigKeyError | AttributeError) and getattr(cause, "full_key", None):
+        return _unknown_key(cause)
+    if isinstance(cause, ValidationError):
+        return f"{cause.full_key}: {str(cause).splitlines()[0]}"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError) and error.filename:
+        return f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."
+    return None
+
+
+def _unknown_key(error: OmegaConfBaseException) -> str:
+    parent, _, key = error.full_key.rpartition(".")
+    known = list(error.parent_node) if error.parent_node is not None else []
+    if not known:
+        known = list(getattr(error.object_type, "__dataclass_fields__", ()))
+    where = f"in '{parent}'" if parent else "at the top level"
+    return (
+        f"There is no key '{key}' {where}.{close_matches(key, map(str, known))} Known: {', '.join(map(str, known))}."
+    )
+
+
+def _drop_missing(config: DictConfig) -> None:
+    """Remove keys that this choice of a group does not have (they are only in the schema's union)."""
+    OmegaConf.set_struct(config, False)
+    for key in list(config):
+        if OmegaConf.is_missing(config, key):
+            OmegaConf.set_readonly(config, False)
+            del config[key]
+        elif isinstance(config[key], DictConfig):
+            _drop_missing(config[key])

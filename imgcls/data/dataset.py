@@ -1,0 +1,57 @@
+"""Data sets as Paddle knows them: one sample for a key of epoch and index."""
+
+from collections.abc import Callable
+
+import numpy as np
+import paddle
+from PIL import Image
+
+from imgcls.data.decode import MAX_PIXELS, decode_image
+from imgcls.data.samples import Samples
+
+Transform = Callable[[Image.Image, np.random.Generator], np.ndarray]
+
+
+class ClassificationDataset(paddle.io.Dataset):
+    """Labelled images; a subclass says what the image of an epoch and index is.
+
+    A key is ``(epoch, index)``, as ``EpochSampler`` yields it, or an index alone for epoch 0. The
+    sample is ``(image, label, index)``: uint8 ``[H, W, 3]``, int64, int64.
+    """
+
+    def __init__(self, samples: Samples):
+        super().__init__()
+        self.samples = samples
+
+    def image(self, epoch: int, index: int) -> np.ndarray:
+        """The image as uint8 ``[H, W, 3]``; the same whenever and in whatever process it is asked for."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[np.ndarray, np.int64, np.int64]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        return self.image(epoch, index), np.int64(self.samples.label(index)), np.int64(index)
+
+
+class ImageDataset(ClassificationDataset):
+    """Image files under a transform.
+
+    Randomness of the transform is a function of ``seed``, epoch and index alone, so the number of
+    workers or an interruption changes nothing.
+
+    Args:
+        transform: takes an RGB image and a random generator, returns uint8 ``[H, W, 3]``.
+        max_pixels: larger images are refused.
+    """
+
+    def __init__(self, samples: Samples, transform: Transform, seed: int = 0, max_pixels: int = MAX_PIXELS):
+        super().__init__(samples)
+        self.transform = transform
+        self.seed = seed
+        self.max_pixels = max_pixels
+
+    def image(self, epoch: int, index: int) -> np.ndarray:
+        image = decode_image(self.samples.path(index), max_pixels=self.max_pixels)
+        return self.transform(image, np.random.default_rng([self.seed, epoch, index]))

@@ -1,0 +1,97 @@
+"""The samples of a data set: paths and labels in a few arrays, whatever their number."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from imgcls.data.paths import bullet_list
+from imgcls.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Paths and labels of a data set, without a Python object per sample.
+
+    A million Python strings cost every data worker its own copy as soon as it counts references;
+    arrays stay shared between the processes.
+
+    Args:
+        root: the directory that relative paths start from.
+        text: bytes that hold all relative paths, and possibly other things between them.
+        starts: int64 ``[N]``, where in ``text`` each path begins.
+        ends: int64 ``[N]``, where it ends.
+        labels: int32 ``[N]``.
+        class_names: name of each label.
+    """
+
+    root: str
+    text: bytes
+    starts: np.ndarray
+    ends: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, root: str | os.PathLike, paths: list[bytes], labels: list[int] | np.ndarray, class_names: tuple[str, ...]
+    ) -> "Samples":
+        """Pack relative paths and labels."""
+        ends = np.cumsum([len(path) for path in paths], dtype=np.int64)
+        starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])[: len(paths)]
+        return cls(os.fspath(root), b"".join(paths), starts, ends, np.asarray(labels, np.int32), tuple(class_names))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def path(self, index: int) -> str:
+        """Full path of one sample; a name that is not UTF-8 keeps its bytes, as ``os.fsdecode`` has it."""
+        name = self.text[self.starts[index] : self.ends[index]]
+        return os.fsdecode(os.path.join(os.fsencode(self.root), name))
+
+    def label(self, index: int) -> int:
+        """Label of one sample, ``0 <= label < num_classes``."""
+        return int(self.labels[index])
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def class_counts(self) -> np.ndarray:
+        """Number of samples of each class, int64 ``[num_classes]``."""
+        return np.bincount(self.labels, minlength=self.num_classes)
+
+
+def require_samples_in_every_class(samples: Samples, where: str, advice: str) -> None:
+    """Refuse a data set that has a class without a sample.
+
+    Raises:
+        UserError: names the first empty classes, ``where`` they were looked for, and ``advice``.
+    """
+    empty = np.flatnonzero(samples.class_counts() == 0)
+    if len(empty):
+        lines = [f"class {label} '{samples.class_names[label]}'" for label in empty[:5]]
+        raise UserError(
+            f"{len(empty):,} of {samples.num_classes:,} classes have no image in {where}:\n"
+            f"{bullet_list(lines, len(empty))}\n{advice}"
+        )
+
+
+def require_directory(root: str | os.PathLike | None, setting: str) -> Path:
+    """The directory as a path.
+
+    Args:
+        setting: the config key that holds it, for the message.
+
+    Raises:
+        UserError: it is not given, missing, or not a directory.
+    """
+    if root is None or not os.fspath(root):
+        raise UserError(f"No data directory is given. Set {setting} to the directory with your images.")
+    path = Path(root)
+    if not path.exists():
+        raise UserError(f"The data directory {path.absolute()} does not exist. Set {setting} to an existing directory.")
+    if not path.is_dir():
+        raise UserError(f"{path.absolute()} is not a directory. Set {setting} to the directory with your images.")
+    return path

@@ -1,0 +1,138 @@
+"""Checkpoint directories: whole or absent, verified before they are used.
+
+A checkpoint is written beside its final name, every file and the directory are flushed to disk, and
+one rename publishes it. ``manifest.json`` holds the sha256 of each file. The links ``last`` and
+``best`` always point to published directories.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from imgcls.errors import UserError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+PATTERN = "epoch-*-step-*"
+Writer = Callable[[Path], None]
+
+
+class DamagedCheckpoint(UserError):
+    """A checkpoint whose files do not match its manifest."""
+
+
+def write_checkpoint(root: Path, epoch: int, step: int, writers: Mapping[str, Writer]) -> Path:
+    """Write one checkpoint atomically and return its directory ``<root>/epoch-<epoch>-step-<step>``.
+
+    Epochs finished and updates done determine a run's state, so a whole checkpoint of that name is
+    kept as it is; a damaged one is replaced.
+
+    Args:
+        root: the run's ``checkpoints`` directory.
+        writers: file name to a function that writes that file at the path it is given.
+
+    Raises:
+        UserError: the disk is full or the directory not writable; what was there before is intact.
+    """
+    final = root / f"epoch-{epoch:04d}-step-{step:08d}"
+    if final.exists():
+        try:
+            verify(final)
+            return final
+        except DamagedCheckpoint:
+            shutil.rmtree(final)
+    partial = root / f".{final.name}.partial"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for name, write in writers.items():
+            write(partial / name)
+            _flush(partial / name)
+        manifest = {"format": FORMAT, "sha256": {name: sha256(partial / name) for name in writers}}
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        _flush(partial / MANIFEST)
+        _flush(partial)
+        partial.rename(final)
+        _flush(root)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise UserError(
+            f"The checkpoint {final} could not be written: {error.strerror or error}. "
+            "Earlier checkpoints are intact. Free space or choose another run.root, then continue with "
+            "trainer.resume=auto."
+        ) from error
+    return final
+
+
+def point(root: Path, name: str, target: Path) -> None:
+    """Let the link ``<root>/<name>`` (``last``, ``best``) point to a checkpoint, in one step."""
+    temporary = root / f".{name}.link"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target.name)
+    temporary.replace(root / name)
+    _flush(root)
+
+
+def list_checkpoints(root: Path) -> list[Path]:
+    """Published checkpoints below ``root``, oldest first."""
+    return sorted(path for path in root.glob(PATTERN) if path.is_dir())
+
+
+def remove_old(root: Path, keep: int) -> None:
+    """Delete all but the newest ``keep`` checkpoints and the ones ``last`` and ``best`` point to."""
+    linked = {(root / name).resolve() for name in ("last", "best")}
+    for path in list_checkpoints(root)[:-keep]:
+        if path.resolve() not in linked:
+            shutil.rmtree(path)
+
+
+def verify(path: Path) -> None:
+    """Compare every file with the manifest.
+
+    Raises:
+        DamagedCheckpoint: naming the first file that is missing or differs, or another format.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        recorded = dict(manifest["sha256"])
+        version = manifest["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedCheckpoint(f"{path / MANIFEST} is missing or unreadable: this is no whole checkpoint.") from error
+    if version != FORMAT:
+        raise DamagedCheckpoint(f"{path} has checkpoint format {version}; this version of imgcls reads format {FORMAT}.")
+    for name, expected in recorded.items():
+        if not (path / name).is_file():
+            raise DamagedCheckpoint(f"{path / name} is missing.")
+        if sha256(path / name) != expected:
+            raise DamagedCheckpoint(f"{path / name} is damaged: its sha256 differs from the manifest's.")
+
+
+def newest_whole(root: Path, report: Callable[[str], None]) -> Path | None:
+    """The newest checkpoint that verifies; damaged ones are reported and passed over."""
+    for path in reversed(list_checkpoints(root)):
+        try:
+            verify(path)
+        except DamagedCheckpoint as error:
+            report(f"{error} Trying the checkpoint before it.")
+        else:
+            return path
+    return None
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Ask the system to put a file, or a directory's entries, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,149 @@
+"""MobileNetV3, large and small (arXiv:1905.02244)."""
+
+from functools import partial
+
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+
+from imgcls.models.layers import ConvBNAct, Network, conv2d, linear, require_probability, scaled
+
+# tables 1 and 2 of the paper, at scale 1: kernel size, expanded width, output channels, squeeze, activation, stride
+LARGE = (
+    (3, 16, 16, False, "relu", 1),
+    (3, 64, 24, False, "relu", 2),
+    (3, 72, 24, False, "relu", 1),
+    (5, 72, 40, True, "relu", 2),
+    (5, 120, 40, True, "relu", 1),
+    (5, 120, 40, True, "relu", 1),
+    (3, 240, 80, False, "hard_swish", 2),
+    (3, 200, 80, False, "hard_swish", 1),
+    (3, 184, 80, False, "hard_swish", 1),
+    (3, 184, 80, False, "hard_swish", 1),
+    (3, 480, 112, True, "hard_swish", 1),
+    (3, 672, 112, True, "hard_swish", 1),
+    (5, 672, 160, True, "hard_swish", 2),
+    (5, 960, 160, True, "hard_swish", 1),
+    (5, 960, 160, True, "hard_swish", 1),
+)
+SMALL = (
+    (3, 16, 16, True, "relu", 2),
+    (3, 72, 24, False, "relu", 2),
+    (3, 88, 24, False, "relu", 1),
+    (5, 96, 40, True, "hard_swish", 2),
+    (5, 240, 40, True, "hard_swish", 1),
+    (5, 240, 40, True, "hard_swish", 1),
+    (5, 120, 48, True, "hard_swish", 1),
+    (5, 144, 48, True, "hard_swish", 1),
+    (5, 288, 96, True, "hard_swish", 2),
+    (5, 576, 96, True, "hard_swish", 1),
+    (5, 576, 96, True, "hard_swish", 1),
+)
+
+
+def conv_bn(in_channels: int, out_channels: int, kernel_size: int, name: str, **options) -> ConvBNAct:
+    return ConvBNAct(in_channels, out_channels, kernel_size, weight=f"{name}_weights", bn=f"{name}_bn", **options)
+
+
+class SqueezeExcite(nn.Layer):
+    """Channels weighted by ``clip(0.2 z + 0.5, 0, 1)`` of what their averages say, through a quarter of the width."""
+
+    def __init__(self, channels: int, name: str):
+        super().__init__()
+        squeezed = scaled(channels, 0.25)
+        self.reduce = conv2d(channels, squeezed, 1, weight=f"{name}_1_weights", bias=f"{name}_1_offset")
+        self.expand = conv2d(squeezed, channels, 1, weight=f"{name}_2_weights", bias=f"{name}_2_offset")
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        z = self.expand(F.relu(self.reduce(F.adaptive_avg_pool2d(x, 1))))
+        return x * F.hardsigmoid(z, slope=0.2, offset=0.5)
+
+
+class Bottleneck(nn.Layer):
+    """Inverted residual: expand (unless the width stays), depthwise, squeeze and excite, project.
+
+    Args:
+        residual: add the input.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        out_channels: int,
+        kernel_size: int,
+        name: str,
+        *,
+        squeeze: bool,
+        act: str,
+        stride: int,
+        residual: bool,
+    ):
+        super().__init__()
+        self.residual = residual
+        layers = []
+        if width != out_channels:
+            layers.append(conv_bn(in_channels, width, 1, f"{name}_expand", act=act))
+        layers.append(conv_bn(width, width, kernel_size, f"{name}_depthwise", act=act, stride=stride, groups=width))
+        if squeeze:
+            layers.append(SqueezeExcite(width, f"{name}_se"))
+        layers.append(conv_bn(width, out_channels, 1, f"{name}_linear", act=None))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        out = self.layers(x)
+        return x + out if self.residual else out
+
+
+class MobileNetV3(Network):
+    """Stem, bottlenecks, 1x1 convolution; then global average, a 1280 wide layer, dropout, fully connected.
+
+    Args:
+        blocks: ``LARGE`` or ``SMALL``.
+        scale: multiplies every width but 1280, rounding down.
+    """
+
+    hidden = 1280
+
+    def __init__(
+        self,
+        blocks: tuple[tuple, ...],
+        scale: float = 1.0,
+        dropout: float = 0.2,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+    ):
+        super().__init__()
+        require_probability(dropout=dropout)
+        channels = scaled(16, scale)
+        # The published networks compare the first block's output with an unscaled stem.
+        previous = 16
+        layers = [conv_bn(in_channels, channels, 3, "conv1", act="hard_swish", stride=2)]
+        for number, (kernel_size, width, out_channels, squeeze, act, stride) in enumerate(blocks, start=2):
+            width, out_channels = scaled(width, scale), scaled(out_channels, scale)
+            residual = stride == 1 and out_channels == previous
+            options = {"squeeze": squeeze, "act": act, "stride": stride, "residual": residual}
+            layers.append(Bottleneck(channels, width, out_channels, kernel_size, f"conv{number}", **options))
+            channels = previous = out_channels
+        self.num_features = scaled(blocks[-1][1], scale)
+        layers.append(conv_bn(channels, self.num_features, 1, "conv_last", act="hard_swish"))
+        self.features = nn.Sequential(*layers)
+        self.neck = conv2d(self.num_features, self.hidden, 1, weight="last_1x1_conv_weights")
+        self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
+        self.head = linear(self.hidden, num_classes, weight="fc_weights", bias="fc_offset")
+
+    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.features(x)
+
+    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
+        hidden = F.hardswish(self.neck(F.adaptive_avg_pool2d(features, 1)))
+        return self.head(self.dropout(hidden.flatten(1)))
+
+
+SCALES = {"x0_25": 0.25, "x0_5": 0.5, "x0_75": 0.75, "x1_0": 1.0, "x1_25": 1.25}
+
+VARIANTS = {
+    f"mobilenetv3_{size}_{suffix}": partial(MobileNetV3, blocks=blocks, scale=scale)
+    for size, blocks in (("large", LARGE), ("small", SMALL))
+    for suffix, scale in SCALES.items()
+}

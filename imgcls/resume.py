@@ -1,0 +1,80 @@
+"""What a run records of itself, and whether a checkpoint may be continued under a new configuration."""
+
+import hashlib
+from pathlib import Path
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from imgcls.errors import UserError
+
+# Keys that may differ: they change how a run is carried out or how long it is, not what it computes next.
+FREE = (
+    "run.",
+    "data.root",
+    "data.check_files",
+    "data.worker_timeout",
+    "model.pretrained",
+    "model.exclude",
+    "callbacks.extra",
+    "trainer.epochs",
+    "trainer.eval_batch_size",
+    "trainer.eval_every",
+    "trainer.gpus",
+    "trainer.keep_checkpoints",
+    "trainer.log_every",
+    "trainer.max_steps",
+    "trainer.monitor",
+    "trainer.num_workers",
+    "trainer.processes",
+    "trainer.resume",
+    "trainer.save_every",
+    "trainer.topk",
+)
+
+
+def config_hash(config: DictConfig) -> str:
+    """Short fingerprint of a configuration, the same wherever and under whatever name it runs."""
+    settings = {key: value for key, value in _flat(OmegaConf.to_container(config)).items() if not key.startswith("run.")}
+    return hashlib.sha256(yaml.safe_dump(settings).encode()).hexdigest()[:12]
+
+
+def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
+    """Refuse to continue ``checkpoint`` when something that matters has changed since.
+
+    Args:
+        texts: this run's ``config.yaml`` and ``classes.txt``.
+
+    Raises:
+        UserError: naming each key with its value then and now.
+    """
+    before = _flat(yaml.safe_load((checkpoint / "config.yaml").read_text()))
+    now = _flat(yaml.safe_load(texts["config.yaml"]))
+    changed = [
+        f"{key}: was {before.get(key)}, is {now.get(key)}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key) and not key.startswith(FREE)
+    ]
+    if (checkpoint / "classes.txt").read_text() != texts["classes.txt"]:
+        changed.append("the class names of the data")
+    if changed:
+        raise UserError(
+            f"The run in {checkpoint} cannot be continued, the configuration has changed: {'; '.join(changed)}. "
+            "Set the values back, or start a new run.name with model.pretrained set to this checkpoint."
+        )
+
+
+def write_texts(directory: Path, texts: dict[str, str]) -> None:
+    """Write small text files into a run directory."""
+    for name, content in texts.items():
+        (directory / name).write_text(content)
+
+
+def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,252 @@
+"""Types of the configuration's keys; their values live in ``conf/``.
+
+Composed configurations are merged into these classes, so that a wrong type is refused before any
+data is read. A group whose choices have different keys lists the union of them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class ModelConfig:
+    name: str = MISSING
+    num_classes: int | None = None  # from the data when left out
+    pretrained: Any = None  # true, or a path
+    exclude: list[str] = field(default_factory=list)  # patterns of tensors not to load
+    freeze: list[str] = field(default_factory=list)  # patterns of tensors not to train
+    data_format: str = "NCHW"
+    input_size: int = MISSING
+    resize_size: int = MISSING
+    interpolation: str = MISSING
+    mean: list[float] = MISSING
+    std: list[float] = MISSING
+    args: dict[str, Any] = field(default_factory=dict)  # arguments of the family's network class
+
+
+@dataclass
+class DataConfig:
+    name: str = MISSING
+    format: str = MISSING
+    root: str | None = MISSING
+    train_list: str | None = MISSING
+    val_list: str | None = MISSING
+    class_map: str | None = MISSING
+    num_classes: int | None = MISSING
+    train_size: int | None = MISSING
+    val_size: int | None = MISSING
+    check_files: str = MISSING
+    max_pixels: int = MISSING
+    worker_timeout: int = MISSING
+
+
+@dataclass
+class TransformConfig:
+    size: int = MISSING
+    resize_size: int | None = MISSING
+    interpolation: str = MISSING
+    mean: list[float] = MISSING
+    std: list[float] = MISSING
+    rotate: float = MISSING
+    scale: list[float] = MISSING
+    ratio: list[float] = MISSING
+    color_jitter: float = MISSING
+    flip: float = MISSING
+
+
+@dataclass
+class OptimizerConfig:
+    name: str = MISSING
+    lr: float = MISSING
+    momentum: float = MISSING
+    use_nesterov: bool = MISSING
+    rho: float = MISSING
+    beta1: float = MISSING
+    beta2: float = MISSING
+    epsilon: float = MISSING
+    weight_decay: float = MISSING
+    no_decay_on_norm_and_bias: bool = MISSING
+    head_lr_multiplier: float = MISSING
+    grad_clip_norm: float | None = MISSING
+
+
+@dataclass
+class ScheduleConfig:
+    name: str = MISSING
+    warmup_epochs: float = MISSING
+    warmup_start_lr: float = MISSING
+    warmup_whole_epochs: bool = MISSING
+    boundaries: list[float] = MISSING
+    decay_epochs: float | None = MISSING
+    decay_rate: float = MISSING
+    final_lr: float = MISSING
+    power: float = MISSING
+
+
+@dataclass
+class MixupConfig:
+    enabled: bool = MISSING
+    alpha: float = MISSING
+
+
+@dataclass
+class LabelSmoothingConfig:
+    enabled: bool = MISSING
+    epsilon: float = MISSING
+
+
+@dataclass
+class EMAConfig:
+    enabled: bool = MISSING
+    decay: float = MISSING
+
+
+@dataclass
+class SwitchConfig:
+    enabled: bool = MISSING
+
+
+@dataclass
+class CallbacksConfig:
+    mixup: MixupConfig = field(default_factory=MixupConfig)
+    label_smoothing: LabelSmoothingConfig = field(default_factory=LabelSmoothingConfig)
+    ema: EMAConfig = field(default_factory=EMAConfig)
+    nan_guard: SwitchConfig = field(default_factory=SwitchConfig)
+    extra: list[dict[str, Any]] = MISSING
+
+
+@dataclass
+class AmpConfig:
+    level: str = MISSING
+    dtype: str = MISSING
+    scale_loss: float = MISSING
+    dynamic: bool = MISSING
+
+
+@dataclass
+class TrainerConfig:
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    eval_batch_size: int = MISSING
+    num_workers: int = MISSING
+    gpus: int | None = MISSING
+    processes: int = MISSING
+    accumulate: int = MISSING
+    max_steps: int | None = MISSING
+    eval_every: int = MISSING
+    save_every: int = MISSING
+    save_every_steps: int = MISSING
+    keep_checkpoints: int = MISSING
+    monitor: str = MISSING
+    topk: list[int] = MISSING
+    log_every: int = MISSING
+    resume: str | None = MISSING
+    seed: int = MISSING
+    deterministic: bool = MISSING
+    amp: AmpConfig = field(default_factory=AmpConfig)
+
+
+@dataclass
+class RunConfig:
+    root: str = MISSING
+    name: str = MISSING
+
+
+@dataclass
+class EvalConfig:
+    source: str | None = MISSING  # run directory, checkpoint or weights
+    output: str | None = MISSING  # where the report goes
+    split: str = MISSING
+    batch_size: int = MISSING
+    num_workers: int = MISSING
+    topk: list[int] = MISSING
+    weights: str = MISSING  # network | ema
+
+
+@dataclass
+class PredictConfig:
+    source: str | None = MISSING  # run directory, checkpoint, weights or export directory
+    input: Any = MISSING  # a path, a pattern, or a list of them
+    output: str = MISSING  # classes | features
+    file: str | None = MISSING  # where the results go
+    topk: int = MISSING
+    batch_size: int = MISSING
+    num_workers: int = MISSING
+    engine: str = MISSING
+    weights: str = MISSING
+
+
+@dataclass
+class ExportConfig:
+    source: str | None = MISSING
+    dir: str = MISSING
+    input: str = MISSING  # float | uint8
+    format: str = MISSING
+    weights: str = MISSING
+    check: bool = MISSING
+
+
+@dataclass
+class BenchmarkConfig:
+    what: str = MISSING
+    batch_size: int = MISSING
+    steps: int = MISSING
+    warmup: int = MISSING
+    repeats: int = MISSING
+
+
+@dataclass
+class Train:
+    """``imgcls.train``"""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    lr_schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+
+@dataclass
+class Eval:
+    """``imgcls.eval``"""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+
+
+@dataclass
+class Predict:
+    """``imgcls.predict``"""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    predict: PredictConfig = field(default_factory=PredictConfig)
+
+
+@dataclass
+class Export:
+    """``imgcls.export``"""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+
+
+@dataclass
+class Benchmark:
+    """``imgcls.benchmark``"""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+
+
+SCHEMAS = {"train": Train, "eval": Eval, "predict": Predict, "export": Export, "benchmark": Benchmark}

@@ -1,0 +1,156 @@
+"""Rules a configuration must meet beyond the types of its keys; checked before any data is read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from imgcls.errors import UserError
+from imgcls.schedules import SCHEDULES
+
+INTERPOLATIONS = ("nearest", "linear", "cubic", "area", "lanczos")
+
+# (key, smallest, largest); None for no bound
+RANGES = (
+    ("model.num_classes", 1, None),
+    ("model.input_size", 1, None),
+    ("data.num_classes", 1, None),
+    ("data.train_size", 1, None),
+    ("data.val_size", 1, None),
+    ("data.max_pixels", 1, None),
+    ("data.worker_timeout", 1, None),
+    ("transform.size", 1, None),
+    ("transform.resize_size", 1, None),
+    ("transform.rotate", 0, 180),
+    ("transform.color_jitter", 0, 1),
+    ("transform.flip", 0, 1),
+    ("optimizer.lr", 0, None),
+    ("optimizer.momentum", 0, 1),
+    ("optimizer.weight_decay", 0, None),
+    ("optimizer.head_lr_multiplier", 0, None),
+    ("optimizer.grad_clip_norm", 0, None),
+    ("lr_schedule.warmup_epochs", 0, None),
+    ("callbacks.mixup.alpha", 0, None),
+    ("callbacks.label_smoothing.epsilon", 0, 1),
+    ("callbacks.ema.decay", 0, 1),
+    ("trainer.epochs", 1, None),
+    ("trainer.batch_size", 1, None),
+    ("trainer.eval_batch_size", 1, None),
+    ("trainer.num_workers", 0, None),
+    ("trainer.gpus", 0, None),
+    ("trainer.processes", 1, None),
+    ("trainer.accumulate", 1, None),
+    ("trainer.max_steps", 1, None),
+    ("trainer.eval_every", 1, None),
+    ("trainer.save_every", 1, None),
+    ("trainer.save_every_steps", 0, None),
+    ("trainer.keep_checkpoints", 1, None),
+    ("trainer.log_every", 1, None),
+    ("trainer.seed", 0, None),
+    ("trainer.amp.scale_loss", 1, None),
+    ("eval.batch_size", 1, None),
+    ("eval.num_workers", 0, None),
+    ("predict.topk", 1, None),
+    ("predict.batch_size", 1, None),
+    ("predict.num_workers", 0, None),
+    ("benchmark.batch_size", 1, None),
+    ("benchmark.steps", 1, None),
+    ("benchmark.warmup", 0, None),
+    ("benchmark.repeats", 1, None),
+)
+
+CHOICES = (
+    ("model.data_format", ("NCHW",)),
+    ("data.check_files", ("all", "sample", "none")),
+    ("transform.interpolation", INTERPOLATIONS),
+    ("lr_schedule.name", tuple(SCHEDULES)),
+    ("trainer.amp.level", ("O0", "O1", "O2")),
+    ("trainer.amp.dtype", ("float16", "bfloat16")),
+    ("eval.split", ("train", "val")),
+    ("eval.weights", ("network", "ema")),
+    ("predict.output", ("classes", "features")),
+    ("predict.engine", ("eager", "jit", "inference")),
+    ("predict.weights", ("network", "ema")),
+    ("export.input", ("float", "uint8")),
+    ("export.format", ("paddle",)),
+    ("export.weights", ("network", "ema")),
+    ("benchmark.what", ("trainer", "model")),
+)
+
+
+def check(config: DictConfig, program: str) -> None:
+    """Raise one ``UserError`` that lists everything that is wrong with a typed configuration."""
+    problems = [*_ranges(config), *_choices(config), *_combinations(config)]
+    if problems:
+        raise UserError("\n       ".join(problems))
+
+
+def _ranges(config: DictConfig) -> Iterator[str]:
+    for key, smallest, largest in RANGES:
+        value = _get(config, key)
+        if value is None or (value >= smallest and (largest is None or value <= largest)):
+            continue
+        bound = f"at least {smallest}" if largest is None else f"between {smallest} and {largest}"
+        yield f"{key}={value}: must be {bound}."
+
+
+def _choices(config: DictConfig) -> Iterator[str]:
+    for key, choices in CHOICES:
+        value = _get(config, key)
+        if value is not None and value not in choices:
+            yield f"{key}={value}: must be one of {', '.join(choices)}."
+
+
+def _combinations(config: DictConfig) -> Iterator[str]:
+    for key in ("transform.scale", "transform.ratio"):
+        bounds = _get(config, key)
+        if bounds is not None and not (len(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
+            yield f"{key}={list(bounds)}: must be two positive numbers, the smaller first."
+    for key in ("transform.mean", "transform.std"):
+        values = _get(config, key)
+        if values is not None and len(values) != 3:
+            yield f"{key}={list(values)}: must be three numbers, for red, green and blue."
+    size, resize = _get(config, "transform.size"), _get(config, "transform.resize_size")
+    if resize is not None and size > resize:
+        yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
+    for key in ("trainer.topk", "eval.topk"):
+        topk = _get(config, key)
+        if topk is not None and (not topk or min(topk) < 1):
+            yield f"{key}={list(topk)}: must be a list of positive numbers."
+    yield from _classes(config)
+    yield from _devices(config)
+    root = _get(config, "data.root")
+    if root is not None and not Path(root).is_dir():
+        yield f"data.root={root}: there is no such directory."
+
+
+def _classes(config: DictConfig) -> Iterator[str]:
+    classes = _get(config, "model.num_classes") or _get(config, "data.num_classes")
+    if classes is None:
+        return
+    topk = _get(config, "predict.topk")
+    if topk is not None and topk > classes:
+        yield f"predict.topk={topk}: there are only {classes} classes."
+
+
+def _devices(config: DictConfig) -> Iterator[str]:
+    batch = _get(config, "trainer.batch_size")
+    if batch is None:
+        return
+    gpus, processes = _get(config, "trainer.gpus"), _get(config, "trainer.processes")
+    if gpus and processes > 1:
+        yield "trainer.processes is for the CPU; with trainer.gpus each GPU gets one process."
+    ranks = max(gpus or 0, processes)
+    if batch < ranks:
+        yield f"trainer.batch_size={batch} is shared by {ranks} devices: it must be at least {ranks}."
+    if batch < ranks * config.trainer.accumulate:
+        yield f"trainer.accumulate={config.trainer.accumulate}: a batch of {batch} cannot be split so often."
+
+
+def _get(config: DictConfig, key: str):
+    """A value by dotted key, ``None`` where this program or choice has no such key."""
+    for part in key.split("."):
+        if not isinstance(config, DictConfig) or part not in config:
+            return None
+        config = config[part]
+    return config

@@ -1,0 +1,118 @@
+"""Where weights come from: find the file behind a path a user gave, and read it whatever its format."""
+
+import pickle
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from imgcls.errors import UserError
+from imgcls.weights import fluid
+from imgcls.weights.file_start import describe_start
+from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle
+
+Naming = Literal["structured", "fluid"]
+
+NETWORK_FILE = "network.pdparams"  # the weights in a checkpoint directory of this library
+PREFERRED_CHECKPOINTS = ("checkpoints/best", "checkpoints/last", "best", "last")  # of a run directory
+INFERENCE_PAIRS = (("model", "params"), ("__model__", "__params__"), ("inference.pdmodel", "inference.pdiparams"))
+
+
+class Weights(NamedTuple):
+    """Tensors by name, and what the names are.
+
+    ``structured``: keys of a ``state_dict``. ``fluid``: variable names of the 1.x library.
+    ``None``: the file does not say; the network decides by which of its names occur.
+    """
+
+    arrays: dict[str, np.ndarray]
+    naming: Naming | None
+
+
+def read_weights(path: str | Path) -> Weights:
+    """Tensors from any place that ``model.pretrained`` may name.
+
+    A ``.pdparams`` file (of Paddle 2.x, of this library or of ``fluid.save``), an ``.npz`` of arrays,
+    a directory with one fluid variable per file, a published ``*_pretrained.tar``, the directory of
+    an inference model, a checkpoint or run directory of this library (its best checkpoint, else its
+    last). A training checkpoint of the original gives everything in it, state included.
+
+    Raises:
+        UserError: there is nothing there, or it is damaged, refused or of no known format.
+    """
+    path = locate_weights(path)
+    if path.is_dir():
+        for model, params in INFERENCE_PAIRS:
+            if (path / model).is_file() and (path / params).is_file():
+                return Weights(fluid.read_inference_model(path / model, path / params), "fluid")
+        return Weights(fluid.read_directory(path), "fluid")
+    return _read_file(path)
+
+
+def locate_weights(path: str | Path) -> Path:
+    """The file or directory that holds the tensors behind a path a user gave.
+
+    Raises:
+        UserError: there is nothing at ``path``; the message says what would be accepted.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        with_suffix = path.with_name(path.name + ".pdparams")  # fluid.save and old scripts leave it out
+        if with_suffix.is_file():
+            return with_suffix
+        raise UserError(
+            f"There are no weights at {path}. Expected there: a .pdparams or .npz file, a *_pretrained.tar, a "
+            "directory with one fluid variable per file, an inference model, or a checkpoint or run directory."
+        )
+    if path.is_dir():
+        for candidate in (path, *(path / name for name in PREFERRED_CHECKPOINTS)):
+            if (candidate / NETWORK_FILE).is_file():
+                return candidate / NETWORK_FILE
+        if (path / "checkpoints").is_dir():
+            looked_for = " or ".join(f"{name}/{NETWORK_FILE}" for name in PREFERRED_CHECKPOINTS[:2])
+            raise UserError(f"The run directory {path} has no checkpoint yet: there is no {looked_for} in it.")
+    return path
+
+
+def _read_file(path: Path) -> Weights:
+    """Formats are told apart by how the file begins, not by its suffix."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
+    if start.startswith(pickle.PROTO):
+        return _read_pickle(path)
+    if start.startswith(b"PK"):
+        return Weights(_read_npz(path), None)
+    if start[257:262] == b"ustar" or path.suffix == ".tar":
+        return Weights(fluid.read_tar(path), "fluid")
+    hint = " A single fluid variable is loaded through its directory." if start.startswith(bytes(12)) else ""
+    raise UserError(
+        f"{path} is no file of weights: {describe_start(path)}. "
+        f"Expected a .pdparams or .npz file or an uncompressed tar.{hint}"
+    )
+
+
+def _read_pickle(path: Path) -> Weights:
+    loaded = load_pickle(path, keep_name_table=True)
+    naming = "structured" if NAME_TABLE in loaded else None
+    loaded.pop(NAME_TABLE, None)
+    others = [f"{name} ({type(value).__name__})" for name, value in loaded.items() if not isinstance(value, np.ndarray)]
+    if others or not loaded:
+        found = ", ".join(others[:5]) or "nothing"
+        raise UserError(f"{path} is not a dict of tensors: it holds {found}. Save network.state_dict() with paddle.save.")
+    return Weights(loaded, naming)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} is not an .npz file of numeric arrays ({error}).") from None
+    if not arrays or not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise UserError(f"{path} is a zip file, but not an .npz of arrays; {describe_start(path)}.")
+    return arrays
