@@ -1,5 +1,7 @@
 """From sections of a configuration to objects: the data, the network and the callbacks of a program."""
 
+import json
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -18,23 +20,34 @@ from imgcls.callbacks.nan_guard import NanGuard
 from imgcls.callbacks.preemption import Preemption
 from imgcls.callbacks.progress import ProgressBar
 from imgcls.data.build import build_samples
-from imgcls.data.dataset import ImageDataset, SyntheticDataset
+from imgcls.data.dataset import ImageDataset
 from imgcls.data.loader import build_loader
 from imgcls.data.samples import Samples
 from imgcls.data.sampler import EpochSampler
+from imgcls.data.synthetic import SyntheticDataset
 from imgcls.data.transforms import Transform, eval_transform, train_transform
+from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
+from imgcls.logs import log
 from imgcls.preprocessing import normalize
-from imgcls.run_directory import RunDirectory
+from imgcls.recorded import adopt, read_recorded
 from imgcls.registry import create_model, model_info
+from imgcls.run_directory import RunDirectory
 from imgcls.weights.load import load_pretrained
 
 FEATURES = {"mixup": "Mixup", "label_smoothing": "LabelSmoothing", "ema": "EMA"}
 """Optional callbacks: the key below ``callbacks`` and module name, and the class."""
 
 
-def read_samples(data: DictConfig, split: str, num_classes: int | None) -> Samples:
-    """The list of pictures and labels of one split, checked."""
+def read_samples(
+    data: DictConfig, split: str, num_classes: int | None, class_names: tuple[str, ...] | None = None
+) -> Samples:
+    """The list of pictures and labels of one split, checked.
+
+    Args:
+        num_classes: what the data must have, if that is known.
+        class_names: names the data must have, in order of the label.
+    """
     return build_samples(
         data.format,
         root=data.root,
@@ -43,9 +56,9 @@ def read_samples(data: DictConfig, split: str, num_classes: int | None) -> Sampl
         class_map=data.class_map,
         num_classes=num_classes or data.num_classes,
         split=split,
+        class_names=class_names,
         check_files=data.check_files,
-        train_size=data.train_size,
-        val_size=data.val_size,
+        num_samples=(data.train_size if split == "train" else data.val_size) or 0,
     )
 
 
@@ -58,8 +71,8 @@ def picture_transform(transform: DictConfig, model: DictConfig, training: bool) 
             ratio=tuple(transform.ratio),
             interpolation=transform.interpolation,
             flip=transform.flip,
-            rotate=transform.rotate,
-            color_jitter=transform.color_jitter,
+            rotation=transform.rotation,
+            color_jitter=tuple(transform.color_jitter),
         )
     return eval_transform(transform.size, resize_size(transform, model), transform.interpolation)
 
@@ -74,14 +87,24 @@ def make_loader(
     transform: Transform,
     data: DictConfig,
     *,
+    size: int,
     batch_size: int,
     num_workers: int,
     seed: int = 0,
     shuffle: bool = False,
 ) -> paddle.io.DataLoader:
-    """Batches of this rank: uint8 images ``[N, H, W, 3]``, labels and sample numbers."""
+    """Batches of this rank: uint8 images ``[N, H, W, 3]``, labels and sample numbers.
+
+    Args:
+        transform: of pictures from files; synthetic ones are made in the right ``size``.
+        batch_size: over all ranks.
+        shuffle: for training: a new order each epoch, and a batch for every rank at every step.
+    """
     ranks = paddle.distributed.get_world_size()
-    dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels)
+    if data.format == "synthetic":
+        dataset = SyntheticDataset(samples, size, seed=seed)
+    else:
+        dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels)
     sampler = EpochSampler(
         len(samples),
         batch_size=max(1, batch_size // ranks),
@@ -89,22 +112,91 @@ def make_loader(
         ranks=ranks,
         shuffle=shuffle,
         seed=seed,
+        pad=shuffle,
     )
     return build_loader(dataset, sampler, num_workers=num_workers, timeout=data.worker_timeout)
 
 
-def build_network(model: DictConfig, num_classes: int) -> tuple[paddle.nn.Layer, str]:
-    """The network with its weights, and what was loaded in words."""
+def build_network(model: DictConfig, num_classes: int, require_all: bool = False) -> paddle.nn.Layer:
+    """The network with its weights.
+
+    Args:
+        require_all: for use, not for training: no tensor may be left at random values.
+
+    Raises:
+        UserError: the weights do not fit, or ``require_all`` and there are none or not all.
+    """
     network = create_model(model.name, num_classes=num_classes, **model.args)
     if not model.pretrained:
-        return network, f"{model.name}: random initialisation (model.pretrained={model.pretrained})"
+        if require_all:
+            raise UserError(
+                f"No weights are given for {model.name}: its answers would be noise. Name a run, a checkpoint or a "
+                "weights file as the source, or set model.pretrained."
+            )
+        log.info("%s starts from random weights", model.name)
+        return network
     report = load_pretrained(network, model_info(model.name), model.pretrained, exclude=list(model.exclude))
-    return network, f"{model.name}: {report.summary()}"
+    if require_all and (report.reinitialised or report.missing or report.excluded):
+        raise UserError(
+            f"{model.pretrained} does not fill {model.name} with {num_classes} classes: {report.summary()}. "
+            "Set model.num_classes to the weights' class count, or train first."
+        )
+    return network
+
+
+@dataclass(frozen=True)
+class Source:
+    """Trained weights and all that is known of them: sections of the configuration, class names."""
+
+    config: DictConfig
+    class_names: tuple[str, ...]
+    checkpoint: Path | None
+
+
+def load_source(config: DictConfig, source: str | None, weights: str = "network") -> Source:
+    """What ``eval``, ``predict`` and ``export`` work on.
+
+    Args:
+        source: run directory, checkpoint directory or weights file; ``None`` for ``model.pretrained``.
+        weights: ``network``, or ``ema`` for the averaged weights of a checkpoint.
+
+    Returns:
+        ``config`` with the run's own model, data and transform sections under the command line's,
+        and ``model.pretrained`` naming the weights; class names, empty when nothing records them.
+    """
+    recorded = read_recorded(source) if source else None
+    if recorded is None:
+        if weights != "network":
+            raise UserError(f"weights={weights} needs a run or a checkpoint as its source.")
+        result = config.copy()
+        if source:
+            result.model.pretrained = str(source)
+        return Source(result, (), None)
+    file = recorded.checkpoint / f"{weights}.pdparams"
+    if not file.is_file():
+        raise UserError(f"{recorded.checkpoint} has no {weights} weights: the run did not keep an average.")
+    result = adopt(config, recorded)
+    result.model.pretrained = str(file)
+    result.model.exclude = []
+    return Source(result, tuple(recorded.class_names), recorded.checkpoint)
+
+
+def require_same_classes(samples: Samples, class_names: tuple[str, ...]) -> None:
+    """Refuse data whose classes are not those the weights were trained on (if those are known).
+
+    Raises:
+        UserError: naming both.
+    """
+    if class_names and tuple(samples.class_names) != class_names:
+        raise UserError(
+            f"The data has {samples.num_classes} classes ({', '.join(samples.class_names[:5])}, ...), the model was "
+            f"trained on {len(class_names)} ({', '.join(class_names[:5])}, ...). Evaluate on data of the same classes."
+        )
 
 
 def preprocessing(transform: DictConfig):
     """From a loader's images to the network's input, on the device."""
-    return partial(normalize, mean=list(transform.mean), std=list(transform.std))
+    return partial(normalize, mean=tuple(transform.mean), std=tuple(transform.std))
 
 
 def optional_callbacks(callbacks: DictConfig) -> list[Callback]:
@@ -162,3 +254,17 @@ def output_directory() -> Path:
     from hydra.core.hydra_config import HydraConfig
 
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def finish(run: RunDirectory, trainer: Trainer, monitor: str) -> float | None:
+    """Write ``summary.json``, say where everything is, and return the best value of ``monitor``."""
+    history = next(callback for callback in trainer.callbacks if isinstance(callback, History))
+    evaluated = [row for row in history.rows if f"val_{monitor}" in row]
+    best = max(evaluated, key=lambda row: row[f"val_{monitor}"], default={})
+    metrics = {name.removeprefix("val_"): value for name, value in best.items() if name.startswith("val_")}
+    summary = {"best": {**metrics, "epoch": best.get("epoch")}, "epochs": trainer.progress.epoch}
+    (run.path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    log.info("best %s %s in epoch %s", monitor, metrics.get(monitor), best.get("epoch"))
+    log.info("curves: %s", run.path / "curves.png")
+    log.info("model: %s", run.checkpoints / ("best" if (run.checkpoints / "best").exists() else "last"))
+    return metrics.get(monitor)

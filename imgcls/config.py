@@ -1,4 +1,4 @@
-"""Hydra set-up: where ``conf/`` is, the generated ``model`` group, typed configurations, clear messages.
+"""Hydra set-up: where ``conf/`` is, typed configurations, clear messages.
 
 Entry points are decorated with ``entry_point``; what they receive has been composed, typed and is
 free of missing values, and nothing of Paddle has been imported by then.
@@ -12,20 +12,20 @@ from functools import wraps
 from pathlib import Path
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, close_matches
-from imgcls.registry import catalogue, model_info
-from imgcls.schema import SCHEMAS, ModelConfig
+from imgcls.model_group import register_model_group
+from imgcls.registry import model_info
+from imgcls.schema import SCHEMAS
 from imgcls.validation import check
-from imgcls.weights import BUNDLED
 
-OVERRIDE = re.compile(r"^(\+{0,2})(model)=(.+)$")
+MODEL_CHOICE = re.compile(r"^(\+{0,2})model=(.+)$")
+NO_SUCH_CHOICE = re.compile(r"Could not (?:find|load) '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
 
 
 def conf_directory() -> Path:
@@ -33,22 +33,6 @@ def conf_directory() -> Path:
     package = Path(__file__).parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
-
-
-def register_models() -> None:
-    """One choice of the ``model`` group per model of the registry."""
-    store = ConfigStore.instance()
-    for info in catalogue().values():
-        node = ModelConfig(
-            name=info.name,
-            pretrained=True if info.name in BUNDLED else None,
-            input_size=info.input_size,
-            resize_size=info.resize_size,
-            interpolation=info.interpolation,
-            mean=list(info.mean),
-            std=list(info.std),
-        )
-        store.store(group="model", name=info.name, node=node)
 
 
 def entry_point(name: str) -> Callable:
@@ -85,33 +69,32 @@ def typed(config: DictConfig, name: str) -> DictConfig:
 
 def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     """Compose, run, and turn what went wrong into a message and an exit status."""
-    register_models()
+    register_model_group()
     # Hydra would otherwise print and exit by itself; the messages below are ours.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    failed_jobs: list[int] = []
+    errors: dict[int, Exception] = {}
 
     def job(config: DictConfig) -> float | None:
-        if HydraConfig.get().mode is not RunMode.MULTIRUN:
-            return function(typed(config, name))
+        # Raised through Hydra, an error would get Hydra's own words on top; a sweep goes on after one.
         try:
             return function(typed(config, name))
-        except Exception as error:  # a sweep goes on and says which job failed
-            failed_jobs.append(HydraConfig.get().job.num)
+        except Exception as error:
+            number = HydraConfig.get().job.num if HydraConfig.get().mode is RunMode.MULTIRUN else 0
+            errors[number] = error
             _report(error)
             return None
 
     try:
-        sys.argv[1:] = [_canonical_model(argument) for argument in sys.argv[1:]]
+        sys.argv[1:] = [_canonical(argument) for argument in sys.argv[1:]]
         directory = str(conf_directory())
         if not any(argument.startswith("-") for argument in sys.argv[1:]):
             _check_before_writing(directory, name)
         hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
     except (Exception, Interrupted) as error:
         return _report(error)
-    if failed_jobs:
-        print(f"Failed jobs of this sweep: {', '.join(map(str, failed_jobs))}", file=sys.stderr)
-        return 1
-    return 0
+    if len(errors) > 1 or any(errors):
+        print(f"Failed jobs of this sweep: {', '.join(map(str, errors))}", file=sys.stderr)
+    return max((_status(error) for error in errors.values()), default=0)
 
 
 def _check_before_writing(directory: str, name: str) -> None:
@@ -122,26 +105,34 @@ def _check_before_writing(directory: str, name: str) -> None:
         typed(config, name)
 
 
-def _canonical_model(argument: str) -> str:
-    """``model=ResNet50_vd`` as ``model=resnet50_vd``; unknown names are answered with close matches."""
-    match = OVERRIDE.match(argument)
-    if match is None or any(character in match[3] for character in "*()[]{}"):
+def _canonical(argument: str) -> str:
+    """An override as Hydra takes it: model names in lower case, arguments of a network added to an open dict.
+
+    Raises:
+        UserError: there is no such model; the message has close matches.
+    """
+    if argument.startswith("model.args."):
+        return f"++{argument}"
+    match = MODEL_CHOICE.match(argument)
+    if match is None or any(character in match[2] for character in "*()[]{}"):
         return argument
-    names = [model_info(choice.strip()).name for choice in match[3].split(",")]
-    return f"{match[1]}{match[2]}={','.join(names)}"
+    return f"{match[1]}model=" + ",".join(model_info(choice.strip()).name for choice in match[2].split(","))
 
 
 def _report(error: BaseException) -> int:
     """Print what a person needs and return the exit status; bugs keep their traceback."""
-    if isinstance(error, Interrupted):
-        print(error, file=sys.stderr)
-        return error.status
-    message = _user_message(error)
+    message = str(error) if isinstance(error, Interrupted) else _user_message(error)
     if message is None:
         sys.excepthook(type(error), error, error.__traceback__)
-        return 1
-    print(f"error: {message}", file=sys.stderr)
-    return USER_ERROR_STATUS
+    else:
+        print(f"error: {message}", file=sys.stderr)
+    return _status(error)
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, Interrupted):
+        return error.status
+    return 1 if _user_message(error) is None else USER_ERROR_STATUS
 
 
 def _user_message(error: BaseException) -> str | None:
@@ -153,11 +144,18 @@ def _user_message(error: BaseException) -> str | None:
         return _unknown_key(cause)
     if isinstance(cause, ValidationError):
         return f"{cause.full_key}: {str(cause).splitlines()[0]}"
+    if isinstance(error, MissingConfigException) and (match := NO_SUCH_CHOICE.search(str(error))):
+        return _unknown_choice(error, **match.groupdict())
     if isinstance(error, HydraException | OmegaConfBaseException):
         return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
     if isinstance(error, PermissionError | NotADirectoryError | FileExistsError) and error.filename:
         return f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."
     return None
+
+
+def _unknown_choice(error: MissingConfigException, group: str, choice: str) -> str:
+    options = error.options or ()
+    return f"There is no {group}={choice}.{close_matches(choice, options)} There are: {', '.join(options)}."
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str:

@@ -14,8 +14,11 @@ class UserError(Exception):
     """
 
 
-class Interrupted(UserError):
-    """The run was asked to stop (a signal) and saved its state before it did."""
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop by a signal, and saved its state before it did.
+
+    Not an ``Exception``: a sweep that goes on after a failed job must stop here.
+    """
 
     def __init__(self, message: str, status: int):
         super().__init__(message)

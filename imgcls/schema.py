@@ -49,10 +49,10 @@ class TransformConfig:
     interpolation: str = MISSING
     mean: list[float] = MISSING
     std: list[float] = MISSING
-    rotate: float = MISSING
+    rotation: int = MISSING
     scale: list[float] = MISSING
     ratio: list[float] = MISSING
-    color_jitter: float = MISSING
+    color_jitter: list[float] = MISSING
     flip: float = MISSING
 
 
@@ -170,21 +170,20 @@ class PredictConfig:
     source: str | None = MISSING  # run directory, checkpoint, weights or export directory
     input: Any = MISSING  # a path, a pattern, or a list of them
     output: str = MISSING  # classes | features
-    file: str | None = MISSING  # where the results go
     topk: int = MISSING
     batch_size: int = MISSING
     num_workers: int = MISSING
-    engine: str = MISSING
-    weights: str = MISSING
+    engine: str | None = MISSING  # eager | jit | inference
+    weights: str = MISSING  # network | ema
 
 
 @dataclass
 class ExportConfig:
-    source: str | None = MISSING
-    dir: str = MISSING
+    source: str | None = MISSING  # run directory, checkpoint or weights
+    dir: str | None = MISSING  # the job's own directory when left out
     input: str = MISSING  # float | uint8
     format: str = MISSING
-    weights: str = MISSING
+    weights: str = MISSING  # network | ema
     check: bool = MISSING
 
 

@@ -45,7 +45,8 @@ class Leaderboard(Callback):
         Console().print(table)
         best = self.rows[0]
         if best["status"] == "done":
-            print(f"best: job {best['job']}, {monitor} {best[monitor]:.4f}, in {path.parent / f'job-{best["job"]}'}")
+            directory = path.parent / f"job-{best['job']}"
+            print(f"best: job {best['job']}, {monitor} {best[monitor]:.4f}, in {directory}")
 
 
 def _cell(value: Any) -> str:

@@ -26,8 +26,8 @@ def main(config: DictConfig) -> float | None:
     start_log()
     select_device(settings.gpus, deterministic=settings.deterministic)
     train_samples = assembly.read_samples(config.data, "train", config.model.num_classes)
-    val_samples = assembly.read_samples(config.data, "val", config.model.num_classes or train_samples.num_classes)
     class_names = train_samples.class_names
+    val_samples = assembly.read_samples(config.data, "val", len(class_names), class_names)
 
     with RunDirectory(assembly.output_directory(), settings.resume, report=log.warning) as run:
         texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": "".join(f"{c}\n" for c in class_names)}
@@ -41,6 +41,7 @@ def main(config: DictConfig) -> float | None:
             train_samples,
             assembly.picture_transform(config.transform, config.model, training=True),
             config.data,
+            size=config.transform.size,
             batch_size=settings.batch_size,
             num_workers=settings.num_workers,
             seed=settings.seed,
@@ -50,13 +51,13 @@ def main(config: DictConfig) -> float | None:
             val_samples,
             assembly.picture_transform(config.transform, config.model, training=False),
             config.data,
+            size=config.transform.size,
             batch_size=settings.eval_batch_size,
             num_workers=settings.num_workers,
         )
         log.info("%d training and %d validation pictures in %d classes", len(train_samples), len(val_samples), len(class_names))
 
-        network, origin = assembly.build_network(config.model, len(class_names))
-        log.info(origin)
+        network = assembly.build_network(config.model, len(class_names))
         frozen = freeze(network, config.model.freeze)
         schedule = build_schedule(
             base_lr=config.optimizer.lr,
@@ -79,7 +80,7 @@ def main(config: DictConfig) -> float | None:
             restore(run.start_from, trainer, callbacks)
             log.info("continuing from %s, after %d updates", run.start_from, trainer.progress.step)
         trainer.fit(train_loader, settings.epochs, callbacks)
-        return assembly.finish(run, trainer, callbacks, settings.monitor)
+        return assembly.finish(run, trainer, settings.monitor)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from imgcls.errors import UserError
 from imgcls.schedules import SCHEDULES
 
-INTERPOLATIONS = ("nearest", "linear", "cubic", "area", "lanczos")
+INTERPOLATIONS = ("linear", "cubic", "nearest", "area", "lanczos")
 
 # (key, smallest, largest); None for no bound
 RANGES = (
@@ -21,8 +21,7 @@ RANGES = (
     ("data.worker_timeout", 1, None),
     ("transform.size", 1, None),
     ("transform.resize_size", 1, None),
-    ("transform.rotate", 0, 180),
-    ("transform.color_jitter", 0, 1),
+    ("transform.rotation", 0, 180),
     ("transform.flip", 0, 1),
     ("optimizer.lr", 0, None),
     ("optimizer.momentum", 0, 1),
@@ -61,7 +60,7 @@ RANGES = (
 
 CHOICES = (
     ("model.data_format", ("NCHW",)),
-    ("data.check_files", ("all", "sample", "none")),
+    ("data.check_files", ("auto", "all", "sample", "none")),
     ("transform.interpolation", INTERPOLATIONS),
     ("lr_schedule.name", tuple(SCHEDULES)),
     ("trainer.amp.level", ("O0", "O1", "O2")),
@@ -110,6 +109,9 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         values = _get(config, key)
         if values is not None and len(values) != 3:
             yield f"{key}={list(values)}: must be three numbers, for red, green and blue."
+    jitter = _get(config, "transform.color_jitter")
+    if jitter is not None and not (len(jitter) == 4 and min(jitter) >= 0 and jitter[3] <= 0.5):
+        yield f"transform.color_jitter={list(jitter)}: must be four numbers from 0 up, the last at most 0.5."
     size, resize = _get(config, "transform.size"), _get(config, "transform.resize_size")
     if resize is not None and size > resize:
         yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."

@@ -223,9 +223,9 @@ def test_every_trainable_parameter_of_a_real_network_moves():
 
 def test_mistakes_are_named():
     network = small_network()
-    with pytest.raises(UserError, match="no optimizer 'momentun'.*Did you mean 'momentum'"):
+    with pytest.raises(UserError, match=r"no optimizer 'momentun'.*Did you mean 'momentum'"):
         build_optimizer("momentun", network, 0.1)
-    with pytest.raises(UserError, match="'rmsprop' has no option 'beta1'.*It has: rho, momentum, epsilon"):
+    with pytest.raises(UserError, match=r"'rmsprop' has no option 'beta1'.*It has: rho, momentum, epsilon"):
         build_optimizer("rmsprop", network, 0.1, beta1=0.9)
     with pytest.raises(UserError, match="clipped to 0"):
         build_optimizer("momentum", network, 0.1, grad_clip_norm=0)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -118,8 +119,6 @@ def test_linear_and_polynomial_reach_the_end_of_the_run():
 @pytest.mark.parametrize("steps_per_epoch", [5005, 10010, 313, 40037])
 @pytest.mark.parametrize("decay_epochs", [2.4, 0.1, 0.7, 1 / 3])
 def test_drops_come_at_the_first_update_that_may_have_them(steps_per_epoch, decay_epochs):
-    from fractions import Fraction
-
     schedule = build_schedule(
         "exponential",
         base_lr=1.0,
@@ -136,11 +135,11 @@ def test_drops_come_at_the_first_update_that_may_have_them(steps_per_epoch, deca
 
 def test_unknown_names_and_options_are_answered_with_close_ones():
     run = {"base_lr": 0.1, "steps_per_epoch": 10, "epochs": 8}
-    with pytest.raises(UserError, match="no learning-rate schedule 'cosin'.*'cosine'"):
+    with pytest.raises(UserError, match=r"no learning-rate schedule 'cosin'.*'cosine'"):
         build_schedule("cosin", **run)
-    with pytest.raises(UserError, match="no option 'boundary'.*'boundaries'.*It has: boundaries, decay_rate"):
+    with pytest.raises(UserError, match=r"no option 'boundary'.*'boundaries'.*It has: boundaries, decay_rate"):
         build_schedule("piecewise", **run, boundary=[2])
-    with pytest.raises(UserError, match="'constant' has no option 'power'.*none of its own"):
+    with pytest.raises(UserError, match=r"'constant' has no option 'power'.*none of its own"):
         build_schedule("constant", **run, power=2)
 
 
@@ -151,7 +150,7 @@ def test_lengths_that_make_no_sense_are_refused(bad):
 
 
 def test_a_decay_interval_of_nothing_is_refused():
-    with pytest.raises(UserError, match="decay_epochs.*more than 0"):
+    with pytest.raises(UserError, match=r"decay_epochs.*more than 0"):
         build_schedule("exponential", base_lr=0.1, steps_per_epoch=10, epochs=8, decay_epochs=0)
 
 

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import paddle
 
-from imgcls.averaging import ema_decay_at, update
+from imgcls.averaging import ema_decay_at, start, update
 from imgcls.callbacks.base import Callback
 
 
@@ -24,7 +24,7 @@ class EMA(Callback):
     def on_train_begin(self, logs=None):
         self.current = self.trainer.network.state_dict()
         if not self.shadow:
-            self.shadow = {name: paddle.zeros(tensor.shape, "float32") for name, tensor in self.current.items()}
+            self.shadow = start(self.current)
         self.trainer.weight_views["ema"] = self.applied
 
     def on_train_batch_end(self, step, logs=None):
@@ -33,14 +33,14 @@ class EMA(Callback):
     @contextmanager
     def applied(self):
         """The network holds the averages inside this context, and its own weights again after it."""
-        own = {name: tensor.clone() for name, tensor in self.current.items()}
+        own = {name: self.current[name].clone() for name in self.shadow}
         try:
-            for name, tensor in self.current.items():
-                tensor.set_value(self.shadow[name].astype(tensor.dtype))
+            for name, average in self.shadow.items():
+                self.current[name].set_value(average.astype(self.current[name].dtype))
             yield
         finally:
-            for name, tensor in self.current.items():
-                tensor.set_value(own[name])
+            for name, value in own.items():
+                self.current[name].set_value(value)
 
     def tensors(self):
         return self.shadow

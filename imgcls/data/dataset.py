@@ -1,15 +1,11 @@
 """Data sets as Paddle knows them: one sample for a key of epoch and index."""
 
-from collections.abc import Callable
-
 import numpy as np
 import paddle
-from PIL import Image
 
 from imgcls.data.decode import MAX_PIXELS, decode_image
 from imgcls.data.samples import Samples
-
-Transform = Callable[[Image.Image, np.random.Generator], np.ndarray]
+from imgcls.data.transforms import Transform
 
 
 class ClassificationDataset(paddle.io.Dataset):

@@ -3,8 +3,6 @@
 import os
 from collections.abc import Iterator
 
-import numpy as np
-
 from imgcls.data.paths import bullet_list, printable
 from imgcls.data.samples import Samples, require_directory, require_samples_in_every_class
 from imgcls.errors import UserError, close_matches
@@ -53,16 +51,12 @@ def read_folder(
     label_of = {name: label for label, name in enumerate(class_names)}
     with os.scandir(os.fsencode(root)) as entries:
         folders = {label_of[printable(e.name)]: e.name for e in entries if printable(e.name) in label_of}
-    paths: list[bytes] = []
-    counts = []
-    for label in range(len(class_names)):
-        before = len(paths)
-        paths.extend(sorted(_images(os.path.join(os.fsencode(root), folders[label]), folders[label])))
-        counts.append(len(paths) - before)
-    samples = Samples.of(root, paths, np.repeat(np.arange(len(counts)), counts), class_names)
+    directories = [os.path.join(os.fsencode(root), folders[label]) for label in range(len(class_names))]
+    images = (sorted(_images(directory, os.path.basename(directory))) for directory in directories)
+    samples = Samples.of_classes(root, images, class_names)
     if not len(samples):
         suffixes = " ".join(suffix.decode() for suffix in IMAGE_SUFFIXES)
-        raise UserError(f"No image below the {len(found)} class directories of {printable(root)} (looked for {suffixes}).")
+        raise UserError(f"No image in the {len(found)} class directories of {printable(root)}; looked for {suffixes}.")
     if not allow_empty_classes:
         advice = "Add images, remove the directories, or set data.allow_empty_classes=true."
         require_samples_in_every_class(samples, printable(root), advice)
@@ -80,10 +74,10 @@ def _images(directory: bytes, prefix: bytes, above: frozenset = frozenset()) -> 
             if entry.name.startswith(b"."):
                 continue
             name = prefix + b"/" + entry.name
-            if entry.name.lower().endswith(IMAGE_SUFFIXES):
-                yield name
-            elif entry.is_dir():
+            if entry.is_dir():
                 yield from _images(entry.path, name, above | {here})
+            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+                yield name
 
 
 def _refuse_other_classes(root: os.PathLike, found: tuple[str, ...], expected: tuple[str, ...]) -> None:

@@ -135,7 +135,7 @@ def _labels(text: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.
         digits = text[label_starts[active] - 1] - np.uint8(ord("0"))  # anything else wraps above 9
         is_digit = digits < 10
         active, digits = active[is_digit], digits[is_digit]
-        labels[active] += digits * np.int64(10**power)
+        labels[active] += digits.astype(np.int64) * 10**power
         label_starts[active] -= 1
         active = active[label_starts[active] > starts[active]]
     bad = (label_starts == ends) | (label_starts == starts)

@@ -1,6 +1,7 @@
 """The samples of a data set: paths and labels in a few arrays, whatever their number."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +35,19 @@ class Samples:
     class_names: tuple[str, ...]
 
     @classmethod
-    def of(
-        cls, root: str | os.PathLike, paths: list[bytes], labels: list[int] | np.ndarray, class_names: tuple[str, ...]
+    def of_classes(
+        cls, root: str | os.PathLike, paths_of_class: Iterable[list[bytes]], class_names: tuple[str, ...]
     ) -> "Samples":
-        """Pack relative paths and labels."""
-        ends = np.cumsum([len(path) for path in paths], dtype=np.int64)
-        starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])[: len(paths)]
-        return cls(os.fspath(root), b"".join(paths), starts, ends, np.asarray(labels, np.int32), tuple(class_names))
+        """Samples from the relative paths of class 0, of class 1, and so on."""
+        texts, lengths, counts = [], [np.zeros(0, np.int64)], []
+        for paths in paths_of_class:
+            texts.append(b"".join(paths))
+            lengths.append(np.array([len(path) for path in paths], np.int64))
+            counts.append(len(paths))
+        lengths = np.concatenate(lengths)
+        ends = np.cumsum(lengths)
+        labels = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        return cls(os.fspath(root), b"".join(texts), ends - lengths, ends, labels, tuple(class_names))
 
     def __len__(self) -> int:
         return len(self.labels)

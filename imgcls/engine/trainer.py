@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import paddle
-from paddle.utils import unique_name
+from paddle.base import unique_name
 
 from imgcls.callbacks.base import Callback
 from imgcls.engine.amp import AmpSettings

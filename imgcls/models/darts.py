@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.errors import UserError
 from imgcls.models.layers import Network, linear, name_parameters
 
 # For the normal and the reduction cell, a line for each new state: it is the sum of two operations,
@@ -126,14 +127,16 @@ class DARTS(Network):
     """Two stems, cells, global average, fully connected; a third and two thirds down, a cell reduces.
 
     Args:
-        genotype: a value of ``GENOTYPES``.
+        genotype: a key of ``GENOTYPES``.
     """
 
     cells_in_total = 14
     reductions = (4, 9)
 
-    def __init__(self, genotype: dict[str, tuple], num_classes: int = 1000, in_channels: int = 3):
+    def __init__(self, genotype: str, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
+        if genotype not in GENOTYPES:
+            raise UserError(f"DARTS has no genotype '{genotype}'. Take one of: {', '.join(GENOTYPES)}.")
         channels = 48
         half = channels // 2
         self.stem0 = nn.Sequential(
@@ -155,7 +158,7 @@ class DARTS(Network):
             reduce = number in self.reductions
             channels = channels * 2 if reduce else channels
             kind, stride = ("reduction", 2) if reduce else ("normal", 1)
-            self.cells.append(Cell(genotype[kind], before, channels, stride, halve))
+            self.cells.append(Cell(GENOTYPES[genotype][kind], before, channels, stride, halve))
             before = (before[1], 4 * channels)
             halve = reduce
         self.num_features = before[1]
@@ -184,6 +187,6 @@ class DARTS(Network):
 
 
 VARIANTS = {
-    "darts_4m": partial(DARTS, genotype=GENOTYPES["4M"]),
-    "darts_6m": partial(DARTS, genotype=GENOTYPES["6M"]),
+    "darts_4m": partial(DARTS, genotype="4M"),
+    "darts_6m": partial(DARTS, genotype="6M"),
 }

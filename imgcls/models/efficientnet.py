@@ -110,8 +110,8 @@ class EfficientNet(Network):
         depth: multiplies the number of blocks of a stage, rounding up.
         drop_connect_rate: probability of dropping the last block, were it residual; it grows
             linearly from 0 at the first.
-        padding_type: ``SAME``, ``VALID`` or ``DYNAMIC``, see ``padding``. Under ``VALID`` every
-            kernel eats the border: B0 needs images of 851 pixels.
+        padding_type: ``SAME``, ``VALID`` or ``DYNAMIC``, see ``padding``. Under ``VALID`` maps
+            shrink in every block: B0 needs images of 851 pixels or more.
         use_se: with squeeze and excitation.
         act: a key of ``layers.ACTIVATIONS``.
     """

@@ -88,10 +88,10 @@ class Fusion(nn.Layer):
     def forward(self, maps: Maps) -> paddle.Tensor:
         fused = maps[self.index]
         height, width = fused.shape[2:]
-        for convs, x in zip(self.down, maps[: self.index], strict=True):
-            fused = fused + convs(x)
-        for conv, x in zip(self.up, maps[self.index + 1 :], strict=True):
-            fused = fused + stretch(stretch(conv(x), height, axis=2), width, axis=3)
+        for source, convs in enumerate(self.down):
+            fused = fused + convs(maps[source])
+        for source, conv in enumerate(self.up, start=self.index + 1):
+            fused = fused + stretch(stretch(conv(maps[source]), height, axis=2), width, axis=3)
         return F.relu(fused)
 
 
@@ -116,7 +116,7 @@ class Module(nn.Layer):
         self.fusions = nn.LayerList(Fusion(widths, index, name) for index in range(len(widths)))
 
     def forward(self, maps: Maps) -> Maps:
-        maps = [branch(x) for branch, x in zip(self.branches, maps, strict=True)]
+        maps = [branch(maps[index]) for index, branch in enumerate(self.branches)]
         return [fusion(maps) for fusion in self.fusions]
 
 
@@ -165,10 +165,10 @@ class HRNet(Network):
         maps = self.stage3([*maps, self.transition2(maps[-1])])
         maps = self.stage4([*maps, self.transition3(maps[-1])])
 
-        fine, *coarser = [widen(x) for widen, x in zip(self.widen, maps, strict=True)]
-        for down, coarse in zip(self.down, coarser, strict=True):
-            fine = coarse + down(fine)
-        return self.last(fine)
+        x = self.widen[0](maps[0])
+        for index, down in enumerate(self.down, start=1):
+            x = self.widen[index](maps[index]) + down(x)
+        return self.last(x)
 
 
 def stage(widths: list[int], modules: int, se: bool, name: str) -> nn.Sequential:

@@ -6,39 +6,42 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.errors import UserError
 from imgcls.models.layers import ConvBNAct, Network, conv2d, linear, require_probability, scaled
 
 # tables 1 and 2 of the paper, at scale 1: kernel size, expanded width, output channels, squeeze, activation, stride
-LARGE = (
-    (3, 16, 16, False, "relu", 1),
-    (3, 64, 24, False, "relu", 2),
-    (3, 72, 24, False, "relu", 1),
-    (5, 72, 40, True, "relu", 2),
-    (5, 120, 40, True, "relu", 1),
-    (5, 120, 40, True, "relu", 1),
-    (3, 240, 80, False, "hard_swish", 2),
-    (3, 200, 80, False, "hard_swish", 1),
-    (3, 184, 80, False, "hard_swish", 1),
-    (3, 184, 80, False, "hard_swish", 1),
-    (3, 480, 112, True, "hard_swish", 1),
-    (3, 672, 112, True, "hard_swish", 1),
-    (5, 672, 160, True, "hard_swish", 2),
-    (5, 960, 160, True, "hard_swish", 1),
-    (5, 960, 160, True, "hard_swish", 1),
-)
-SMALL = (
-    (3, 16, 16, True, "relu", 2),
-    (3, 72, 24, False, "relu", 2),
-    (3, 88, 24, False, "relu", 1),
-    (5, 96, 40, True, "hard_swish", 2),
-    (5, 240, 40, True, "hard_swish", 1),
-    (5, 240, 40, True, "hard_swish", 1),
-    (5, 120, 48, True, "hard_swish", 1),
-    (5, 144, 48, True, "hard_swish", 1),
-    (5, 288, 96, True, "hard_swish", 2),
-    (5, 576, 96, True, "hard_swish", 1),
-    (5, 576, 96, True, "hard_swish", 1),
-)
+BLOCKS = {
+    "large": (
+        (3, 16, 16, False, "relu", 1),
+        (3, 64, 24, False, "relu", 2),
+        (3, 72, 24, False, "relu", 1),
+        (5, 72, 40, True, "relu", 2),
+        (5, 120, 40, True, "relu", 1),
+        (5, 120, 40, True, "relu", 1),
+        (3, 240, 80, False, "hard_swish", 2),
+        (3, 200, 80, False, "hard_swish", 1),
+        (3, 184, 80, False, "hard_swish", 1),
+        (3, 184, 80, False, "hard_swish", 1),
+        (3, 480, 112, True, "hard_swish", 1),
+        (3, 672, 112, True, "hard_swish", 1),
+        (5, 672, 160, True, "hard_swish", 2),
+        (5, 960, 160, True, "hard_swish", 1),
+        (5, 960, 160, True, "hard_swish", 1),
+    ),
+    "small": (
+        (3, 16, 16, True, "relu", 2),
+        (3, 72, 24, False, "relu", 2),
+        (3, 88, 24, False, "relu", 1),
+        (5, 96, 40, True, "hard_swish", 2),
+        (5, 240, 40, True, "hard_swish", 1),
+        (5, 240, 40, True, "hard_swish", 1),
+        (5, 120, 48, True, "hard_swish", 1),
+        (5, 144, 48, True, "hard_swish", 1),
+        (5, 288, 96, True, "hard_swish", 2),
+        (5, 576, 96, True, "hard_swish", 1),
+        (5, 576, 96, True, "hard_swish", 1),
+    ),
+}
 
 
 def conv_bn(in_channels: int, out_channels: int, kernel_size: int, name: str, **options) -> ConvBNAct:
@@ -50,7 +53,7 @@ class SqueezeExcite(nn.Layer):
 
     def __init__(self, channels: int, name: str):
         super().__init__()
-        squeezed = scaled(channels, 0.25)
+        squeezed = max(1, channels // 4)
         self.reduce = conv2d(channels, squeezed, 1, weight=f"{name}_1_weights", bias=f"{name}_1_offset")
         self.expand = conv2d(squeezed, channels, 1, weight=f"{name}_2_weights", bias=f"{name}_2_offset")
 
@@ -99,7 +102,7 @@ class MobileNetV3(Network):
     """Stem, bottlenecks, 1x1 convolution; then global average, a 1280 wide layer, dropout, fully connected.
 
     Args:
-        blocks: ``LARGE`` or ``SMALL``.
+        size: ``large`` or ``small``.
         scale: multiplies every width but 1280, rounding down.
     """
 
@@ -107,7 +110,7 @@ class MobileNetV3(Network):
 
     def __init__(
         self,
-        blocks: tuple[tuple, ...],
+        size: str,
         scale: float = 1.0,
         dropout: float = 0.2,
         num_classes: int = 1000,
@@ -115,6 +118,9 @@ class MobileNetV3(Network):
     ):
         super().__init__()
         require_probability(dropout=dropout)
+        if size not in BLOCKS:
+            raise UserError(f"There is no MobileNetV3 of size '{size}'. Take one of: {', '.join(BLOCKS)}.")
+        blocks = BLOCKS[size]
         channels = scaled(16, scale)
         # The published networks compare the first block's output with an unscaled stem.
         previous = 16
@@ -143,7 +149,7 @@ class MobileNetV3(Network):
 SCALES = {"x0_25": 0.25, "x0_5": 0.5, "x0_75": 0.75, "x1_0": 1.0, "x1_25": 1.25}
 
 VARIANTS = {
-    f"mobilenetv3_{size}_{suffix}": partial(MobileNetV3, blocks=blocks, scale=scale)
-    for size, blocks in (("large", LARGE), ("small", SMALL))
+    f"mobilenetv3_{size}_{suffix}": partial(MobileNetV3, size=size, scale=scale)
+    for size in BLOCKS
     for suffix, scale in SCALES.items()
 }

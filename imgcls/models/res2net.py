@@ -27,8 +27,9 @@ class MultiScale(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         *groups, last = paddle.split(x, len(self.convs) + 1, axis=1)
         results = []
-        for group, conv in zip(groups, self.convs, strict=True):
-            results.append(conv(group + results[-1] if self.cascade and results else group))
+        for step, conv in enumerate(self.convs):
+            cascade = self.cascade and step > 0
+            results.append(conv(groups[step] + results[-1] if cascade else groups[step]))
         return paddle.concat([*results, self.last(last)], axis=1)
 
 

@@ -29,10 +29,9 @@ class SEResNet(ResNet):
 
 
 class SEResNeXt(SEResNet):
-    """The same with grouped convolutions, under other names.
+    """The same under other names: blocks ``conv2_1``, ``conv2_2``, ..., batch norm ``conv2_1_x1_bn``.
 
-    Blocks are ``conv2_1``, ``conv2_2``, ... from the second stage on; with 152 layers the three
-    convolutions of the stem count as stages, and the blocks begin with ``conv4_1``.
+    With 152 layers they begin at ``conv4_1``: the convolutions of the stem count as 1 to 3.
     """
 
     names = Names("x1", "x2", "x3", "prj", "fc6_weights", "fc6_offset")

@@ -11,8 +11,13 @@ def is_class_axis_mismatch(have: tuple[int, ...], want: tuple[int, ...]) -> bool
     """
     if len(have) != len(want) or len(want) not in (1, 2, 4) or have == want:
         return False
-    axis = 1 if len(want) == 2 else 0
+    axis = _class_axis(want)
     return have[:axis] + have[axis + 1 :] == want[:axis] + want[axis + 1 :]
+
+
+def class_count(shape: tuple[int, ...]) -> int:
+    """Number of classes a head tensor of this shape is made for."""
+    return shape[_class_axis(shape)]
 
 
 def is_input_axis_mismatch(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
@@ -38,3 +43,7 @@ def to_float32(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "f":
         return array.astype(np.float32, copy=False)
     return array
+
+
+def _class_axis(shape: tuple[int, ...]) -> int:
+    return 1 if len(shape) == 2 else 0

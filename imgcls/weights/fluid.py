@@ -102,22 +102,21 @@ def read_tar(path: str | Path) -> Arrays:
             member that is no plain file inside of it.
     """
     path = Path(path)
-    blobs: dict[str, bytes] = {}
-    try:
-        with _os_errors(f"Cannot read {path}"), tarfile.open(path, "r:", encoding="utf-8") as archive:
-            for member in _checked_members(archive, path):
-                name = _variable_name(member.name.encode("utf-8", "surrogateescape"))
-                if not _is_hidden(name):
-                    blobs[name] = archive.extractfile(member).read()
-    except (tarfile.TarError, ValueError) as error:
-        raise UserError(f"{path} is not a whole, uncompressed tar file ({error}); {describe_start(path)}.") from None
-    if not blobs:
-        raise UserError(f"{path} is a tar without files: one file per variable is expected.")
+    with _open_tar(path) as archive:
+        blobs = {name: archive.extractfile(member).read() for name, member in _checked_members(archive, path)}
     shared = len(os.path.commonprefix([PurePosixPath(name).parent.parts for name in blobs]))
     return {
         "/".join(PurePosixPath(name).parts[shared:]): decode_only(blob, f"{path}, member {name!r}")
         for name, blob in blobs.items()
     }
+
+
+def check_tar(path: str | Path) -> None:
+    """Raise what ``read_tar`` would raise about the archive itself, without reading the variables."""
+    path = Path(path)
+    with _open_tar(path) as archive:
+        for _ in _checked_members(archive, path):
+            pass
 
 
 def read_inference_model(model_file: str | Path, params_file: str | Path) -> Arrays:
@@ -156,20 +155,33 @@ def _persistable_names(model_file: Path) -> list[str]:
     return sorted(names)
 
 
-def _checked_members(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
-    """The regular files of an archive, provided that everything else in it is a directory."""
-    total = 0
+@contextlib.contextmanager
+def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with _os_errors(f"Cannot read {path}"), tarfile.open(path, "r:", encoding="utf-8") as archive:
+            yield archive
+    except (tarfile.TarError, ValueError) as error:
+        raise UserError(f"{path} is not a whole, uncompressed tar file ({error}); {describe_start(path)}.") from None
+
+
+def _checked_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """Variable names and files of an archive, provided that everything else in it is a directory."""
+    total = found = 0
     for count, member in enumerate(archive, start=1):
-        name = PurePosixPath(member.name).as_posix()
-        if not _is_inside(name) and not (name == "." and member.isdir()):
+        location = PurePosixPath(member.name).as_posix()
+        if not _is_inside(location) and not (location == "." and member.isdir()):
             raise UserError(f"{path} is refused: its member {member.name!r} lies outside of it.")
         if member.issparse() or not (member.isfile() or member.isdir()):
             raise UserError(f"{path} is refused: its member {member.name!r} is a link or a special file.")
         total += member.size
         if total > TAR_BYTES or count > TAR_MEMBERS:
-            raise UserError(f"{path} is refused: more than {TAR_BYTES >> 30} GiB or {TAR_MEMBERS:,} files.")
-        if member.isfile():
-            yield member
+            raise UserError(f"{path} is refused: more than {TAR_BYTES >> 30} GiB or {TAR_MEMBERS:,} members.")
+        name = _variable_name(location.encode("utf-8", "surrogateescape"))
+        if member.isfile() and not _is_hidden(name):
+            found += 1
+            yield name, member
+    if not found:
+        raise UserError(f"{path} is a tar without files: one file per variable is expected.")
 
 
 def _is_inside(name: str) -> bool:

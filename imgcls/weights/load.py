@@ -2,7 +2,7 @@
 
 What may differ, and what may not:
 
-- A head tensor (one with ``head`` in its name) that differs in the class count only: the head is
+- A tensor of the last layer (``head``) that differs in the class count only: the head is
   re-initialised. Any other difference of shape is an error that lists names and shapes.
 - The first convolution, when the network takes other than three channels: summed or repeated.
 - A tensor of the network that the file lacks: an error, unless it is excluded. (The original
@@ -16,20 +16,185 @@ import fnmatch
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import paddle
 
 from imgcls.errors import UserError, close_matches
 from imgcls.models.layers import Network, fluid_names
-from imgcls.registry import ModelInfo
 from imgcls.weights import adapt
 from imgcls.weights.download import fetch
-from imgcls.weights.fluid import read_tar
 from imgcls.weights.fluid_training import is_training_state
 from imgcls.weights.report import LoadReport, Mismatch, Stored, WeightsMismatch, some
-from imgcls.weights.source import Naming, Weights, locate_weights, read_weights
+from imgcls.weights.source import Naming, locate_weights, read_weights
+
+BUNDLED = Path(__file__).parents[1] / "assets" / "weights"
+SHOWN_IN_ERRORS = 20
 
 log = logging.getLogger(__name__)
 
-BUNDLED = Path(__file__).parents[1] / "assets" / "weights"
+
+class PublishedModel(Protocol):
+    """What of ``registry.ModelInfo`` is needed to find a model's weights."""
+
+    name: str
+    published_name: str
+    weights_url: str | None
+
+
+def load_pretrained(
+    network: Network, info: PublishedModel, pretrained: bool | str | Path, exclude: Iterable[str] = ()
+) -> LoadReport:
+    """Load the weights that ``pretrained`` stands for into ``network``.
+
+    Args:
+        pretrained: ``True`` for the weights bundled with this library, else the published ones;
+            or any path that ``read_weights`` takes.
+        exclude: see ``load_into``.
+
+    Raises:
+        UserError: there are no such weights, or they do not fit; then nothing was loaded.
+    """
+    path = _own_weights(info) if pretrained is True else locate_weights(pretrained)
+    arrays, naming = read_weights(path)
+    try:
+        report = load_into(network, arrays, naming, exclude, source=str(path))
+    except WeightsMismatch as error:
+        if pretrained is True and info.published_name not in path.name:
+            error.add(
+                f"The published link of {info.name} leads to {path.name}, as it did in the original; that is another "
+                "network's file. Take weights from elsewhere: model.pretrained=<path>."
+            )
+        raise
+    log.info("%s", report.summary())
+    return report
+
+
+def load_into(
+    network: Network,
+    arrays: Mapping[str, np.ndarray],
+    naming: Naming | None = None,
+    exclude: Iterable[str] = (),
+    *,
+    strict: bool = True,
+    source: str = "the weights",
+) -> LoadReport:
+    """Copy tensors into ``network`` by name; the module says what may differ.
+
+    Args:
+        naming: what the names in ``arrays`` are; ``None`` takes whichever the network knows more of.
+        exclude: tensors to leave as they are: substrings, or patterns with ``*``, ``?`` or ``[``, of
+            their ``state_dict`` key or fluid name.
+        strict: whether a tensor that ``arrays`` lacks is an error; else it is reported and left as it is.
+        source: where the arrays came from, for the report and for messages.
+
+    Raises:
+        UserError: an ``exclude`` pattern matches nothing, or values are not finite.
+        WeightsMismatch: tensors are missing or of another shape.
+    """
+    names = fluid_names(network)
+    stored = _stored_names(names, arrays, naming)
+    state = network.state_dict()
+    report = LoadReport(excluded=_excluded(names, exclude), source=source)
+    mismatched = []
+    for key in state:
+        if key in report.excluded:
+            continue
+        if stored[key] not in arrays:
+            report.missing.append(key)
+            continue
+        mismatch = Mismatch(key, tuple(arrays[stored[key]].shape), tuple(state[key].shape))
+        if mismatch.have == mismatch.want:
+            report.loaded.append(key)
+        elif _is_head(key) and adapt.is_class_axis_mismatch(mismatch.have, mismatch.want):
+            report.reinitialised.append(mismatch)
+        elif adapt.is_input_axis_mismatch(mismatch.have, mismatch.want):
+            report.loaded.append(key)
+            report.adapted.append(mismatch)
+        else:
+            mismatched.append(mismatch)
+    known = set(stored.values())
+    report.unexpected = [Stored(name, tuple(array.shape)) for name, array in arrays.items() if name not in known]
+    report.training_state = sum(is_training_state(name, arrays) for name, _ in report.unexpected)
+    if mismatched or (strict and report.missing):
+        raise _misfit(report, mismatched, stored)
+    values = {key: _values(arrays[stored[key]], stored[key], source) for key in report.loaded}
+
+    for key, _, want in report.adapted:
+        values[key] = adapt.adapt_input_channels(values[key], want[1])
+    if report.reinitialised:
+        network.reset_head(adapt.class_count(report.reinitialised[0].want))
+    state = network.state_dict()
+    for key, value in values.items():
+        state[key].set_value(paddle.to_tensor(value, dtype=state[key].dtype))
+    return report
+
+
+def _own_weights(info: PublishedModel) -> Path:
+    bundled = BUNDLED / f"{info.name}.npz"
+    if bundled.exists():
+        return bundled
+    if info.weights_url is None:
+        raise UserError(f"No weights were published for {info.name}. Name a file: model.pretrained=<path>.")
+    return fetch(info.weights_url)
+
+
+def _stored_names(names: dict[str, str], arrays: Mapping[str, np.ndarray], naming: Naming | None) -> dict[str, str]:
+    """The name each tensor of the network has in the file."""
+    structured = {key: key for key in names}
+    candidates = {"structured": [structured], "fluid": [names], None: [structured, names]}[naming]
+    return max(candidates, key=lambda candidate: len(arrays.keys() & set(candidate.values())))
+
+
+def _excluded(names: dict[str, str], exclude: Iterable[str]) -> list[str]:
+    # the original's flag was one comma-separated string
+    patterns = exclude.split(",") if isinstance(exclude, str) else list(exclude)
+    excluded = set()
+    for pattern in patterns:
+        hits = {key for key, name in names.items() if _matches(pattern, key) or _matches(pattern, name)}
+        if not hits:
+            every = [*names, *names.values()]
+            raise UserError(
+                f"The exclude pattern '{pattern}' matches no tensor of the network.{close_matches(pattern, every)} "
+                f"The last layer's are: {', '.join(f'{key} = {name}' for key, name in names.items() if _is_head(key))}."
+            )
+        excluded |= hits
+    return [key for key in names if key in excluded]
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) if set(pattern) & set("*?[") else pattern in name
+
+
+def _is_head(key: str) -> bool:
+    """Whether a tensor belongs to a last layer: ``head.weight``, or ``aux1.head.bias`` of an auxiliary one."""
+    return "head" in key.split(".")[-2:-1]
+
+
+def _values(array: np.ndarray, name: str, source: str) -> np.ndarray:
+    values = adapt.to_float32(array)
+    if values.dtype != np.float32:
+        raise UserError(f"'{name}' in {source} holds {array.dtype} values; weights are floating point.")
+    if not np.isfinite(values).all():
+        count = np.size(values) - np.count_nonzero(np.isfinite(values))
+        raise UserError(f"'{name}' in {source} holds {count} values that are not finite (NaN or infinity).")
+    return values
+
+
+def _misfit(report: LoadReport, mismatched: list[Mismatch], stored: dict[str, str]) -> WeightsMismatch:
+    def full(key: str) -> str:
+        return key if stored[key] == key else f"{key} = '{stored[key]}'"
+
+    lines = [f"{report.source} does not fit the network; nothing was loaded."]
+    if not report.loaded:
+        lines.append("No tensor of the file fits: these are weights of something else.")
+    wrong = [mismatch._replace(name=full(mismatch.name)) for mismatch in mismatched]
+    for title, tensors in (
+        ("missing in the file", [full(key) for key in report.missing]),
+        ("of another shape (file -> network)", wrong),
+        ("in the file but not in the network", report.unexpected),
+    ):
+        if tensors:
+            lines.append(f"{len(tensors)} {title}: {some(tensors, SHOWN_IN_ERRORS)}")
+    return WeightsMismatch("\n".join(lines), report.missing, mismatched, report.unexpected)

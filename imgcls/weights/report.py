@@ -52,12 +52,11 @@ class LoadReport:
     excluded: list[str] = field(default_factory=list)
     unexpected: list[Stored] = field(default_factory=list)
     training_state: int = 0
-    source: str = ""
+    source: str = "the weights"
 
     def summary(self) -> str:
         """One line for what was loaded and one for each kind of tensor that was not."""
-        source = f" from {self.source}" if self.source else ""
-        lines = [f"{len(self.loaded)} tensors loaded{source}"]
+        lines = [f"{len(self.loaded)} tensors loaded from {self.source}"]
         for title, tensors in (
             ("re-initialised (another class count)", self.reinitialised),
             ("adapted (another number of input channels)", self.adapted),
@@ -80,6 +79,10 @@ class WeightsMismatch(UserError):
     def __init__(self, message: str, missing: list[str], mismatched: list[Mismatch], unexpected: list[Stored]):
         super().__init__(message)
         self.missing, self.mismatched, self.unexpected = missing, mismatched, unexpected
+
+    def add(self, sentence: str) -> None:
+        """Put a line under the message."""
+        self.args = (f"{self}\n{sentence}",)
 
 
 def some(tensors: Iterable[object], limit: int = SHOWN) -> str:

@@ -103,7 +103,9 @@ def _read_pickle(path: Path) -> Weights:
     others = [f"{name} ({type(value).__name__})" for name, value in loaded.items() if not isinstance(value, np.ndarray)]
     if others or not loaded:
         found = ", ".join(others[:5]) or "nothing"
-        raise UserError(f"{path} is not a dict of tensors: it holds {found}. Save network.state_dict() with paddle.save.")
+        raise UserError(
+            f"{path} is not a dict of tensors: it holds {found}. Save network.state_dict() with paddle.save."
+        )
     return Weights(loaded, naming)
 
 

@@ -1,0 +1,280 @@
+"""Batches from a data set: Paddle's DataLoader with its failures turned into messages.
+
+What Paddle 2.6 leaves open and this closes: without workers it reads in a second thread, and an
+exception there ends the thread and leaves training waiting for ever; an exception in a worker
+arrives as "Blocking queue is killed"; a killed worker raises from a signal handler wherever training
+happens to be; a silent worker is waited for without end; and workers outlive a parent that was
+killed.
+"""
+
+import atexit
+import contextlib
+import glob
+import os
+import shutil
+import signal
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import connection
+
+import numpy as np
+import paddle
+from paddle.base import core
+
+from imgcls.data.dataset import ClassificationDataset
+from imgcls.data.sampler import EpochSampler
+from imgcls.errors import UserError
+
+Batch = list[paddle.Tensor]
+
+POLL_SECONDS = 1.0
+SHARED_MEMORY = "/dev/shm"
+
+
+def build_loader(
+    dataset: ClassificationDataset,
+    sampler: EpochSampler,
+    num_workers: int = 0,
+    timeout: float = 120.0,
+    prefetch: int = 2,
+) -> "Loader":
+    """A loader of ``[images, labels, indices]``: uint8 ``[N, H, W, 3]``, int64 ``[N]``, int64 ``[N]``.
+
+    The batches and their order do not depend on ``num_workers``.
+
+    Args:
+        num_workers: processes that prepare batches; 0 prepares them in the calling thread, where a
+            breakpoint in the data set stops.
+        timeout: seconds to wait for a batch of the workers before giving up.
+        prefetch: batches each worker prepares ahead.
+
+    Raises:
+        UserError: a setting outside its range. While iterating: what the data set raised, a worker
+            that was killed, or the time-out.
+    """
+    if num_workers < 0:
+        raise UserError(f"trainer.num_workers is {num_workers}; it must be 0 or more.")
+    if prefetch < 1:
+        raise UserError(f"The number of batches to prefetch is {prefetch}; it must be 1 or more.")
+    if timeout <= 0:
+        raise UserError(f"The time-out of the data workers is {timeout} s; it must be more than 0.")
+    return Loader(dataset, sampler, num_workers, timeout, prefetch)
+
+
+class Loader(paddle.io.DataLoader):
+    """See ``build_loader``; iterating starts at the sampler's position."""
+
+    def __init__(
+        self,
+        dataset: ClassificationDataset,
+        sampler: EpochSampler,
+        num_workers: int,
+        timeout: float,
+        prefetch: int,
+    ):
+        super().__init__(
+            _Guarded(dataset),
+            batch_sampler=sampler,
+            collate_fn=_collate_guarded,
+            num_workers=num_workers,
+            prefetch_factor=prefetch,
+            worker_init_fn=partial(_start_worker, os.getpid()),
+        )
+        self.patience = timeout
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._from_workers() if self.num_workers else self._from_here()
+
+    def _from_here(self) -> Iterator[Batch]:
+        dataset = self.dataset.dataset
+        for keys in self.batch_sampler:
+            yield [paddle.to_tensor(array) for array in collate([dataset[key] for key in keys])]
+
+    def _from_workers(self) -> Iterator[Batch]:
+        random_state = np.random.get_state()
+        workers = super().__iter__()
+        np.random.set_state(random_state)  # Paddle drew a seed from it; a resumed run must not differ by that
+        with _Watch(workers, self.patience) as watch:
+            while True:
+                watch.waiting_since = time.monotonic()
+                try:
+                    *batch, failure = next(workers)
+                except StopIteration:
+                    return
+                except Exception as error:
+                    if watch.problem:
+                        raise UserError(watch.problem) from error
+                    raise
+                watch.waiting_since = None
+                if failure is not None:
+                    raise failure.as_exception()
+                yield batch
+
+
+def collate(samples: list[tuple[np.ndarray, np.int64, np.int64]]) -> list[np.ndarray]:
+    """Samples stacked: images ``[N, H, W, 3]``, labels ``[N]``, indices ``[N]``."""
+    images, labels, indices = zip(*samples, strict=True)
+    return [np.stack(images), np.array(labels, np.int64), np.array(indices, np.int64)]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An exception on its way from a worker to the process that trains."""
+
+    message: str
+    is_user_error: bool
+
+    @classmethod
+    def of(cls, error: Exception) -> "_Failure":
+        if isinstance(error, UserError):
+            return cls(str(error), True)
+        return cls("".join(traceback.format_exception(error)), False)
+
+    def as_exception(self) -> Exception:
+        if self.is_user_error:
+            return UserError(self.message)
+        return RuntimeError(f"A data worker failed:\n{self.message}")
+
+
+class _Guarded(paddle.io.Dataset):
+    """A data set whose exceptions are returned, so that they can travel with the batch."""
+
+    def __init__(self, dataset: ClassificationDataset):
+        super().__init__()
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple | _Failure:
+        try:
+            return self.dataset[key]
+        except Exception as error:
+            return _Failure.of(error)
+
+
+def _collate_guarded(samples: list[tuple | _Failure]) -> list:
+    """Three arrays and ``None``, or an empty array and the first failure."""
+    failure = next((sample for sample in samples if isinstance(sample, _Failure)), None)
+    if failure is None:
+        try:
+            return [*collate(samples), None]
+        except Exception as error:
+            failure = _Failure.of(error)
+    return [np.zeros(1, np.uint8), failure]
+
+
+def _start_worker(parent: int, worker_id: int) -> None:
+    """Runs first in each worker: signals are the parent's to handle, one thread, and no life without it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    core.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    _remove_shared_memory(os.getpid())
+    os._exit(1)
+
+
+def _remove_shared_memory(pid: int) -> None:
+    """Delete the batches a dead worker left behind; Paddle names the files after the process."""
+    for path in glob.glob(f"{SHARED_MEMORY}/paddle_{pid}_*"):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+_watches: weakref.WeakSet["_Watch"] = weakref.WeakSet()
+
+
+class _Watch:
+    """Looks after the workers of one iteration, and ends them with it.
+
+    Args:
+        workers: Paddle's iterator over the batches of its worker processes.
+        patience: seconds that training waits for a batch before the workers are given up.
+    """
+
+    def __init__(self, workers: Iterator, patience: float):
+        # Paddle's handler of SIGCHLD would raise in the middle of whatever training is doing.
+        core._erase_process_pids(id(workers))
+        self.workers = workers
+        self.patience = patience
+        self.waiting_since: float | None = None
+        self.problem: str | None = None
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "_Watch":
+        _watches.add(self)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers: politely, or at once when one of them is the problem."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        processes = self.workers._workers
+        if self.problem is None:
+            self.workers._try_shutdown_all(POLL_SECONDS)
+        self.workers._shutdown = True  # nothing is left for Paddle's own clean-up, which would wait
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+                process.join(POLL_SECONDS)
+            if process.exitcode != 0:
+                _remove_shared_memory(process.pid)
+
+    def _run(self) -> None:
+        running = {process.sentinel: process for process in self.workers._workers}
+        while running and not self._closed.is_set():
+            for sentinel in connection.wait(list(running), POLL_SECONDS):
+                exitcode = running[sentinel].exitcode
+                if exitcode is None:  # another thread is just collecting it
+                    time.sleep(POLL_SECONDS / 100)
+                    continue
+                del running[sentinel]
+                if exitcode != 0 and not self._closed.is_set():
+                    return self._give_up(_why_it_died(exitcode))
+            since = self.waiting_since
+            if since is not None and time.monotonic() - since > self.patience:
+                return self._give_up(
+                    f"No batch came from the data workers for {self.patience:.0f} s. Is the disk with the images "
+                    "there and fast enough? More time: data.timeout; to see where it hangs: trainer.num_workers=0."
+                )
+
+    def _give_up(self, problem: str) -> None:
+        self.problem = problem
+        self.workers._exit_thread_unexpectedly()  # wakes the thread that waits for a batch
+
+
+def _why_it_died(exitcode: int) -> str:
+    if exitcode == -signal.SIGKILL:
+        return (
+            "A data worker was killed (signal SIGKILL), most likely because the machine ran out of memory. "
+            "Use fewer workers (trainer.num_workers) or a smaller batch."
+        )
+    if exitcode == -signal.SIGBUS:
+        free = shutil.disk_usage(SHARED_MEMORY).free / 2**20
+        return (
+            f"A data worker died (signal SIGBUS), most likely because {SHARED_MEMORY} is full ({free:.0f} MiB free). "
+            "Make it larger (docker run --shm-size=8g), or use fewer workers (trainer.num_workers) or a smaller batch."
+        )
+    cause = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit status {exitcode}"
+    return f"A data worker died ({cause}). trainer.num_workers=0 shows what happens in it."
+
+
+@atexit.register
+def _close_watches() -> None:
+    for watch in list(_watches):
+        watch.close()

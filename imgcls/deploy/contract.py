@@ -1,0 +1,193 @@
+"""``inference.yaml``: all that a client must know to use an exported model, and whether its files are whole."""
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from imgcls.data.transforms import INTERPOLATIONS
+from imgcls.errors import UserError
+
+FILE = "inference.yaml"
+MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
+FORMAT = 1
+LAYOUTS = {"float": "NCHW", "uint8": "NHWC"}
+OUTPUTS = ("logits", "probabilities")
+ADVICE = "Export the model again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What goes into an exported graph and what comes out of it.
+
+    A picture becomes upright RGB, its short side is resized to ``resize_size`` and the central square
+    of ``image_size`` is cut out. A ``float`` graph takes ``(picture / 255 - mean) / std`` as float32
+    ``[N, 3, H, W]``; a ``uint8`` graph takes the bytes, ``[N, H, W, 3]``, and normalises by itself.
+
+    Args:
+        input: a key of ``LAYOUTS``.
+        interpolation: of the resizing; Pillow's, which averages when it shrinks.
+        mean: of red, green and blue, of values in 0 to 1.
+        output: one of ``OUTPUTS``, float32 ``[N, len(class_names)]``.
+        source: where the weights came from.
+        source_sha256: of that file, where it is one.
+        sha256: of the model files, by name.
+        versions: of what wrote the export.
+        date: of the export, ISO 8601.
+    """
+
+    format: int = FORMAT
+    model: str
+    input: str
+    layout: str
+    channel_order: str = "RGB"
+    image_size: int
+    resize_size: int
+    interpolation: str
+    crop: str = "center"
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    output: str
+    source: str | None = None
+    source_sha256: str | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    date: str = ""
+    class_names: tuple[str, ...]
+
+
+def is_export(directory: str | Path) -> bool:
+    """Whether ``directory`` is an export, whole or damaged: it holds an ``inference.yaml``."""
+    return (Path(directory) / FILE).is_file()
+
+
+def write_contract(contract: Contract, directory: Path) -> None:
+    """Write ``inference.yaml`` into ``directory``."""
+    content = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(contract).items()}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    (directory / FILE).write_text(text, encoding="utf-8")
+
+
+def read_contract(directory: str | Path) -> Contract:
+    """Read ``inference.yaml`` and check every value of it.
+
+    Raises:
+        UserError: it is missing, not YAML, of another format, or values make no sense (all are named).
+    """
+    path = Path(directory) / FILE
+    content = _read_mapping(path)
+    if content.get("format") != FORMAT:
+        raise UserError(f"{path} has format {content.get('format')!r}; this version of imgcls reads format {FORMAT}.")
+    problems = [
+        f"{key} is missing" if key not in content else f"{key} is {_shown(content[key])}, expected {expected}"
+        for key, (is_right, expected) in RULES.items()
+        if key not in content or not is_right(content[key])
+    ]
+    problems = problems or list(_contradictions(content))
+    if problems:
+        raise UserError(f"{path} makes no sense: {'; '.join(problems)}. {ADVICE}")
+    known = {entry.name for entry in fields(Contract)}
+    return Contract(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known}
+    )
+
+
+def verify_files(directory: str | Path, contract: Contract) -> None:
+    """Compare the model files with the sha256 that the contract holds.
+
+    Raises:
+        UserError: naming the file that is missing or differs.
+    """
+    for name, expected in contract.sha256.items():
+        path = Path(directory) / name
+        if not path.is_file():
+            raise UserError(f"{path} is missing: the export is not whole. {ADVICE}")
+        if sha256(path) != expected:
+            raise UserError(f"{path} is damaged or of another export: its sha256 is not the one in {FILE}. {ADVICE}")
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}. Is this an export directory?") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise UserError(f"{path}{f', line {mark.line + 1}' if mark else ''}: this is not YAML. {ADVICE}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no keys and values. {ADVICE}")
+    return content
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _contradictions(content: dict[str, Any]) -> Iterator[str]:
+    layout, wanted = content["layout"], LAYOUTS[content["input"]]
+    if layout != wanted:
+        yield f"layout is {layout}, but that of a graph for {content['input']} is {wanted}"
+    size, resize = content["image_size"], content["resize_size"]
+    if resize < size:
+        yield f"resize_size is {resize}, less than the image_size of {size}"
+
+
+def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: isinstance(value, str) and value in choices, " or ".join(choices)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(map(_is_text, value))
+
+
+def _are_three(value: object) -> bool:
+    is_list = isinstance(value, list) and len(value) == 3
+    return is_list and all(type(number) in (int, float) and math.isfinite(number) for number in value)
+
+
+def _are_three_positive(value: object) -> bool:
+    return _are_three(value) and min(value) > 0
+
+
+def _are_digests(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) != set(MODEL_FILES):
+        return False
+    return all(_is_text(digest) and re.fullmatch("[0-9a-f]{64}", digest) for digest in value.values())
+
+
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model": (_is_text, "a name"),
+    "input": _one_of(*LAYOUTS),
+    "layout": _one_of(*LAYOUTS.values()),
+    "channel_order": _one_of("RGB"),
+    "image_size": (_is_size, "a number of pixels"),
+    "resize_size": (_is_size, "a number of pixels"),
+    "interpolation": _one_of(*INTERPOLATIONS),
+    "crop": _one_of("center"),
+    "mean": (_are_three, "three numbers"),
+    "std": (_are_three_positive, "three positive numbers"),
+    "output": _one_of(*OUTPUTS),
+    "sha256": (_are_digests, f"the sha256 of {' and '.join(MODEL_FILES)}"),
+    "class_names": (_are_names, "a list of texts"),
+}
+"""Check of each key's value, and what is expected in words."""

@@ -1,0 +1,159 @@
+"""From a network to an export directory: whole or absent, and checked against the network before it is published."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+from paddle.static import InputSpec
+
+from imgcls.deploy.contract import FILE, MODEL_FILES, Contract, is_export, sha256, write_contract
+from imgcls.deploy.engines import ENGINES, NAME
+from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
+from imgcls.errors import UserError
+from imgcls.preprocessing import normalize
+
+TOLERANCE = 1e-4
+"""Largest accepted difference from the network, in units of the answers' standard deviation or of 1 if that is less."""
+
+
+class ExportDiffers(UserError):
+    """The exported graph does not give the network's answers."""
+
+
+class BytesToProbabilities(nn.Layer):
+    """A network with its normalisation in front and softmax behind: uint8 ``[N, H, W, 3]`` to ``[N, num_classes]``."""
+
+    def __init__(self, network: nn.Layer, mean: tuple[float, ...], std: tuple[float, ...]):
+        super().__init__()
+        self.network = network
+        self.mean = mean
+        self.std = std
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        return F.softmax(self.network(normalize(images, self.mean, self.std)), axis=1)
+
+
+def export(
+    network: nn.Layer, contract: Contract, directory: str | Path, images: np.ndarray | None = None
+) -> dict[str, float]:
+    """Write ``inference.pdmodel``, ``inference.pdiparams`` and ``inference.yaml``.
+
+    The batch size is left open. The network is put back into the mode it was in. An export that is
+    already at ``directory`` is replaced.
+
+    Args:
+        contract: what is wanted; ``sha256`` is filled in here.
+        images: uint8 ``[N, size, size, 3]``; the written files must give the network's answers for
+            them in every engine. Left out, nothing is checked.
+
+    Returns:
+        The largest difference from the network for each engine.
+
+    Raises:
+        UserError: ``directory`` holds something else, or cannot be written to.
+        ExportDiffers: by more than ``TOLERANCE``; nothing is left behind.
+    """
+    directory = Path(directory)
+    require_replaceable(directory)
+    partial = directory.absolute().with_name(f".{directory.absolute().name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        with evaluation_mode(network):
+            _save(network, contract, partial)
+            contract = replace(contract, sha256={name: sha256(partial / name) for name in MODEL_FILES})
+            write_contract(contract, partial)
+            differences = {} if images is None else compare(network, partial, contract, images)
+        _publish(partial, directory)
+    except OSError as error:
+        raise UserError(f"The export {directory} could not be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return differences
+
+
+def require_replaceable(directory: Path) -> None:
+    """Refuse a place that holds anything but an export.
+
+    Raises:
+        UserError: it is a file, or a directory with other content.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file. Choose another export.dir.")
+    if directory.is_dir() and any(directory.iterdir()) and not is_export(directory):
+        raise UserError(f"{directory} is not empty and no export; it is left alone. Choose another export.dir.")
+
+
+def compare(network: nn.Layer, directory: Path, contract: Contract, images: np.ndarray) -> dict[str, float]:
+    """Largest difference between the network's answers and the export's, for each engine.
+
+    Raises:
+        ExportDiffers: it is beyond ``TOLERANCE``.
+    """
+    expected = _answers(NetworkPredictor(network, contract.mean, contract.std), contract, images)
+    allowed = TOLERANCE * max(1.0, float(expected.std()))
+    differences = {}
+    for engine in ENGINES:
+        predictor = open_export(directory, engine)
+        # the batch as a whole, then its first image alone: the graph must take any number of images
+        parts = (_answers(predictor, contract, images), _answers(predictor, contract, images[:1]))
+        found = max(float(np.abs(part - expected[: len(part)]).max()) for part in parts)
+        if not found <= allowed:
+            raise ExportDiffers(
+                f"{contract.model} under {engine}: the exported graph's {contract.output} differ from the network's by "
+                f"{found:.2g}, more than {allowed:.2g}. Nothing was written. This is a bug: please report it."
+            )
+        differences[engine] = found
+    return differences
+
+
+@contextlib.contextmanager
+def evaluation_mode(network: nn.Layer) -> Iterator[None]:
+    """Every layer in evaluation mode inside this context, and as it was after it."""
+    modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
+    network.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
+
+
+def _save(network: nn.Layer, contract: Contract, directory: Path) -> None:
+    size = contract.image_size
+    if contract.input == "uint8":
+        graph = BytesToProbabilities(network, contract.mean, contract.std)
+        graph.eval()
+        spec = InputSpec([None, size, size, 3], "uint8", "images")
+    else:
+        graph, spec = network, InputSpec([None, 3, size, size], "float32", "images")
+    paddle.jit.save(graph, str(directory / NAME), input_spec=[spec])
+    # Paddle adds a pickle of the parameters' names and does without it when it loads. A directory
+    # that goes to other machines should hold nothing that has to be unpickled.
+    (directory / f"{NAME}.pdiparams.info").unlink(missing_ok=True)
+
+
+def _answers(predictor: Predictor, contract: Contract, images: np.ndarray) -> np.ndarray:
+    return predictor.logits(images) if contract.output == "logits" else predictor.probabilities(images)
+
+
+def _publish(partial: Path, directory: Path) -> None:
+    """Rename into place; an older export steps aside first and is removed after."""
+    for name in (*MODEL_FILES, FILE):
+        with (partial / name).open("rb") as file:
+            os.fsync(file.fileno())
+    if not directory.is_dir() or not any(directory.iterdir()):
+        partial.rename(directory)
+        return
+    old = partial.with_suffix(".old")
+    shutil.rmtree(old, ignore_errors=True)
+    directory.rename(old)
+    partial.rename(directory)
+    shutil.rmtree(old)

@@ -1,0 +1,77 @@
+"""Which pictures are meant: a file, a directory, a pattern, a text file of paths, or a list of these."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from imgcls.data.folder import IMAGE_SUFFIXES
+from imgcls.data.paths import printable
+from imgcls.errors import UserError
+
+LIST_SUFFIX = ".txt"
+
+
+def find_pictures(inputs: str | Iterable[str]) -> list[str]:
+    """Paths of the pictures that ``inputs`` stand for, in their order; a directory's or a pattern's sorted.
+
+    - A directory is searched, and those below it, for the suffixes of images; hidden ones are left out.
+    - A pattern has ``*``, ``?`` or ``[...]``, and ``**`` for directories of any depth.
+    - A ``.txt`` file has one path a line, relative to the place of the file.
+    - Any other file is taken for a picture, whatever it is called.
+
+    Raises:
+        UserError: one of them does not exist or stands for no picture.
+    """
+    entries = [inputs] if isinstance(inputs, str) else list(inputs)
+    pictures = [picture for entry in entries for picture in _expand(str(entry))]
+    if not pictures:
+        raise UserError("No pictures are given. Set predict.input to a picture, a directory, a pattern or a list.")
+    return pictures
+
+
+def _expand(entry: str) -> list[str]:
+    path = os.path.expanduser(entry)
+    if os.path.isdir(path):
+        found = sorted(_below(path))
+        nothing = f"There are no pictures in {printable(path)} or below it (looked for {_suffixes()})."
+    elif os.path.isfile(path) and path.lower().endswith(LIST_SUFFIX):
+        found = _listed(Path(path))
+        nothing = f"The list {printable(path)} names no pictures. Each line is a path, relative to the list's directory."
+    elif os.path.exists(path):
+        return [path]
+    elif glob.has_magic(path):
+        found = sorted(match for match in glob.iglob(path, recursive=True) if os.path.isfile(match))
+        nothing = f"No file matches the pattern {printable(path)}."
+    else:
+        raise UserError(f"There is nothing at {printable(os.path.abspath(path))}. Check predict.input.")
+    if not found:
+        raise UserError(nothing)
+    return found
+
+
+def _below(directory: str) -> Iterator[str]:
+    visited = set()  # links to directories are followed, once
+    for parent, folders, files in os.walk(directory, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in visited:
+            folders.clear()
+            continue
+        visited.add(place)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith(".") and os.fsencode(name).lower().endswith(IMAGE_SUFFIXES):
+                yield os.path.join(parent, name)
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+    except OSError as error:
+        raise UserError(f"Cannot read the list {printable(path)}: {error.strerror}.") from error
+    names = (os.fsdecode(line.strip()) for line in lines)
+    return [os.path.join(path.parent, name) for name in names if name]
+
+
+def _suffixes() -> str:
+    return " ".join(suffix.decode() for suffix in IMAGE_SUFFIXES)

@@ -1,0 +1,125 @@
+"""Answers for pictures, whatever computes them: a network in this process or an exported graph."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from imgcls.deploy.contract import Contract, read_contract, verify_files
+from imgcls.deploy.engines import ENGINES, Run
+from imgcls.errors import UserError, close_matches
+from imgcls.preprocessing import normalize, normalize_array
+
+
+class Predictor:
+    """The one interface; ``images`` are uint8 RGB, ``[N, size, size, 3]``.
+
+    Answers are float32 arrays, a row for each image. A predictor that cannot give an answer says so
+    with a ``UserError``.
+    """
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """``[N, num_classes]``."""
+        raise NotImplementedError
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """``[N, num_classes]``, each row adding up to 1."""
+        return softmax(self.logits(images))
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """The last feature map averaged over its area, ``[N, num_features]``."""
+        raise NotImplementedError
+
+
+class NetworkPredictor(Predictor):
+    """A network run eagerly; it is put into evaluation mode.
+
+    Args:
+        network: an ``imgcls.models.layers.Network``.
+        mean: of each channel, of values in 0 to 1.
+        std: likewise.
+    """
+
+    def __init__(self, network: paddle.nn.Layer, mean: Sequence[float], std: Sequence[float]):
+        network.eval()
+        self.network = network
+        self.mean = tuple(mean)
+        self.std = tuple(std)
+
+    @paddle.no_grad()
+    def logits(self, images):
+        return self.network(self._input(images)).numpy()
+
+    @paddle.no_grad()
+    def features(self, images):
+        return self.network.forward_features(self._input(images)).mean([2, 3]).numpy()
+
+    def _input(self, images: np.ndarray) -> paddle.Tensor:
+        return normalize(paddle.to_tensor(images), self.mean, self.std)
+
+
+class ExportPredictor(Predictor):
+    """An exported graph, run by one of ``ENGINES``.
+
+    Args:
+        run: what the engine made of the model files.
+    """
+
+    def __init__(self, contract: Contract, run: Run):
+        self.contract = contract
+        self.run = run
+
+    def logits(self, images):
+        if self.contract.output != "logits":
+            raise UserError(f"This export gives {self.contract.output}, not logits. Export with export.input=float.")
+        return self._outputs(images)
+
+    def probabilities(self, images):
+        return self._outputs(images) if self.contract.output == "probabilities" else super().probabilities(images)
+
+    def features(self, images):
+        raise UserError("An export gives no features. Take the run or the checkpoint it was made from as the source.")
+
+    def _outputs(self, images: np.ndarray) -> np.ndarray:
+        contract = self.contract
+        if contract.input == "float":
+            images = normalize_array(images, contract.mean, contract.std)
+        outputs = self.run(images)
+        if outputs.shape[1] != len(contract.class_names):
+            raise UserError(
+                f"inference.yaml names {len(contract.class_names)} classes, but the graph has {outputs.shape[1]}. "
+                "Export the model again."
+            )
+        return outputs
+
+
+def open_export(directory: str | Path, engine: str = "inference", **options) -> ExportPredictor:
+    """A predictor from an export directory whose files are those that its ``inference.yaml`` was written for.
+
+    Args:
+        engine: a key of ``ENGINES``.
+        **options: of the engine.
+
+    Raises:
+        UserError: no such engine; a file is missing, damaged or swapped; ``inference.yaml`` makes no sense.
+    """
+    if engine not in ENGINES:
+        raise UserError(
+            f"There is no engine '{engine}' for exports.{close_matches(engine, ENGINES)} "
+            f"It can be {' or '.join(ENGINES)}."
+        )
+    contract = read_contract(directory)
+    verify_files(directory, contract)
+    return ExportPredictor(contract, ENGINES[engine](directory, **options))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Each row's probabilities, in the logits' precision."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def top_classes(probabilities: np.ndarray, topk: int) -> np.ndarray:
+    """Class numbers of the ``topk`` largest, best first, ``[N, topk]``; equals in order of their number."""
+    return np.argsort(-probabilities, axis=1, kind="stable")[:, :topk]

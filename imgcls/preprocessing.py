@@ -1,0 +1,39 @@
+"""From uint8 pixels to a network's input: (x / 255 - mean) / std, channels first.
+
+Data workers hand over uint8; this runs once per batch, on the device, inside the training step, and
+inside an exported graph that takes uint8.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import paddle
+
+
+def normalize(
+    images: paddle.Tensor, mean: Sequence[float], std: Sequence[float], dtype: str = "float32"
+) -> paddle.Tensor:
+    """Normalise a batch on its device.
+
+    Args:
+        images: uint8 ``[N, H, W, C]``.
+        mean: of each channel, in the range 0 to 1.
+        std: likewise.
+        dtype: of the result; the arithmetic is float32 whatever it is.
+
+    Returns:
+        ``[N, C, H, W]``.
+    """
+    scale, shift = (paddle.to_tensor(values) for values in _scale_and_shift(mean, std))
+    return paddle.transpose(images.astype("float32") * scale + shift, [0, 3, 1, 2]).astype(dtype)
+
+
+def normalize_array(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """The same with numpy: uint8 ``[N, H, W, C]`` to float32 ``[N, C, H, W]``, contiguous."""
+    scale, shift = _scale_and_shift(mean, std)
+    return np.ascontiguousarray((images.astype(np.float32) * scale + shift).transpose(0, 3, 1, 2))
+
+
+def _scale_and_shift(mean: Sequence[float], std: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)

@@ -1,0 +1,136 @@
+"""Published weights from the network into a cache: fetched once, checked ever after.
+
+The cache is ``$IMGCLS_CACHE``, or ``~/.cache/imgcls``. Beside each file lies its sha256, noted down
+after the first download (or when a file put there by hand is first used). ``$IMGCLS_WEIGHTS_URL``
+names a mirror that has the same file names.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from imgcls.errors import UserError
+from imgcls.weights.fluid import check_tar
+from imgcls.weights.resume import DownloadFailed, download
+
+CACHE_VARIABLE = "IMGCLS_CACHE"
+MIRROR_VARIABLE = "IMGCLS_WEIGHTS_URL"
+TIMEOUT = 30.0  # seconds without a byte
+
+log = logging.getLogger(__name__)
+
+
+def cache_directory() -> Path:
+    """Where downloads are kept."""
+    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/imgcls").expanduser()
+
+
+def fetch(url: str, cache: str | Path | None = None, timeout: float = TIMEOUT) -> Path:
+    """The cached file of a published ``*_pretrained.tar``, downloaded if it is not there.
+
+    Of several processes that ask at once, one downloads and the others wait for it.
+
+    Args:
+        url: http or https.
+        cache: directory in place of ``cache_directory()``.
+        timeout: seconds without a byte after which a connection counts as dead.
+
+    Raises:
+        UserError: it cannot be had (the message says where to put the file by hand), what came is no
+            tar, the cache cannot be written, or the cached file changed since it was first used.
+    """
+    name = PurePosixPath(urlsplit(url).path).name
+    if mirror := os.environ.get(MIRROR_VARIABLE):
+        url = f"{mirror.rstrip('/')}/{name}"
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise UserError(f"Weights come over http or https, not from '{url}'. Check {MIRROR_VARIABLE}.")
+    target = Path(cache or cache_directory()) / name
+    if not (target.exists() and _record(target).exists()):
+        with _os_errors(target), _lock(target):
+            if not target.exists():
+                _download(url, target, timeout)
+            elif not _record(target).exists():
+                _note(target, _sha256(target))
+    _verify(target)
+    return target
+
+
+def _download(url: str, target: Path, timeout: float) -> None:
+    part = target.with_name(target.name + ".part")
+    log.info("downloading %s to %s", url, target)
+    try:
+        download(url, part, timeout=timeout)
+    except DownloadFailed as error:
+        raise UserError(
+            f"Cannot download {url}: {error}. Without a network, get that file elsewhere and put it at {target}, "
+            "or set model.pretrained=<path of the file>."
+        ) from None
+    try:
+        check_tar(part)
+    except UserError as error:
+        part.unlink()
+        raise UserError(f"{url} gave something other than weights, which was thrown away: {error}") from None
+    digest = _sha256(part)
+    if _record(target).exists() and digest != _recorded(target):
+        part.unlink()
+        raise UserError(
+            f"{url} is not the file it was when it was first downloaded (sha256 {digest}, then {_recorded(target)}); "
+            f"it was thrown away. If the new one is to be trusted, delete {_record(target)}."
+        )
+    _note(target, digest)
+    part.replace(target)
+
+
+def _verify(target: Path) -> None:
+    digest = _sha256(target)
+    if digest != _recorded(target):
+        raise UserError(
+            f"{target} has changed since it was first used (sha256 {digest}, then {_recorded(target)}). "
+            "Delete it to have it downloaded again."
+        )
+
+
+def _record(target: Path) -> Path:
+    return target.with_name(target.name + ".sha256")
+
+
+def _recorded(target: Path) -> str:
+    return (_record(target).read_text().split() or ["nothing"])[0]
+
+
+def _note(target: Path, digest: str) -> None:
+    """In the format of ``sha256sum --check``, whole or absent."""
+    partial = _record(target).with_suffix(".sha256.part")
+    partial.write_text(f"{digest}  {target.name}\n")
+    partial.replace(_record(target))
+
+
+def _sha256(path: Path) -> str:
+    with _os_errors(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _lock(target: Path) -> Iterator[None]:
+    """Held by one process at a time; the system frees it when its holder dies."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(target.name + ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another process that downloads %s", target.name)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _os_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"Cannot use the cache {target.parent}: {error.strerror or error}.") from None

@@ -1,0 +1,85 @@
+"""A directory per class: order, nesting, odd names, and what is refused."""
+
+import os
+
+import pytest
+
+from imgcls.data.folder import class_folders, read_folder
+from imgcls.errors import UserError
+
+
+def make(root, *paths):
+    for path in paths:
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return root
+
+
+def as_pairs(samples):
+    return [(os.path.relpath(samples.path(i), samples.root), samples.label(i)) for i in range(len(samples))]
+
+
+def refusal(root, *arguments, **options):
+    with pytest.raises(UserError) as caught:
+        read_folder(root, *arguments, **options)
+    return str(caught.value)
+
+
+def test_order_nesting_and_what_is_left_out(tmp_path):
+    make(tmp_path, "dog/b.PNG", "dog/a.jpeg", "cat/deep/er/x y.JPG", "cat/z.webp")
+    make(tmp_path, "cat/notes.txt", "cat/._z.jpg", ".cache/c.jpg", "loose.jpg", "cat/.thumbs/t.jpg")
+    samples = read_folder(tmp_path)
+    assert samples.class_names == ("cat", "dog")
+    assert as_pairs(samples) == [("cat/deep/er/x y.JPG", 0), ("cat/z.webp", 0), ("dog/a.jpeg", 1), ("dog/b.PNG", 1)]
+
+
+def test_names_in_any_script_and_none(tmp_path):
+    make(tmp_path, "кот/猫.jpg")
+    raw = os.path.join(os.fsencode(tmp_path), b"caf\xe9")
+    os.mkdir(raw)
+    open(os.path.join(raw, b"\xff.jpg"), "w").close()
+    samples = read_folder(tmp_path)
+    assert samples.class_names == (r"caf\xe9", "кот")
+    assert all(os.path.isfile(samples.path(i)) for i in range(2))
+
+
+def test_symbolic_links_are_followed_but_not_in_circles(tmp_path):
+    make(tmp_path / "store", "x.jpg")
+    make(tmp_path / "data", "cat/a.jpg")
+    (tmp_path / "data" / "dog").symlink_to(tmp_path / "store")
+    (tmp_path / "data" / "cat" / "loop").symlink_to(tmp_path / "data" / "cat")
+    assert as_pairs(read_folder(tmp_path / "data")) == [("cat/a.jpg", 0), ("dog/x.jpg", 1)]
+
+
+def test_labels_follow_the_given_class_names(tmp_path):
+    make(tmp_path, "a/1.jpg", "b/2.jpg")
+    assert as_pairs(read_folder(tmp_path, ("b", "a"))) == [("b/2.jpg", 0), ("a/1.jpg", 1)]
+
+
+def test_other_classes_than_expected(tmp_path):
+    make(tmp_path, "cats/1.jpg", "dog/2.jpg")
+    message = refusal(tmp_path, ("cat", "dog"))
+    assert "'cats' is not a class of the training images. Did you mean 'cat'?" in message
+    assert "'cat' is missing" in message
+
+
+def test_missing_empty_and_wrong_roots(tmp_path):
+    assert "/none does not exist. Set data.root" in refusal(tmp_path / "none")
+    assert "No data directory is given. Set data.root" in refusal(None)
+    assert "holds no class directories" in refusal(tmp_path)
+    make(tmp_path, "flat/a.jpg", "bare/cat/readme.txt")
+    assert "holds no class directories" in refusal(tmp_path / "flat")
+    assert "is not a directory" in refusal(tmp_path / "flat" / "a.jpg")
+    assert "No image in the 1 class directories" in refusal(tmp_path / "bare")
+
+
+def test_empty_class_is_named(tmp_path):
+    make(tmp_path, "cat/a.jpg", "dog/readme.txt")
+    assert "class 1 'dog'" in refusal(tmp_path)
+    assert read_folder(tmp_path, allow_empty_classes=True).class_counts().tolist() == [1, 0]
+
+
+def test_class_folders_are_sorted(tmp_path):
+    make(tmp_path, "b/1", "a/1", "C/1", ".hidden/1", "file")
+    assert class_folders(tmp_path) == ("C", "a", "b")

@@ -1,0 +1,298 @@
+"""Loading: the same batches with any number of workers, and every failure as one message."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import paddle
+import pytest
+
+from imgcls.data.build import build_samples
+from imgcls.data.dataset import ClassificationDataset, ImageDataset
+from imgcls.data.loader import build_loader
+from imgcls.data.sampler import EpochSampler
+from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
+from imgcls.data.transforms import train_transform
+from imgcls.errors import UserError
+
+
+class Troublesome(ClassificationDataset):
+    """Calls ``trouble`` when sample ``at`` is asked for."""
+
+    def __init__(self, trouble, at=9, count=32):
+        super().__init__(synthetic_samples(count, 4))
+        self.trouble = trouble
+        self.at = at
+
+    def image(self, epoch, index):
+        if index == self.at:
+            self.trouble()
+        return np.full((8, 8, 3), index, np.uint8)
+
+
+def loader_of(dataset, num_workers, batch_size=4, **options):
+    return build_loader(dataset, EpochSampler(len(dataset), batch_size), num_workers, **options)
+
+
+def arrays(loader):
+    return [[tensor.numpy() for tensor in batch] for batch in loader]
+
+
+def leftovers(pids):
+    return [name for name in os.listdir("/dev/shm") if name.startswith("paddle_") and int(name.split("_")[1]) in pids]
+
+
+def children():
+    """Pids of this process's children that are alive."""
+    pids = []
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/children") as file:
+            pids += [int(pid) for pid in file.read().split()]
+    return pids
+
+
+def run(script, **options):
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, **options)
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return build_samples("sample")
+
+
+def test_batches_do_not_depend_on_the_number_of_workers(photos):
+    dataset = ImageDataset(photos, train_transform(48, color_jitter=(0.2, 0.2, 0.2, 0.1)), seed=4)
+    sampler = EpochSampler(len(dataset), 16, shuffle=True, seed=2)
+    sampler.set_position(3)
+    results = {workers: arrays(build_loader(dataset, sampler, workers)) for workers in (0, 1, 2)}
+    assert [len(batch[0]) for batch in results[0]] == [16] * 5 + [5]
+    indices = [batch[2].tolist() for batch in results[0]]
+    assert indices == [[index for _, index in keys] for keys in sampler]
+    for batches in results.values():
+        for batch, expected in zip(batches, results[0], strict=True):
+            for tensor, wanted in zip(batch, expected, strict=True):
+                assert tensor.dtype == wanted.dtype
+                assert (tensor == wanted).all()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_what_a_batch_is(num_workers):
+    loader = loader_of(SyntheticDataset(synthetic_samples(10, 4), 8), num_workers)
+    assert isinstance(loader, paddle.io.DataLoader)
+    assert len(loader) == 3
+    images, labels, indices = next(iter(loader))
+    assert (images.shape, images.dtype) == ([4, 8, 8, 3], paddle.uint8)
+    assert (labels.dtype, indices.dtype) == (paddle.int64, paddle.int64)
+    assert labels.tolist() == indices.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_iterating_starts_at_the_position(num_workers):
+    dataset = SyntheticDataset(synthetic_samples(10, 4), 8)
+    sampler = EpochSampler(10, 4)
+    loader = build_loader(dataset, sampler, num_workers)
+    sampler.set_position(1, batch=1)
+    assert len(loader) == 2
+    assert [batch[2].tolist() for batch in loader] == [[4, 5, 6, 7], [8, 9]]
+    sampler.set_position(2)
+    assert len(list(loader)) == 3
+
+
+def test_without_workers_everything_happens_in_the_calling_thread():
+    seen = []
+    dataset = Troublesome(lambda: seen.append((os.getpid(), threading.current_thread())))
+    threads = threading.active_count()
+    iterator = iter(loader_of(dataset, 0))
+    for _ in range(3):
+        next(iterator)
+        assert threading.active_count() == threads
+    assert seen == [(os.getpid(), threading.main_thread())]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_making_batches_leaves_the_global_generators_alone(num_workers):
+    np.random.seed(3)
+    expected = np.random.random(3)
+    np.random.seed(3)
+    list(loader_of(SyntheticDataset(synthetic_samples(10, 4), 8), num_workers))
+    assert (np.random.random(3) == expected).all()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_users_error_arrives_as_itself(num_workers, capfd):
+    def trouble():
+        raise UserError("The image кот.jpg is empty.")
+
+    loader = loader_of(Troublesome(trouble), num_workers)
+    seen = []
+    with pytest.raises(UserError) as caught:
+        for batch in loader:
+            seen.append(batch[2].tolist())
+    assert str(caught.value) == "The image кот.jpg is empty."
+    assert seen == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert children() == []
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_bug_keeps_its_traceback(num_workers):
+    def trouble():
+        return {}["no such key"]
+
+    with pytest.raises(RuntimeError if num_workers else KeyError, match="no such key") as caught:
+        list(loader_of(Troublesome(trouble), num_workers))
+    if num_workers:
+        assert 'return {}["no such key"]' in str(caught.value)
+
+
+def test_images_of_different_sizes_are_a_bug_with_a_traceback():
+    class Odd(Troublesome):
+        def image(self, epoch, index):
+            return np.zeros((index + 1, 8, 3), np.uint8)
+
+    with pytest.raises(RuntimeError, match="must have the same shape"):
+        list(loader_of(Odd(None), 2))
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (signal.SIGKILL, "ran out of memory. Use fewer workers"),
+        (signal.SIGBUS, "/dev/shm is full"),
+        (signal.SIGABRT, "signal SIGABRT"),
+    ],
+)
+def test_a_killed_worker_is_one_message_and_no_hang(number, advice, capfd):
+    def trouble():
+        time.sleep(0.2)
+        signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None
+        os.kill(os.getpid(), number)
+        time.sleep(30)
+
+    start = time.monotonic()
+    with pytest.raises(UserError, match=advice):
+        list(loader_of(Troublesome(trouble), 2))
+    assert time.monotonic() - start < 5
+    assert children() == []
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_worker_killed_while_training_computes_is_noticed_at_the_next_batch():
+    iterator = iter(loader_of(SyntheticDataset(synthetic_samples(4000, 4), 8), 2))
+    next(iterator)
+    victims = children()
+    os.kill(victims[0], signal.SIGKILL)
+    time.sleep(0.5)  # nothing is raised here, in the middle of a step
+    with pytest.raises(UserError, match="killed"):
+        for _ in iterator:
+            pass
+    assert children() == []
+    assert leftovers(victims) == []
+
+
+def test_a_silent_worker_is_given_up():
+    loader = loader_of(Troublesome(lambda: time.sleep(60)), 2, timeout=1.5)
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"No batch came from the data workers for 2 s\. Is the disk"):
+        list(loader)
+    assert 1 < time.monotonic() - start < 6
+    assert children() == []
+
+
+def test_time_that_training_takes_is_not_counted():
+    iterator = iter(loader_of(SyntheticDataset(synthetic_samples(40, 4), 8), 2, timeout=1.0))
+    next(iterator)
+    time.sleep(2.5)
+    assert len(list(iterator)) == 9
+
+
+def test_workers_end_with_the_iteration():
+    loader = loader_of(SyntheticDataset(synthetic_samples(400, 4), 8), 2)
+    for epoch in range(3):
+        for _ in loader:
+            if epoch == 1:
+                break
+        assert children() == []
+    iterator = iter(loader)
+    next(iterator)
+    workers = children()
+    assert len(workers) == 2
+    del iterator
+    assert children() == []
+    assert leftovers(workers) == []
+
+
+def test_several_loaders_at_once():
+    train, val = (loader_of(SyntheticDataset(synthetic_samples(12, 4), 8, seed), 2) for seed in (1, 2))
+    seen = 0
+    for images, _, _ in train:
+        for other, _, _ in val:
+            assert (images.numpy() != other.numpy()).any()
+            seen += 1
+    assert seen == 9
+
+
+SETUP = """
+import os, signal, sys, time
+import numpy as np
+from imgcls.data.loader import build_loader
+from imgcls.data.sampler import EpochSampler
+from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
+loader = build_loader(SyntheticDataset(synthetic_samples(4000, 4), 8), EpochSampler(4000, 4), 2)
+iterator = iter(loader)
+next(iterator)
+task = f"/proc/self/task/{os.getpid()}/children"
+workers = [int(pid) for pid in open(task).read().split()]
+"""
+
+
+def test_ctrl_c_reaches_the_parent_only():
+    script = SETUP + (
+        "caught = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: caught.append(1))\n"
+        "os.killpg(0, signal.SIGINT)\n"
+        "time.sleep(0.3)\n"
+        "print(len(list(iterator)), len(caught))"
+    )
+    result = run(script, start_new_session=True)
+    assert (result.stdout.split(), result.returncode) == (["999", "1"], 0), result.stderr
+
+
+def test_an_exception_in_training_ends_the_process_at_once():
+    start = time.monotonic()
+    result = run(SETUP + "print(*workers, flush=True)\nraise SystemExit(7)")
+    assert result.returncode == 7
+    assert time.monotonic() - start < 30
+    workers = [int(pid) for pid in result.stdout.split()]
+    assert len(workers) == 2
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
+    assert leftovers(workers) == []
+
+
+def test_workers_do_not_outlive_a_killed_parent():
+    result = run(SETUP + "print(*workers, flush=True)\ntime.sleep(0.5)\nos.kill(os.getpid(), signal.SIGKILL)")
+    assert result.returncode == -signal.SIGKILL
+    workers = [int(pid) for pid in result.stdout.split()]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 10
+    while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
+    assert leftovers(workers) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_workers": -1}, "trainer.num_workers is -1"),
+        ({"num_workers": 2, "prefetch": 0}, "prefetch is 0"),
+        ({"num_workers": 2, "timeout": 0}, "time-out of the data workers is 0 s"),
+    ],
+)
+def test_settings_outside_their_range(options, message):
+    with pytest.raises(UserError, match=message):
+        loader_of(SyntheticDataset(synthetic_samples(8, 4), 8), **options)

@@ -1,0 +1,107 @@
+"""Batches of keys: order, shards over ranks, last batches, positions."""
+
+import numpy as np
+import paddle
+import pytest
+
+from imgcls.data.sampler import EpochSampler
+from imgcls.errors import UserError
+
+
+def batches(num_samples, batch_size, epoch=0, batch=0, **options):
+    sampler = EpochSampler(num_samples, batch_size, **options)
+    sampler.set_position(epoch, batch)
+    result = list(sampler)
+    assert len(sampler) == len(result)
+    assert all(key[0] == epoch for keys in result for key in keys)
+    return [[index for _, index in keys] for keys in result]
+
+
+def test_it_is_a_batch_sampler_of_paddle():
+    assert isinstance(EpochSampler(5, 2), paddle.io.BatchSampler)
+
+
+def test_in_order_without_shuffle():
+    assert batches(7, 3) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert batches(7, 3, drop_last=True) == [[0, 1, 2], [3, 4, 5]]
+    assert batches(6, 3) == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_shuffle_is_a_function_of_seed_and_epoch():
+    options = {"shuffle": True, "seed": 3}
+    first = batches(50, 8, epoch=2, **options)
+    assert sorted(sum(first, [])) == list(range(50))
+    assert first == batches(50, 8, epoch=2, **options)
+    assert first != batches(50, 8, epoch=3, **options)
+    assert first != batches(50, 8, epoch=2, shuffle=True, seed=4)
+    assert sum(first, []) == np.random.default_rng([3, 2]).permutation(50).tolist()
+
+
+def test_a_sampler_that_is_used_again_gives_the_same_until_it_is_moved():
+    sampler = EpochSampler(20, 4, shuffle=True)
+    assert list(sampler) == list(sampler)
+    before = list(sampler)
+    sampler.set_position(1)
+    assert list(sampler) != before
+
+
+def test_moving_does_not_disturb_an_iteration_under_way():
+    sampler = EpochSampler(20, 4, shuffle=True)
+    expected = list(sampler)
+    iterator = iter(sampler)
+    got = [next(iterator)]
+    sampler.set_position(7, 3)
+    assert got + list(iterator) == expected
+
+
+@pytest.mark.parametrize("start", range(8))
+def test_position(start):
+    whole = batches(50, 8, epoch=5, shuffle=True)
+    assert batches(50, 8, epoch=5, batch=start, shuffle=True) == whole[start:]
+
+
+@pytest.mark.parametrize("pad", [True, False])
+@pytest.mark.parametrize("ranks", [1, 2, 3, 5])
+@pytest.mark.parametrize("num_samples", [1, 4, 29, 30, 31, 34, 61])
+def test_ranks_together_are_one_process_with_the_global_batch(num_samples, ranks, pad):
+    single = batches(num_samples, 6 * ranks, shuffle=True, seed=1, epoch=4)
+    shards = [
+        batches(num_samples, 6, rank=rank, ranks=ranks, shuffle=True, seed=1, epoch=4, pad=pad) for rank in range(ranks)
+    ]
+    for step, expected in enumerate(single):
+        parts = [shard[step] for shard in shards if step < len(shard)]
+        together = sum(parts, [])
+        if len(expected) >= ranks:
+            assert len(parts) == ranks
+            assert sorted(together) == sorted(expected)
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        elif pad:
+            assert [len(part) for part in parts] == [1] * ranks
+            assert set(expected) <= set(together) <= set(range(num_samples))
+        else:
+            assert sorted(together) == sorted(expected)
+    lengths = {len(shard) for shard in shards}
+    assert max(lengths) == len(single)
+    assert len(lengths) == 1 or not pad
+
+
+def test_padding_repeats_the_first_samples_of_the_epoch():
+    order = sum(batches(9, 2, shuffle=True), [])
+    last = [batches(9, 2, rank=rank, ranks=4, shuffle=True)[-1] for rank in range(4)]
+    assert last == [[order[8]], [order[0]], [order[1]], [order[2]]]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+def test_evaluation_sees_every_image_once(ranks):
+    for num_samples in (1, 2, 36, 37, 100):
+        seen = sum((sum(batches(num_samples, 5, rank=r, ranks=ranks, pad=False), []) for r in range(ranks)), [])
+        assert sorted(seen) == list(range(num_samples))
+
+
+def test_what_cannot_be():
+    with pytest.raises(UserError, match="no samples"):
+        EpochSampler(0, 4)
+    with pytest.raises(UserError, match="batch size of one process is 0"):
+        EpochSampler(10, 0)
+    with pytest.raises(UserError, match="The batch size 16 is larger than the 10 samples"):
+        EpochSampler(10, 8, ranks=2, drop_last=True)
