@@ -34,8 +34,7 @@ def main(config: DictConfig) -> None:
     if source.checkpoint:
         verify(source.checkpoint)
     class_names = source.class_names or _class_names(source.config)
-    network, origin = assembly.build_network(source.config.model, len(class_names), require_all=True)
-    log.info(origin)
+    network = assembly.build_network(source.config.model, len(class_names), require_all=True)
 
     transform = source.config.transform
     contract = Contract(

@@ -82,12 +82,12 @@ def _open_network(config: DictConfig) -> "tuple[Predictor, Transform, tuple[str,
     from imgcls.engine.checkpoint import verify
 
     settings = config.predict
+    source = assembly.load_source(config, settings.source, settings.weights)
     if settings.engine not in (None, "eager"):
         raise UserError(
             f"predict.engine={settings.engine} is for exports. Export the model first, and name the directory as "
             "predict.source."
         )
-    source = assembly.load_source(config, settings.source, settings.weights)
     if source.checkpoint:
         verify(source.checkpoint)
     model, data, transform = source.config.model, source.config.data, source.config.transform
@@ -95,8 +95,7 @@ def _open_network(config: DictConfig) -> "tuple[Predictor, Transform, tuple[str,
     if not class_names:
         number = model.num_classes or data.num_classes or 1000
         class_names = read_class_map(data.class_map) if data.class_map else default_class_names(number)
-    network, origin = assembly.build_network(model, len(class_names), require_all=True)
-    log.info(origin)
+    network = assembly.build_network(model, len(class_names), require_all=True)
     predictor = NetworkPredictor(network, transform.mean, transform.std)
     return predictor, assembly.picture_transform(transform, model, training=False), class_names
 

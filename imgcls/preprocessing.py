@@ -25,15 +25,17 @@ def normalize(
         ``[N, C, H, W]``.
     """
     scale, shift = (paddle.to_tensor(values) for values in _scale_and_shift(mean, std))
-    return paddle.transpose(images.astype("float32") * scale + shift, [0, 3, 1, 2]).astype(dtype)
+    channels_first = paddle.transpose(images.astype("float32"), [0, 3, 1, 2])
+    return (channels_first * scale + shift).astype(dtype)
 
 
 def normalize_array(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
     """The same with numpy: uint8 ``[N, H, W, C]`` to float32 ``[N, C, H, W]``, contiguous."""
     scale, shift = _scale_and_shift(mean, std)
-    return np.ascontiguousarray((images.astype(np.float32) * scale + shift).transpose(0, 3, 1, 2))
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32) * scale + shift
 
 
 def _scale_and_shift(mean: Sequence[float], std: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    """For channels first: float32 ``[C, 1, 1]`` each."""
+    mean, std = (np.asarray(values, np.float64).reshape(-1, 1, 1) for values in (mean, std))
     return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)

@@ -104,7 +104,7 @@ def read_tar(path: str | Path) -> Arrays:
     path = Path(path)
     with _open_tar(path) as archive:
         blobs = {name: archive.extractfile(member).read() for name, member in _checked_members(archive, path)}
-    shared = len(os.path.commonprefix([PurePosixPath(name).parent.parts for name in blobs]))
+    shared = len(PurePosixPath(os.path.commonpath([PurePosixPath(name).parent for name in blobs])).parts)
     return {
         "/".join(PurePosixPath(name).parts[shared:]): decode_only(blob, f"{path}, member {name!r}")
         for name, blob in blobs.items()

@@ -12,7 +12,6 @@ What may differ, and what may not:
   loaded, as the original did; ``fluid_training.select_averaged`` picks the averages instead.
 """
 
-import fnmatch
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,15 +20,16 @@ from typing import Protocol
 import numpy as np
 import paddle
 
-from imgcls.errors import UserError, close_matches
+from imgcls.errors import UserError
 from imgcls.models.layers import Network, fluid_names
-from imgcls.weights import adapt
+from imgcls.weights import BUNDLED, adapt
 from imgcls.weights.download import fetch
 from imgcls.weights.fluid_training import is_training_state
+from imgcls.weights.patterns import matching
 from imgcls.weights.report import LoadReport, Mismatch, Stored, WeightsMismatch, some
 from imgcls.weights.source import Naming, locate_weights, read_weights
 
-BUNDLED = Path(__file__).parents[1] / "assets" / "weights"
+ASSETS = Path(__file__).parents[1] / "assets" / "weights"
 SHOWN_IN_ERRORS = 20
 
 log = logging.getLogger(__name__)
@@ -95,32 +95,11 @@ def load_into(
     """
     names = fluid_names(network)
     stored = _stored_names(names, arrays, naming)
-    state = network.state_dict()
-    report = LoadReport(excluded=_excluded(names, exclude), source=source)
-    mismatched = []
-    for key in state:
-        if key in report.excluded:
-            continue
-        if stored[key] not in arrays:
-            report.missing.append(key)
-            continue
-        mismatch = Mismatch(key, tuple(arrays[stored[key]].shape), tuple(state[key].shape))
-        if mismatch.have == mismatch.want:
-            report.loaded.append(key)
-        elif _is_head(key) and adapt.is_class_axis_mismatch(mismatch.have, mismatch.want):
-            report.reinitialised.append(mismatch)
-        elif adapt.is_input_axis_mismatch(mismatch.have, mismatch.want):
-            report.loaded.append(key)
-            report.adapted.append(mismatch)
-        else:
-            mismatched.append(mismatch)
-    known = set(stored.values())
-    report.unexpected = [Stored(name, tuple(array.shape)) for name, array in arrays.items() if name not in known]
-    report.training_state = sum(is_training_state(name, arrays) for name, _ in report.unexpected)
+    report = LoadReport(excluded=matching(names, exclude, option="model.exclude"), source=source)
+    mismatched = _compare(network.state_dict(), arrays, stored, report)
     if mismatched or (strict and report.missing):
         raise _misfit(report, mismatched, stored)
     values = {key: _values(arrays[stored[key]], stored[key], source) for key in report.loaded}
-
     for key, _, want in report.adapted:
         values[key] = adapt.adapt_input_channels(values[key], want[1])
     if report.reinitialised:
@@ -132,9 +111,8 @@ def load_into(
 
 
 def _own_weights(info: PublishedModel) -> Path:
-    bundled = BUNDLED / f"{info.name}.npz"
-    if bundled.exists():
-        return bundled
+    if info.name in BUNDLED:
+        return ASSETS / f"{info.name}.npz"
     if info.weights_url is None:
         raise UserError(f"No weights were published for {info.name}. Name a file: model.pretrained=<path>.")
     return fetch(info.weights_url)
@@ -147,24 +125,32 @@ def _stored_names(names: dict[str, str], arrays: Mapping[str, np.ndarray], namin
     return max(candidates, key=lambda candidate: len(arrays.keys() & set(candidate.values())))
 
 
-def _excluded(names: dict[str, str], exclude: Iterable[str]) -> list[str]:
-    # the original's flag was one comma-separated string
-    patterns = exclude.split(",") if isinstance(exclude, str) else list(exclude)
-    excluded = set()
-    for pattern in patterns:
-        hits = {key for key, name in names.items() if _matches(pattern, key) or _matches(pattern, name)}
-        if not hits:
-            every = [*names, *names.values()]
-            raise UserError(
-                f"The exclude pattern '{pattern}' matches no tensor of the network.{close_matches(pattern, every)} "
-                f"The last layer's are: {', '.join(f'{key} = {name}' for key, name in names.items() if _is_head(key))}."
-            )
-        excluded |= hits
-    return [key for key in names if key in excluded]
-
-
-def _matches(pattern: str, name: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) if set(pattern) & set("*?[") else pattern in name
+def _compare(
+    state: Mapping[str, paddle.Tensor], arrays: Mapping[str, np.ndarray], stored: dict[str, str], report: LoadReport
+) -> list[Mismatch]:
+    """Sort the tensors of both sides into ``report``; returns those whose shapes cannot be reconciled."""
+    mismatched = []
+    for key in state:
+        if key in report.excluded:
+            continue
+        if stored[key] not in arrays:
+            report.missing.append(key)
+            continue
+        have, want = tuple(arrays[stored[key]].shape), tuple(state[key].shape)
+        mismatch = Mismatch(key, have, want)
+        if have == want:
+            report.loaded.append(key)
+        elif _is_head(key) and adapt.is_class_axis_mismatch(have, want):
+            report.reinitialised.append(mismatch)
+        elif adapt.is_input_axis_mismatch(have, want):
+            report.loaded.append(key)
+            report.adapted.append(mismatch)
+        else:
+            mismatched.append(mismatch)
+    known = set(stored.values())
+    report.unexpected = [Stored(name, tuple(array.shape)) for name, array in arrays.items() if name not in known]
+    report.training_state = sum(is_training_state(name, arrays) for name, _ in report.unexpected)
+    return mismatched
 
 
 def _is_head(key: str) -> bool:

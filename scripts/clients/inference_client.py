@@ -6,13 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-if Path("/proc/cpuinfo").exists() and "AuthenticAMD" in Path("/proc/cpuinfo").read_text():
-    os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")  # several times the speed, if set before Paddle loads
-for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"):
-    os.environ.setdefault(variable, str(os.cpu_count()))
-
 import numpy as np
-import paddle
 import yaml
 from paddle.inference import Config, create_predictor
 from PIL import Image, ImageOps
@@ -55,7 +49,9 @@ if platform.machine() in ("x86_64", "AMD64"):
 network = create_predictor(config)
 for path in options.pictures:
     images = network_input(read_picture(path, contract)[np.newaxis], contract)
-    scores = network.run([paddle.to_tensor(images)])[0].numpy()[0]
+    network.get_input_handle(network.get_input_names()[0]).copy_from_cpu(images)
+    network.run()
+    scores = network.get_output_handle(network.get_output_names()[0]).copy_to_cpu()[0]
     if contract["output"] == "logits":
         scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]

@@ -1,5 +1,6 @@
 """Loading: the same batches with any number of workers, and every failure as one message."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -48,11 +49,7 @@ def leftovers(pids):
 
 def children():
     """Pids of this process's children that are alive."""
-    pids = []
-    for task in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{task}/children") as file:
-            pids += [int(pid) for pid in file.read().split()]
-    return pids
+    return [process.pid for process in multiprocessing.active_children()]
 
 
 def run(script, **options):
@@ -109,7 +106,7 @@ def test_without_workers_everything_happens_in_the_calling_thread():
     iterator = iter(loader_of(dataset, 0))
     for _ in range(3):
         next(iterator)
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads
     assert seen == [(os.getpid(), threading.main_thread())]
 
 
@@ -130,8 +127,7 @@ def test_a_users_error_arrives_as_itself(num_workers, capfd):
     loader = loader_of(Troublesome(trouble), num_workers)
     seen = []
     with pytest.raises(UserError) as caught:
-        for batch in loader:
-            seen.append(batch[2].tolist())
+        seen.extend(batch[2].tolist() for batch in loader)
     assert str(caught.value) == "The image кот.jpg is empty."
     assert seen == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert children() == []
@@ -169,7 +165,8 @@ def test_images_of_different_sizes_are_a_bug_with_a_traceback():
 def test_a_killed_worker_is_one_message_and_no_hang(number, advice, capfd):
     def trouble():
         time.sleep(0.2)
-        signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         time.sleep(30)
 
@@ -188,8 +185,7 @@ def test_a_worker_killed_while_training_computes_is_noticed_at_the_next_batch():
     os.kill(victims[0], signal.SIGKILL)
     time.sleep(0.5)  # nothing is raised here, in the middle of a step
     with pytest.raises(UserError, match="killed"):
-        for _ in iterator:
-            pass
+        list(iterator)
     assert children() == []
     assert leftovers(victims) == []
 
@@ -237,16 +233,14 @@ def test_several_loaders_at_once():
 
 
 SETUP = """
-import os, signal, sys, time
-import numpy as np
+import multiprocessing, os, signal, time
 from imgcls.data.loader import build_loader
 from imgcls.data.sampler import EpochSampler
 from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
 loader = build_loader(SyntheticDataset(synthetic_samples(4000, 4), 8), EpochSampler(4000, 4), 2)
 iterator = iter(loader)
 next(iterator)
-task = f"/proc/self/task/{os.getpid()}/children"
-workers = [int(pid) for pid in open(task).read().split()]
+workers = [process.pid for process in multiprocessing.active_children()]
 """
 
 

@@ -1,5 +1,7 @@
 """Batches of keys: order, shards over ranks, last batches, positions."""
 
+from itertools import chain
+
 import numpy as np
 import paddle
 import pytest
@@ -17,6 +19,10 @@ def batches(num_samples, batch_size, epoch=0, batch=0, **options):
     return [[index for _, index in keys] for keys in result]
 
 
+def flat(lists):
+    return list(chain.from_iterable(lists))
+
+
 def test_it_is_a_batch_sampler_of_paddle():
     assert isinstance(EpochSampler(5, 2), paddle.io.BatchSampler)
 
@@ -30,11 +36,11 @@ def test_in_order_without_shuffle():
 def test_shuffle_is_a_function_of_seed_and_epoch():
     options = {"shuffle": True, "seed": 3}
     first = batches(50, 8, epoch=2, **options)
-    assert sorted(sum(first, [])) == list(range(50))
+    assert sorted(flat(first)) == list(range(50))
     assert first == batches(50, 8, epoch=2, **options)
     assert first != batches(50, 8, epoch=3, **options)
     assert first != batches(50, 8, epoch=2, shuffle=True, seed=4)
-    assert sum(first, []) == np.random.default_rng([3, 2]).permutation(50).tolist()
+    assert flat(first) == np.random.default_rng([3, 2]).permutation(50).tolist()
 
 
 def test_a_sampler_that_is_used_again_gives_the_same_until_it_is_moved():
@@ -70,7 +76,7 @@ def test_ranks_together_are_one_process_with_the_global_batch(num_samples, ranks
     ]
     for step, expected in enumerate(single):
         parts = [shard[step] for shard in shards if step < len(shard)]
-        together = sum(parts, [])
+        together = flat(parts)
         if len(expected) >= ranks:
             assert len(parts) == ranks
             assert sorted(together) == sorted(expected)
@@ -86,7 +92,7 @@ def test_ranks_together_are_one_process_with_the_global_batch(num_samples, ranks
 
 
 def test_padding_repeats_the_first_samples_of_the_epoch():
-    order = sum(batches(9, 2, shuffle=True), [])
+    order = flat(batches(9, 2, shuffle=True))
     last = [batches(9, 2, rank=rank, ranks=4, shuffle=True)[-1] for rank in range(4)]
     assert last == [[order[8]], [order[0]], [order[1]], [order[2]]]
 
@@ -94,7 +100,7 @@ def test_padding_repeats_the_first_samples_of_the_epoch():
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
 def test_evaluation_sees_every_image_once(ranks):
     for num_samples in (1, 2, 36, 37, 100):
-        seen = sum((sum(batches(num_samples, 5, rank=r, ranks=ranks, pad=False), []) for r in range(ranks)), [])
+        seen = flat(flat(batches(num_samples, 5, rank=rank, ranks=ranks, pad=False)) for rank in range(ranks))
         assert sorted(seen) == list(range(num_samples))
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from imgcls import create_model, model_info
-from imgcls.weights.load import BUNDLED, load_pretrained
+from imgcls.weights.load import ASSETS, load_pretrained
 from imgcls.weights.source import read_weights
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def test_four_cats(no_network):
 
 
 def test_size_type_and_fit():
-    file = BUNDLED / "squeezenet1_1.npz"
+    file = ASSETS / "squeezenet1_1.npz"
     assert file.stat().st_size <= 2_700_000
     arrays = read_weights(file).arrays
     assert {array.dtype for array in arrays.values()} == {np.dtype("float16")}

@@ -202,7 +202,7 @@ def test_a_stalled_server_times_out_and_is_asked_again(mirror, tmp_path):
 
 def test_a_server_that_never_sends_anything(mirror, tmp_path):
     mirror.stall_after = [0] * resume.ATTEMPTS
-    with pytest.raises(UserError, match="sent nothing for 0.2 seconds"):
+    with pytest.raises(UserError, match=r"sent nothing for 0\.2 seconds"):
         fetch(mirror.url, tmp_path, timeout=0.2)
 
 
@@ -226,7 +226,7 @@ def test_a_busy_server_is_asked_again(mirror, tmp_path, monkeypatch):
 def test_no_network_and_a_file_put_there_by_hand(mirror, tmp_path):
     mirror.shutdown()
     mirror.server_close()
-    with pytest.raises(UserError, match="Connection refused.*Without a network"):
+    with pytest.raises(UserError, match=r"Connection refused.*Without a network"):
         fetch(mirror.url, tmp_path)
     (tmp_path / NAME).write_bytes(TAR)
     path = fetch(mirror.url, tmp_path)

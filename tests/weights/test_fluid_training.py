@@ -35,9 +35,7 @@ def test_averages_win_whatever_the_order(fluid_checkpoint):
     assert all(array.tobytes() == arrays[f"{name}_ema_0"].tobytes() for name, array in averaged.items())
     backwards = select_averaged(dict(reversed(arrays.items())))
     assert all(backwards[name] is averaged[name] for name in averaged)
-    assert sort_training_state(arrays).ema_decay == pytest.approx(
-        2 / 11
-    )  # (1 + steps) / (10 + steps), one step counted
+    assert sort_training_state(arrays).ema_decay == pytest.approx(2 / 11)  # (1 + step) / (10 + step)
 
 
 def test_a_parameter_without_an_average(fluid_checkpoint):

@@ -1,6 +1,7 @@
 """The restricted unpickler: everything Paddle writes, nothing else, and never a call."""
 
 import codecs
+import contextlib
 import os
 import pickle
 from collections import OrderedDict
@@ -147,7 +148,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path, protocol, wher
 )
 def test_other_callables(tmp_path, call):
     path = write(tmp_path / "call.pdparams", pickle.dumps({"w": call}, protocol=4))
-    with pytest.raises(UserError, match="is (refused|damaged)"):
+    with pytest.raises(UserError, match=r"is (refused|damaged)"):
         load_pickle(path)
 
 
@@ -166,7 +167,7 @@ def test_a_dtype_whose_state_lies_about_its_fields(tmp_path):
     """numpy believes such a state: a dtype that holds objects and says it does not."""
     state = (3, "|", None, ("a",), {"a": (np.dtype("f8"), 0)}, 8, 1, 0)
     path = write(tmp_path / "forged.pdparams", pickle.dumps({"w": Call(np.dtype, "f8", False, True, state=state)}, 2))
-    with pytest.raises(UserError, match="damaged.*data type with fields"):
+    with pytest.raises(UserError, match=r"damaged.*data type with fields"):
         load_pickle(path)
 
 
@@ -221,10 +222,8 @@ def test_changed_bytes_raise_nothing_but_user_errors(tmp_path):
         changed = bytearray(data)
         for position in random.randint(2, len(data), 3):
             changed[position] = random.randint(256)
-        try:
+        with contextlib.suppress(UserError):
             load_pickle(write(tmp_path / "changed.pdparams", bytes(changed)))
-        except UserError:
-            pass
 
 
 def test_missing_files_and_directories(tmp_path):

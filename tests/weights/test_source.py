@@ -81,7 +81,7 @@ def test_a_checkpoint_and_the_run_around_it(tmp_path):
 def test_a_run_without_checkpoints(tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "last").symlink_to("gone")
-    with pytest.raises(UserError, match="run has no checkpoint yet: there is no checkpoints/best/network.pdparams or"):
+    with pytest.raises(UserError, match=r"run has no checkpoint yet: there is no checkpoints/best/network\.pdparams"):
         read_weights(tmp_path / "run")
 
 
@@ -117,5 +117,5 @@ def test_npz_files_that_hold_objects_or_are_other_zips(tmp_path):
         read_weights(tmp_path / "objects.npz")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("data.pkl", b"\x80\x02.")
-    with pytest.raises(UserError, match="is a zip file, but not an .npz"):
+    with pytest.raises(UserError, match=r"is a zip file, but not an \.npz"):
         read_weights(tmp_path / "other.zip")

@@ -1,0 +1,48 @@
+"""What every test may use: the reference numbers, programs run as a user runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import imgcls  # noqa: F401  sets the CPU up before any test imports Paddle
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = Path(__file__).parent / "data"
+sys.path.insert(0, str(REFERENCE))  # for `import weights`, the reference's generator
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="the whole matrix over all models (hours of CPU)")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--full"):
+        return
+    skip = pytest.mark.skip(reason="part of the whole matrix: run with --full")
+    for item in items:
+        if "full" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def run_program():
+    """Run ``python -m imgcls.<program>`` in its own process and return what it printed and its status."""
+
+    def run(program: str, *arguments: str, cwd: Path, check: bool = True, timeout: float = 300, **variables: str):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+        result = subprocess.run(
+            [sys.executable, "-m", f"imgcls.{program}", *map(str, arguments)],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        if check:
+            assert result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    return run

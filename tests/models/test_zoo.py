@@ -1,0 +1,183 @@
+"""Every network against the original's numbers, and what every network must be able to do.
+
+By default the small networks run whole and the big ones are compared in structure only, without
+ever being filled; ``--full`` runs everything.
+"""
+
+import json
+from functools import cache
+
+import numpy as np
+import paddle
+import pytest
+import weights
+from conftest import REFERENCE
+
+import imgcls
+from imgcls.models.layers import fluid_names
+
+LOGITS = np.load(REFERENCE / "logits.npz")
+SMALL = 14e6  # parameters a network may have to run by default
+NAMES = imgcls.list_models()
+
+
+@cache
+def families() -> list[str]:
+    """The smallest network of each family."""
+    smallest: dict[str, imgcls.registry.ModelInfo] = {}
+    for info in map(imgcls.model_info, NAMES):
+        if info.module not in smallest or info.params < smallest[info.module].params:
+            smallest[info.module] = info
+    return sorted(info.name for info in smallest.values())
+
+
+def small_or_full(name: str):
+    """A test case; of the big networks only with ``--full``."""
+    marks = [] if imgcls.model_info(name).params < SMALL else [pytest.mark.full]
+    return pytest.param(name, marks=marks)
+
+
+def one_per_family_or_full(name: str):
+    marks = [] if name in families() else [pytest.mark.full]
+    return pytest.param(name, marks=marks)
+
+
+def specification(name: str) -> dict:
+    path = REFERENCE / "models" / f"{imgcls.model_info(name).published_name}.json"
+    if not path.exists():
+        pytest.skip(f"the original cannot build {name}: there is nothing to compare with")
+    return json.loads(path.read_text())
+
+
+def smaller_size(name: str) -> int:
+    """An image size other than the published one that the network takes, and quick."""
+    info = imgcls.model_info(name)
+    if info.module in ("inception_v4", "xception", "xception_deeplab"):
+        return 139
+    return 96 if info.input_size > 96 else info.input_size
+
+
+def assert_close(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Within the reference's tolerance, for each image and for what tells the two apart."""
+    assert np.abs(ours - theirs).max() <= 1e-4 * theirs.std()
+    between = theirs[0] - theirs[1]
+    assert np.abs((ours[0] - ours[1]) - between).max() <= 1e-2 * between.std()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_structure(name):
+    """Names, shapes and order of all variables and the number of trainable elements, without filling them."""
+    spec = specification(name)
+    with paddle.LazyGuard():
+        network = imgcls.create_model(name)
+    shapes = {tensor.name: list(tensor.shape) for tensor in network.state_dict().values()}
+    assert list(shapes.items()) == [(item["name"], item["shape"]) for item in spec["parameters"]]
+    trainable = [parameter for parameter in network.parameters() if not parameter.stop_gradient]
+    assert sum(int(np.prod(parameter.shape)) for parameter in trainable) == spec["num_params"]
+    assert imgcls.model_info(name).params == spec["num_params"]
+    # written as, for instance, "L2DecayRegularizer(0.0001)"
+    own_decay = {
+        item["name"]: float(item["regularizer"].partition("(")[2].rstrip(")"))
+        for item in spec["parameters"]
+        if "regularizer" in item
+    }
+    declared = {p.name: p.regularizer._coeff for p in trainable if p.regularizer is not None}
+    assert declared == pytest.approx(own_decay)
+
+
+@pytest.mark.parametrize("name", map(small_or_full, NAMES))
+def test_logits(name):
+    spec = specification(name)
+    if spec["model"] not in LOGITS:
+        pytest.skip("the logits of this model are not in the reference")
+    network = filled(name, spec)
+    with paddle.no_grad():
+        logits = network(paddle.to_tensor(weights.make_input(spec["input_size"]))).numpy()
+    assert_close(logits, LOGITS[spec["model"]])
+
+
+def filled(name: str, spec: dict) -> paddle.nn.Layer:
+    """The network with the reference's weights, in evaluation mode."""
+    network = imgcls.create_model(name)
+    values = dict(weights.make_parameters(spec))
+    for tensor in network.state_dict().values():
+        tensor.set_value(values[tensor.name])
+    network.eval()
+    return network
+
+
+@pytest.mark.parametrize("name", map(one_per_family_or_full, NAMES))
+def test_interface(name, tmp_path):
+    """Training and evaluation, gradients, features, another head, a second image size, a saved state."""
+    paddle.seed(1)
+    size = smaller_size(name)
+    network = imgcls.create_model(name)
+    images = paddle.to_tensor(weights.make_input(size))
+
+    network.train()
+    outputs = network(images)
+    heads = outputs if isinstance(outputs, tuple) else (outputs,)
+    assert all(head.shape == [2, 1000] for head in heads)
+    sum(paddle.nn.functional.cross_entropy(head, paddle.to_tensor([3, 7])) for head in heads).backward()
+    for key, parameter in network.named_parameters():
+        if not parameter.stop_gradient:
+            assert parameter.grad is not None, key
+            assert np.isfinite(parameter.grad.numpy()).all(), key
+
+    network.eval()
+    with paddle.no_grad():
+        logits = network(images)
+        assert logits.shape == [2, 1000]
+        again = network(images)
+        assert np.array_equal(logits.numpy(), again.numpy())
+        has_norm_or_dropout = any(
+            isinstance(layer, paddle.nn.BatchNorm2D | paddle.nn.Dropout) for layer in network.sublayers()
+        )
+        if has_norm_or_dropout:
+            assert not np.allclose(logits.numpy(), heads[0].numpy())
+        features = network.forward_features(images)
+        assert features.shape[:2] == [2, network.num_features]
+        np.testing.assert_allclose(network.forward_head(features).numpy(), logits.numpy(), rtol=1e-4, atol=1e-4)
+
+        paddle.save(network.state_dict(), str(tmp_path / "network.pdparams"))
+        other = imgcls.create_model(name)
+        other.set_state_dict(paddle.load(str(tmp_path / "network.pdparams")))
+        other.eval()
+        assert np.array_equal(other(images).numpy(), logits.numpy())
+
+        names = fluid_names(network)
+        network.reset_head(7)
+        assert network(images).shape == [2, 7]
+        assert fluid_names(network).keys() == names.keys()
+
+
+@pytest.mark.parametrize("name", map(one_per_family_or_full, NAMES))
+def test_static_graph(name, tmp_path):
+    """Saved by ``paddle.jit`` with a free batch and loaded again, the network gives the same numbers."""
+    paddle.seed(1)
+    size = smaller_size(name)
+    network = imgcls.create_model(name)
+    network.eval()
+    images = paddle.to_tensor(weights.make_input(size))
+    static = paddle.jit.to_static(network, input_spec=[paddle.static.InputSpec([None, 3, size, size])])
+    paddle.jit.save(static, str(tmp_path / "network"))
+    loaded = paddle.jit.load(str(tmp_path / "network"))
+    with paddle.no_grad():
+        expected = imgcls.create_model(name)
+        expected.set_state_dict(network.state_dict())
+        expected.eval()
+        np.testing.assert_allclose(loaded(images).numpy(), expected(images).numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", families())
+def test_input_channels(name):
+    network = imgcls.create_model(name, in_channels=4, num_classes=6)
+    network.eval()
+    size = smaller_size(name)
+    with paddle.no_grad():
+        assert network(paddle.randn([1, 4, size, size])).shape == [1, 6]
+
+
+def test_published():
+    assert len(imgcls.list_models(published=True)) == 104
+    assert len(NAMES) == 153
