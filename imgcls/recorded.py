@@ -48,7 +48,7 @@ def adopt(config: DictConfig, recorded: Recorded) -> DictConfig:
 
     ``data=folder`` on the command line replaces the section, ``data.root=...`` only that value.
     """
-    result = config.copy()
+    result = OmegaConf.create(OmegaConf.to_container(config))
     given = [override.lstrip("+~").split("=", 1)[0] for override in HydraConfig.get().overrides.task]
     for section in SECTIONS:
         if section in given or section not in config:

@@ -72,7 +72,7 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
     for axes, (title, columns) in zip(panels, groups, strict=True):
         for column in columns:
             points = [(row["epoch"], row[column]) for row in rows if column in row]
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=column.removeprefix("val_"))
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=column)
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -124,6 +124,7 @@ class Trainer(paddle.Model):
         frozen: Sequence[paddle.nn.Layer] = (),
     ):
         super().__init__(network)
+        super().prepare()  # enough to evaluate
         self.preprocess = preprocess
         self.seed = seed
         self.accumulate = accumulate

@@ -86,12 +86,12 @@ class Fusion(nn.Layer):
         )
 
     def forward(self, maps: Maps) -> paddle.Tensor:
-        fused = maps[self.index]
+        fused, coarser = maps[self.index], maps[self.index + 1 :]
         height, width = fused.shape[2:]
         for source, convs in enumerate(self.down):
             fused = fused + convs(maps[source])
-        for source, conv in enumerate(self.up, start=self.index + 1):
-            fused = fused + stretch(stretch(conv(maps[source]), height, axis=2), width, axis=3)
+        for source, conv in enumerate(self.up):
+            fused = fused + stretch(stretch(conv(coarser[source]), height, axis=2), width, axis=3)
         return F.relu(fused)
 
 
@@ -166,8 +166,8 @@ class HRNet(Network):
         maps = self.stage4([*maps, self.transition3(maps[-1])])
 
         x = self.widen[0](maps[0])
-        for index, down in enumerate(self.down, start=1):
-            x = self.widen[index](maps[index]) + down(x)
+        for index, down in enumerate(self.down):
+            x = self.widen[index + 1](maps[index + 1]) + down(x)
         return self.last(x)
 
 
