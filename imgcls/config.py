@@ -4,6 +4,7 @@ Entry points are decorated with ``entry_point``; what they receive has been comp
 free of missing values, and nothing of Paddle has been imported by then.
 """
 
+import errno
 import os
 import re
 import sys
@@ -26,6 +27,8 @@ from imgcls.validation import check
 
 MODEL_CHOICE = re.compile(r"^(\+{0,2})model=(.+)$")
 NO_SUCH_CHOICE = re.compile(r"Could not (?:find|load) '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
+OF_THE_MACHINE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""Errors of the system that say all there is to say: no permission, read-only, disk full."""
 
 
 def conf_directory() -> Path:
@@ -90,6 +93,8 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
         if not any(argument.startswith("-") for argument in sys.argv[1:]):
             _check_before_writing(directory, name)
         hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
+    except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made
+        return _report(UserError(f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."))
     except (Exception, Interrupted) as error:
         return _report(error)
     if len(errors) > 1 or any(errors):
@@ -148,8 +153,8 @@ def _user_message(error: BaseException) -> str | None:
         return _unknown_choice(error, **match.groupdict())
     if isinstance(error, HydraException | OmegaConfBaseException):
         return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError) and error.filename:
-        return f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."
+    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+        return f"{error.filename or 'Writing failed'}: {error.strerror}."
     return None
 
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import sys
+import warnings
 from importlib import metadata
 
 from imgcls.errors import UserError
@@ -26,6 +28,9 @@ def require_paddle() -> None:
         raise UserError(f"PaddlePaddle {version} is installed; imgcls is made for {WANTED}. {INSTALL}")
     _require_older("numpy", 2, "PaddlePaddle 2.6.2 fails to import beside numpy 2")
     _require_older("protobuf", 5, "paddle.distributed.fleet breaks under protobuf 5")
+    os.environ.setdefault("GLOG_minloglevel", "2")  # errors only, not each executor's greeting
+    # Paddle says so at every training forward pass of a batch norm; it is what everybody expects.
+    warnings.filterwarnings("ignore", "When training, we now always track global mean and variance")
     with _without_thread_warning():
         import paddle  # noqa: F401
 

@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from imgcls.data.transforms import Transform
     from imgcls.deploy.predictor import Predictor
 
+TOPK = 5
 SHOWN_ERRORS = 10
 
 
 @entry_point("predict")
 def main(config: DictConfig) -> None:
     require_paddle()
-    import numpy as np
+    from tqdm import tqdm
 
     from imgcls import assembly
-    from imgcls.data.decode import decode_image
     from imgcls.data.paths import bullet_list
     from imgcls.deploy.contract import is_export
     from imgcls.deploy.inputs import find_pictures
-    from imgcls.deploy.reader import read_batches
+    from imgcls.deploy.reader import picture_reader, read_batches
     from imgcls.deploy.results import predict_classes, print_table, write_features, write_records
     from imgcls.device import select_device
 
@@ -36,25 +36,25 @@ def main(config: DictConfig) -> None:
     pictures = find_pictures(list(settings.input) if isinstance(settings.input, ListConfig) else str(settings.input))
     from_export = settings.source is not None and is_export(settings.source)
     predictor, transform, class_names = _open_export(config) if from_export else _open_network(config)
-    if settings.topk > len(class_names):
-        raise UserError(f"predict.topk={settings.topk}: there are only {len(class_names)} classes.")
-
-    def read(path: str) -> np.ndarray:
-        return transform(decode_image(path, max_pixels=config.data.max_pixels), np.random.default_rng(0))
+    topk = settings.topk or min(TOPK, len(class_names))
+    if topk > len(class_names):
+        raise UserError(f"predict.topk={topk}: there are only {len(class_names)} classes.")
 
     def report(path: str, error: UserError) -> None:
         log.warning("%s", error)
         unreadable.append(str(error))
 
     unreadable: list[str] = []
-    batches = read_batches(pictures, read, settings.batch_size, settings.num_workers, report)
+    with_bar = tqdm(pictures, unit=" pictures", leave=False, disable=None)  # on terminals only
+    read = picture_reader(transform, config.data.max_pixels)
+    batches = read_batches(with_bar, read, settings.batch_size, settings.num_workers, report)
     directory = assembly.output_directory()
     if settings.output == "features":
         file = directory / "features.npz"
         count = write_features(batches, predictor, file)
     else:
         file = directory / "predictions.jsonl"
-        records = predict_classes(batches, predictor, class_names, settings.topk)
+        records = predict_classes(batches, predictor, class_names, topk)
         count, first = write_records(records, file)
         print_table(first, count)
     log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", file)
@@ -66,18 +66,15 @@ def main(config: DictConfig) -> None:
 
 
 def _open_export(config: DictConfig) -> "tuple[Predictor, Transform, tuple[str, ...]]":
-    from imgcls.data.transforms import eval_transform
     from imgcls.deploy.predictor import open_export
 
     predictor = open_export(config.predict.source, config.predict.engine or "inference")
-    contract = predictor.contract
-    transform = eval_transform(contract.image_size, contract.resize_size, contract.interpolation)
-    return predictor, transform, contract.class_names
+    return predictor, predictor.contract.transform(), predictor.contract.class_names
 
 
 def _open_network(config: DictConfig) -> "tuple[Predictor, Transform, tuple[str, ...]]":
     from imgcls import assembly
-    from imgcls.data.class_names import default_class_names, read_class_map
+    from imgcls.deploy.contract import unrecorded_class_names
     from imgcls.deploy.predictor import NetworkPredictor
     from imgcls.engine.checkpoint import verify
 
@@ -91,10 +88,7 @@ def _open_network(config: DictConfig) -> "tuple[Predictor, Transform, tuple[str,
     if source.checkpoint:
         verify(source.checkpoint)
     model, data, transform = source.config.model, source.config.data, source.config.transform
-    class_names = source.class_names
-    if not class_names:
-        number = model.num_classes or data.num_classes or 1000
-        class_names = read_class_map(data.class_map) if data.class_map else default_class_names(number)
+    class_names = source.class_names or unrecorded_class_names(data.class_map, model.num_classes or data.num_classes)
     network = assembly.build_network(model, len(class_names), require_all=True)
     predictor = NetworkPredictor(network, transform.mean, transform.std)
     return predictor, assembly.picture_transform(transform, model, training=False), class_names

@@ -30,6 +30,7 @@ class ModelConfig:
 class DataConfig:
     name: str = MISSING
     format: str = MISSING
+    backend: str = MISSING  # pillow | dali
     root: str | None = MISSING
     train_list: str | None = MISSING
     val_list: str | None = MISSING
@@ -54,6 +55,7 @@ class TransformConfig:
     ratio: list[float] = MISSING
     color_jitter: list[float] = MISSING
     flip: float = MISSING
+    autoaugment: bool | str = MISSING  # false | imagenet
 
 
 @dataclass
@@ -170,7 +172,7 @@ class PredictConfig:
     source: str | None = MISSING  # run directory, checkpoint, weights or export directory
     input: Any = MISSING  # a path, a pattern, or a list of them
     output: str = MISSING  # classes | features
-    topk: int = MISSING
+    topk: int | None = MISSING
     batch_size: int = MISSING
     num_workers: int = MISSING
     engine: str | None = MISSING  # eager | jit | inference

@@ -121,7 +121,9 @@ def _combinations(config: DictConfig) -> Iterator[str]:
             yield f"{key}={list(topk)}: must be a list of positive numbers."
     yield from _classes(config)
     yield from _devices(config)
-    root = _get(config, "data.root")
+    root, reads_files = _get(config, "data.root"), _get(config, "data.format") in ("folder", "list", "tar")
+    if root is None and reads_files and "trainer" in config:
+        yield f"data.root is required: data={config.data.name} needs data.root=<directory>."
     if root is not None and not Path(root).is_dir():
         yield f"data.root={root}: there is no such directory."
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from imgcls.data.transforms import INTERPOLATIONS
+from imgcls.data.class_names import default_class_names, read_class_map
+from imgcls.data.transforms import INTERPOLATIONS, Transform, eval_transform
 from imgcls.errors import UserError
 
 FILE = "inference.yaml"
@@ -60,6 +61,10 @@ class Contract:
     date: str = ""
     class_names: tuple[str, ...]
 
+    def transform(self) -> Transform:
+        """From an upright RGB picture to uint8 ``[image_size, image_size, 3]``."""
+        return eval_transform(self.image_size, self.resize_size, self.interpolation)
+
 
 def is_export(directory: str | Path) -> bool:
     """Whether ``directory`` is an export, whole or damaged: it holds an ``inference.yaml``."""
@@ -95,6 +100,11 @@ def read_contract(directory: str | Path) -> Contract:
     return Contract(
         **{key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known}
     )
+
+
+def unrecorded_class_names(class_map: str | None, num_classes: int | None) -> tuple[str, ...]:
+    """Names for weights that come without: of a class map, or the defaults for their number (ImageNet's if unknown)."""
+    return read_class_map(class_map) if class_map else default_class_names(num_classes or 1000)
 
 
 def verify_files(directory: str | Path, contract: Contract) -> None:

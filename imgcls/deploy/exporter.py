@@ -13,11 +13,14 @@ from paddle import nn
 from paddle.nn import functional as F
 from paddle.static import InputSpec
 
+from imgcls.data.build import SAMPLE_PHOTOS
+from imgcls.data.decode import decode_image
 from imgcls.deploy.contract import FILE, MODEL_FILES, Contract, sha256, write_contract
 from imgcls.deploy.engines import ENGINES, NAME
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError
 from imgcls.preprocessing import normalize
+from imgcls.weights.fluid import read_inference_model
 
 TOLERANCE = 1e-4
 """Largest accepted difference from the network's answers, relative to their range."""
@@ -68,6 +71,7 @@ def export(
         partial.mkdir(parents=True)
         with evaluation_mode(network):
             _save(network, contract, partial)
+            _require_whole(network, partial)
             contract = replace(contract, sha256={name: sha256(partial / name) for name in MODEL_FILES})
             write_contract(contract, partial)
             differences = {} if images is None else compare(network, partial, contract, images)
@@ -77,6 +81,13 @@ def export(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return differences
+
+
+def check_photos(contract: Contract) -> np.ndarray:
+    """A few of the bundled photos as the network is shown them, uint8 ``[4, image_size, image_size, 3]``."""
+    transform = contract.transform()
+    paths = sorted(SAMPLE_PHOTOS.glob("val/*/*.jpg"))[::9]
+    return np.stack([transform(decode_image(path), np.random.default_rng(0)) for path in paths])
 
 
 def require_replaceable(directory: Path) -> None:
@@ -144,6 +155,24 @@ def _save(network: nn.Layer, contract: Contract, directory: Path) -> None:
     # Paddle adds a pickle of the parameters' names and does without it when it loads. A directory
     # that goes to other machines should hold nothing that has to be unpickled.
     (directory / f"{NAME}.pdiparams.info").unlink(missing_ok=True)
+
+
+def _require_whole(network: nn.Layer, directory: Path) -> None:
+    """Compare every tensor of the files with the network's, for Paddle does not notice that a disk is full.
+
+    Raises:
+        UserError: one is missing, cut off or of another value.
+    """
+    tensors = {tensor.name: tensor.numpy() for tensor in network.state_dict().values()}
+    try:
+        written = read_inference_model(*(directory / name for name in MODEL_FILES))
+    except UserError as error:
+        raise UserError(f"The model could not be written whole: {error} Is the disk full?") from error
+    different = [name for name, array in written.items() if not np.array_equal(array, tensors.get(name))]
+    if different:
+        raise ExportDiffers(
+            f"Tensors in the file are not the network's: {', '.join(different[:5])}. Nothing was written."
+        )
 
 
 def _answers(predictor: Predictor, contract: Contract, images: np.ndarray) -> np.ndarray:

@@ -37,7 +37,9 @@ def _expand(entry: str) -> list[str]:
         nothing = f"There are no pictures in {printable(path)} or below it (looked for {_suffixes()})."
     elif os.path.isfile(path) and path.lower().endswith(LIST_SUFFIX):
         found = _listed(Path(path))
-        nothing = f"The list {printable(path)} names no pictures. Each line is a path, relative to the list's directory."
+        nothing = (
+            f"The list {printable(path)} names no pictures. Each line is a path, relative to the list's directory."
+        )
     elif os.path.exists(path):
         return [path]
     elif glob.has_magic(path):

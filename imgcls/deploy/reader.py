@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from imgcls.data.decode import decode_image
+from imgcls.data.transforms import Transform
 from imgcls.errors import UserError
 
 Read = Callable[[str], np.ndarray]
@@ -13,12 +15,17 @@ Picture = tuple[str, np.ndarray]
 Batch = tuple[list[str], np.ndarray]
 
 
+def picture_reader(transform: Transform, max_pixels: int) -> Read:
+    """Decode a picture of up to ``max_pixels`` and transform it for evaluation."""
+    return lambda path: transform(decode_image(path, max_pixels=max_pixels), np.random.default_rng(0))
+
+
 def read_batches(
     paths: Iterable[str], read: Read, batch_size: int, num_workers: int, report: Callable[[str, UserError], None]
 ) -> Iterator[Batch]:
     """Batches of pictures that could be read: their paths, and the images as one array.
 
-    Two batches, at most, are read ahead.
+    Two batches and a picture for each thread are read ahead, no more, however many paths there are.
 
     Args:
         read: path to image, all of one shape; raises ``UserError`` for a picture that cannot be read.

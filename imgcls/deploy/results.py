@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from imgcls.data.paths import printable
 from imgcls.deploy.predictor import Predictor, top_classes
@@ -43,15 +44,12 @@ def write_records(records: Iterable[Record], file: Path) -> tuple[int, list[Reco
 
 def print_table(records: Sequence[Record], total: int) -> None:
     """The answers for the first pictures; to standard output, as wide as the terminal."""
-    table = Table("picture", "class", "score")
+    table = Table(Column("picture", overflow="fold"), Column("class", overflow="fold"), "score")
     for record in records:
-        top = record["top"]
-        table.add_row(
-            printable(record["path"]),
-            "\n".join(answer["name"] for answer in top),
-            "\n".join(f"{answer['score']:.4f}" for answer in top),
-            end_section=True,
-        )
+        for rank, answer in enumerate(record["top"]):
+            picture = printable(record["path"]) if rank == 0 else ""
+            table.add_row(escape(picture), escape(answer["name"]), f"{answer['score']:.4f}")
+        table.add_section()
     console = Console()
     console.print(table)
     if total > len(records):

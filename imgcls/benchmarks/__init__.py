@@ -1,0 +1,1 @@
+"""Measurements: each prints its figures side by side in one run, since machines are noisy."""

@@ -1,0 +1,106 @@
+"""What a network costs: parameters, multiplications, forward and backward, eager against ``paddle.inference``."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import paddle
+from paddle import inference, nn
+
+from imgcls import cpu
+from imgcls.registry import create_model
+
+
+def measure_model(model: str, size: int, batch_size: int, steps: int, warmup: int, repeats: int) -> dict[str, float]:
+    """Counts, and milliseconds for one batch as medians over all timed steps.
+
+    Returns:
+        ``parameters``, ``macs`` (for one image), ``forward_ms``, ``forward_backward_ms``,
+        ``inference_ms`` (exported, oneDNN) and ``speedup`` of it over the eager forward.
+    """
+    network = create_model(model)
+    images = paddle.randn([batch_size, 3, size, size])
+    parameters = sum(int(np.prod(p.shape)) for p in network.parameters() if not p.stop_gradient)
+    macs = count_macs(network, size)
+    exported = _exported(network, size)
+    array = images.numpy()
+
+    def forward() -> None:
+        network.eval()
+        with paddle.no_grad():
+            network(images)
+
+    def forward_backward() -> None:
+        network.train()
+        outputs = network(images)
+        heads = outputs if isinstance(outputs, tuple) else (outputs,)
+        sum(head.mean() for head in heads).backward()
+        network.clear_gradients()
+
+    jobs = {"forward_ms": forward, "forward_backward_ms": forward_backward, "inference_ms": lambda: exported(array)}
+    figures = _milliseconds(jobs, steps, warmup, repeats)
+    return {
+        "parameters": parameters,
+        "macs": macs,
+        **figures,
+        "speedup": figures["forward_ms"] / figures["inference_ms"],
+    }
+
+
+def count_macs(network: nn.Layer, size: int) -> int:
+    """Multiplications of convolutions and fully connected layers for one image of ``size``."""
+    counts = []
+
+    def count(layer: nn.Layer, inputs, output: paddle.Tensor) -> None:
+        per_output = np.prod(layer.weight.shape[1:]) if isinstance(layer, nn.Conv2D) else layer.weight.shape[0]
+        counts.append(int(np.prod(output.shape[1:]) * per_output))
+
+    layers = [layer for layer in network.sublayers() if isinstance(layer, nn.Conv2D | nn.Linear)]
+    hooks = [layer.register_forward_post_hook(count) for layer in layers]
+    network.eval()
+    channels = next(layer._in_channels for layer in layers if isinstance(layer, nn.Conv2D))
+    with paddle.no_grad():
+        network(paddle.zeros([1, channels, size, size]))
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+
+
+def _milliseconds(jobs: dict[str, Callable[[], None]], steps: int, warmup: int, repeats: int) -> dict[str, float]:
+    """The jobs in turn, ``repeats`` times, so that what drifts falls on all alike."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(repeats):
+        for name, job in jobs.items():
+            for step in range(warmup + steps):
+                started = time.perf_counter()
+                job()
+                if step >= warmup:
+                    times[name].append(1000 * (time.perf_counter() - started))
+    return {name: median(values) for name, values in times.items()}
+
+
+def _exported(network: nn.Layer, size: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The network behind ``paddle.inference`` with oneDNN, as a function of arrays."""
+    network.eval()
+    with tempfile.TemporaryDirectory() as directory:
+        path = str(Path(directory) / "inference")
+        spec = paddle.static.InputSpec([None, 3, size, size], "float32")
+        paddle.jit.save(network, path, input_spec=[spec])
+        config = inference.Config(f"{path}.pdmodel", f"{path}.pdiparams")
+        config.disable_gpu()
+        config.enable_mkldnn()
+        config.set_cpu_math_library_num_threads(cpu.usable_cores())
+        config.disable_glog_info()
+        predictor = inference.create_predictor(config)
+    source = predictor.get_input_handle(predictor.get_input_names()[0])
+    result = predictor.get_output_handle(predictor.get_output_names()[0])
+
+    def run(array: np.ndarray) -> np.ndarray:
+        source.copy_from_cpu(array)
+        predictor.run()
+        return result.copy_to_cpu()
+
+    return run
