@@ -39,10 +39,12 @@ class Leaderboard(Callback):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
-        table = Table(*columns, title=str(path))
+        differing = [name for name in columns if len({str(row.get(name)) for row in self.rows}) > 1 or name == "job"]
+        table = Table(*differing)
         for row in self.rows:
-            table.add_row(*(_cell(row.get(column, "")) for column in columns))
+            table.add_row(*(_cell(row.get(column, "")) for column in differing))
         Console().print(table)
+        print(f"leaderboard: {path}")
         best = self.rows[0]
         if best["status"] == "done":
             directory = path.parent / f"job-{best['job']}"

@@ -27,7 +27,7 @@ class History(Callback):
         evaluated = {f"val_{name}": value for name, value in trainer.metrics.items()}
         self.rows.append(
             {
-                "epoch": trainer.progress.epoch,
+                "epoch": trainer.progress.epochs_begun,
                 "step": trainer.progress.step,
                 "lr": float(trainer._optimizer.get_lr()),
                 "train_loss": totals.mean_loss(),

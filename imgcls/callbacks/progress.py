@@ -49,7 +49,7 @@ class ProgressBar(Callback):
         shown = {"train_loss": totals.mean_loss(), **trainer.metrics}
         log.info(
             "epoch %d/%d: %s, %.0f img/s",
-            trainer.progress.epoch,
+            trainer.progress.epochs_begun,
             trainer.epochs,
             ", ".join(f"{name} {value:.4f}" for name, value in shown.items()),
             totals.samples / max(totals.seconds, 1e-9),

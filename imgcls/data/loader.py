@@ -9,6 +9,7 @@ killed.
 
 import atexit
 import contextlib
+import gc
 import glob
 import os
 import shutil
@@ -96,9 +97,7 @@ class Loader(paddle.io.DataLoader):
             yield [paddle.to_tensor(array) for array in collate([dataset[key] for key in keys])]
 
     def _from_workers(self) -> Iterator[Batch]:
-        random_state = np.random.get_state()
-        workers = super().__iter__()
-        np.random.set_state(random_state)  # Paddle drew a seed from it; a resumed run must not differ by that
+        workers = self._start_workers()
         with _Watch(workers, self.patience) as watch:
             while True:
                 watch.waiting_since = time.monotonic()
@@ -114,6 +113,18 @@ class Loader(paddle.io.DataLoader):
                 if failure is not None:
                     raise failure.as_exception()
                 yield batch
+
+    def _start_workers(self) -> Iterator:
+        """Paddle's iterator over the batches of fresh worker processes."""
+        random_state = np.random.get_state()
+        # A worker must not collect what the parent left over: freeing an earlier iterator would wait
+        # for threads that exist in the parent only. It also leaves shared pages shared.
+        gc.freeze()
+        try:
+            return super().__iter__()
+        finally:
+            gc.unfreeze()
+            np.random.set_state(random_state)  # Paddle drew a seed; a resumed run must not differ by that
 
 
 def collate(samples: list[tuple[np.ndarray, np.int64, np.int64]]) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -151,7 +152,9 @@ def _save(network: nn.Layer, contract: Contract, directory: Path) -> None:
         spec = InputSpec([None, size, size, 3], "uint8", "images")
     else:
         graph, spec = network, InputSpec([None, 3, size, size], "float32", "images")
-    paddle.jit.save(graph, str(directory / NAME), input_spec=[spec])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"The Attr\(force_cpu\)", UserWarning)  # of Paddle's own operators
+        paddle.jit.save(graph, str(directory / NAME), input_spec=[spec])
     # Paddle adds a pickle of the parameters' names and does without it when it loads. A directory
     # that goes to other machines should hold nothing that has to be unpickled.
     (directory / f"{NAME}.pdiparams.info").unlink(missing_ok=True)

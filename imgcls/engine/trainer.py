@@ -65,6 +65,11 @@ class Progress:
     batch: int = 0
     step: int = 0
 
+    @property
+    def epochs_begun(self) -> int:
+        """Number of the epoch that was worked on last, from 1."""
+        return self.epoch + (self.batch > 0)
+
 
 @dataclass
 class EpochTotals:

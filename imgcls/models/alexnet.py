@@ -9,10 +9,11 @@ from paddle.nn import functional as F
 from imgcls.models.layers import Network, name_parameters
 
 
-def conv_relu(in_channels: int, out_channels: int, kernel_size: int, name: str, stride: int = 1) -> nn.Sequential:
-    """Convolution with bias and ReLU, padded by half the kernel but for the strided stem."""
+def conv_relu(
+    in_channels: int, out_channels: int, kernel_size: int, padding: int, name: str, stride: int = 1
+) -> nn.Sequential:
+    """Convolution with bias, then ReLU."""
     init = uniform(in_channels * kernel_size**2)
-    padding = kernel_size // 2 if stride == 1 else 2
     conv = nn.Conv2D(in_channels, out_channels, kernel_size, stride, padding, weight_attr=init, bias_attr=init)
     return nn.Sequential(name_parameters(conv, weight=f"{name}_weights", bias=f"{name}_offset"), nn.ReLU())
 
@@ -41,13 +42,13 @@ class AlexNet(Network):
     def __init__(self, dropout: float = 0.5, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
         self.features = nn.Sequential(
-            conv_relu(in_channels, 64, 11, "conv1", stride=4),
+            conv_relu(in_channels, 64, 11, 2, "conv1", stride=4),
             nn.MaxPool2D(3, stride=2),
-            conv_relu(64, 192, 5, "conv2"),
+            conv_relu(64, 192, 5, 2, "conv2"),
             nn.MaxPool2D(3, stride=2),
-            conv_relu(192, 384, 3, "conv3"),
-            conv_relu(384, 256, 3, "conv4"),
-            conv_relu(256, 256, 3, "conv5"),
+            conv_relu(192, 384, 3, 1, "conv3"),
+            conv_relu(384, 256, 3, 1, "conv4"),
+            conv_relu(256, 256, 3, 1, "conv5"),
             nn.MaxPool2D(3, stride=2),
         )
         self.fc6 = linear(self.num_features * self.map_size**2, 4096, "fc6")

@@ -8,7 +8,7 @@ from paddle.nn import functional as F
 
 from imgcls.models.layers import ConvBNAct, Network, NormReluConv, batch_norm, linear
 
-Paths = tuple[paddle.Tensor, paddle.Tensor]
+Paths = tuple[paddle.Tensor, ...]
 
 
 class DualPathBlock(nn.Layer):
@@ -59,9 +59,9 @@ class DPN(Network):
         stem: channels and kernel size of the first convolution.
         repeats: blocks of each stage.
         growths: channels that each block of a stage appends to the dense path.
-        width: of the inner convolutions in the first stage; it doubles from stage to stage, as does
-        residual: the width of the residual path.
+        width: of the inner convolutions in the first stage; it doubles from stage to stage.
         groups: of the 3x3 convolutions.
+        residual: width of the residual path in the first stage; it doubles too.
     """
 
     def __init__(

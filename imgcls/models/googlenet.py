@@ -1,7 +1,7 @@
 """GoogLeNet ("Going Deeper with Convolutions", arXiv:1409.4842).
 
-A plain reading of the paper: convolutions have neither bias nor batch norm, and the only ReLUs
-follow the concatenations.
+Convolutions have neither bias nor, other than in the paper, a ReLU of their own: one follows each
+inception module's concatenation.
 """
 
 from functools import partial
@@ -51,9 +51,9 @@ def inception(
 
 
 class AuxiliaryHead(Network):
-    """A small classifier on an inner map ``[N, in_channels, h, w]``, for training only.
+    """A small classifier on an inner map ``[N, in_channels, h, w]``, used in training only.
 
-    Its fully connected layer reads a 3 x 3 map, that of a 224 pixel image; a map of another size is
+    Its first fully connected layer reads a 3 x 3 map, that of a 224 pixel image; a map of another size is
     averaged to it.
     """
 
@@ -62,7 +62,7 @@ class AuxiliaryHead(Network):
 
     def __init__(self, in_channels: int, num_classes: int, dropout: float, number: int):
         super().__init__()
-        bound = (3 / 2048) ** 0.5
+        bound = (3 / 2048) ** 0.5  # the original's, although the layer has 1152 inputs
         self.conv = conv(in_channels, self.num_features, 1, f"conv_o{number}")
         self.fc = linear(
             self.num_features * self.map_size**2,
@@ -95,9 +95,7 @@ class GoogLeNet(Network):
 
     num_features = 1024
 
-    def __init__(
-        self, dropout: float = 0.4, aux_dropout: float = 0.7, num_classes: int = 1000, in_channels: int = 3
-    ):
+    def __init__(self, dropout: float = 0.4, aux_dropout: float = 0.7, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
         self.to_4a = nn.Sequential(
             conv(in_channels, 64, 7, "conv1", stride=2),

@@ -96,7 +96,7 @@ class Fusion(nn.Layer):
 
 
 def stretch(x: paddle.Tensor, length: int, axis: int) -> paddle.Tensor:
-    """Repeat the elements along ``axis`` to ``length``: nearest neighbours with the corners aligned.
+    """Nearest neighbours with the corners aligned: element k of m is element ``round(k (n - 1) / (m - 1))`` of n.
 
     ``F.interpolate`` aligns corners in its other modes only.
     """

@@ -10,9 +10,7 @@ from imgcls.models.layers import Concat, ConvBNAct, Network, name_parameters
 
 
 def conv(in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], name: str, **options) -> ConvBNAct:
-    return ConvBNAct(
-        in_channels, out_channels, kernel_size, weight=f"{name}_weights", bn=f"{name}_bn", **options
-    )
+    return ConvBNAct(in_channels, out_channels, kernel_size, weight=f"{name}_weights", bn=f"{name}_bn", **options)
 
 
 def halve(in_channels: int, out_channels: int, name: str) -> ConvBNAct:
