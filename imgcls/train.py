@@ -11,6 +11,8 @@ from imgcls.logs import log, start_log, system_line
 def main(config: DictConfig) -> float | None:
     """Returns the best value of ``trainer.monitor``, for sweepers that optimise it."""
     require_paddle()
+    import paddle
+
     from imgcls import assembly
     from imgcls.callbacks.checkpoint import restore
     from imgcls.device import select_device
@@ -57,6 +59,7 @@ def main(config: DictConfig) -> float | None:
         )
         log.info("%d training and %d validation pictures in %d classes", len(train_samples), len(val_samples), len(class_names))
 
+        paddle.seed(settings.seed)  # what the weights do not fill
         network = assembly.build_network(config.model, len(class_names))
         frozen = freeze(network, config.model.freeze)
         schedule = build_schedule(

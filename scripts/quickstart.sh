@@ -21,8 +21,7 @@ echo "== export it"
 $python -m imgcls.export export.source="$run" export.dir="$run-export"
 
 echo "== predict $photo in a process that cannot import imgcls"
-$python -c 'import runpy, sys; sys.modules["imgcls"] = None; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name="__main__")' \
-    scripts/clients/jit_client.py "$run-export" "$photo"
+$python scripts/clients/without_imgcls.py scripts/clients/jit_client.py "$run-export" "$photo"
 
 echo
 echo "curves:           $run/curves.png"

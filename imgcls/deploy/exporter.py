@@ -70,7 +70,7 @@ def export(
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        with evaluation_mode(network):
+        with evaluation_mode(network), _ascii_names(network):
             _save(network, contract, partial)
             _require_whole(network, partial)
             contract = replace(contract, sha256={name: sha256(partial / name) for name in MODEL_FILES})
@@ -142,6 +142,23 @@ def evaluation_mode(network: nn.Layer) -> Iterator[None]:
     finally:
         for layer, training in modes:
             layer.training = training
+
+
+@contextlib.contextmanager
+def _ascii_names(network: nn.Layer) -> Iterator[None]:
+    r"""Tensors with other characters in their names have them as ``\xNN`` inside this context.
+
+    ``paddle.jit.load`` fails on such names, and the fluid names of Res2Net200_vd_26w_4s are of that kind.
+    """
+    names = {key: tensor.name for key, tensor in network.state_dict().items() if not tensor.name.isascii()}
+    state = network.state_dict()
+    try:
+        for key, name in names.items():
+            state[key].name = name.encode("ascii", "backslashreplace").decode()
+        yield
+    finally:
+        for key, name in names.items():
+            state[key].name = name
 
 
 def _save(network: nn.Layer, contract: Contract, directory: Path) -> None:

@@ -43,9 +43,7 @@ options = parser.parse_args()
 contract = yaml.safe_load((options.directory / "inference.yaml").read_text(encoding="utf-8"))
 config = Config(*(str(options.directory / f"inference.{part}") for part in ("pdmodel", "pdiparams")))
 config.disable_glog_info()
-config.set_cpu_math_library_num_threads(
-    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-)
+config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)))
 if platform.machine() in ("x86_64", "AMD64"):
     config.enable_mkldnn()
 network = create_predictor(config)

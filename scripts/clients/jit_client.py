@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 
 # ruff: noqa: E402 (what follows must be set before Paddle is imported)
-cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"):
-    os.environ.setdefault(variable, str(cores))
+    os.environ.setdefault(variable, str(len(os.sched_getaffinity(0))))
 if Path("/proc/cpuinfo").exists() and "AuthenticAMD" in Path("/proc/cpuinfo").read_text():
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")  # MKL's fast path, which it keeps from AMD
 

@@ -1,0 +1,97 @@
+"""``inference.yaml``: what is written is read back, and nonsense in it is named."""
+
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from imgcls.deploy.contract import FILE, MODEL_FILES, is_export, read_contract, verify_files, write_contract
+from imgcls.errors import UserError
+
+DIGESTS = dict.fromkeys(MODEL_FILES, "0" * 64)
+
+
+@pytest.fixture
+def contract(contract_for):
+    return contract_for(class_names=("yes", "null", "1", "a: b", "# c", "été", "猫", ""), sha256=DIGESTS)
+
+
+def test_written_and_read_back(contract, tmp_path):
+    assert not is_export(tmp_path)
+    write_contract(contract, tmp_path)
+    assert is_export(tmp_path)
+    assert read_contract(tmp_path) == contract
+
+
+def test_any_yaml_reader_gets_plain_values(contract, tmp_path):
+    write_contract(contract, tmp_path)
+    content = yaml.safe_load((tmp_path / FILE).read_text(encoding="utf-8"))
+    assert content["mean"] == [0.485, 0.456, 0.406]
+    assert content["class_names"][:3] == ["yes", "null", "1"]
+    assert (content["input"], content["layout"], content["channel_order"]) == ("float", "NCHW", "RGB")
+
+
+NONSENSE = {
+    "input": "int8",
+    "layout": "NHWC",
+    "channel_order": "BGR",
+    "image_size": "big",
+    "resize_size": 200,
+    "interpolation": "magic",
+    "crop": "random",
+    "mean": [0.485, 0.456],
+    "std": [0.229, 0.0, 0.225],
+    "output": "poem",
+    "sha256": {"inference.pdmodel": "0" * 64},
+    "class_names": ["cat", 7],
+}
+
+
+@pytest.mark.parametrize("key", NONSENSE)
+def test_nonsense_is_named(key, contract, tmp_path):
+    write_contract(contract, tmp_path)
+    content = yaml.safe_load((tmp_path / FILE).read_text(encoding="utf-8"))
+    (tmp_path / FILE).write_text(yaml.safe_dump(content | {key: NONSENSE[key]}))
+    with pytest.raises(UserError, match=f"{key} is "):
+        read_contract(tmp_path)
+    del content[key]
+    (tmp_path / FILE).write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=f"{key} is missing"):
+        read_contract(tmp_path)
+
+
+def test_not_a_number_is_refused(contract, tmp_path):
+    write_contract(replace(contract, mean=(float("nan"), 0.0, 0.0)), tmp_path)
+    with pytest.raises(UserError, match="mean is"):
+        read_contract(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: [", "line 1: this is not YAML"),
+        ("!!python/object/apply:os.getcwd []", "not YAML"),
+        ("- a list", "no keys and values"),
+        ("", "no keys and values"),
+        ("format: 99", "format 99"),
+        ("a: 2001-99-99", "not YAML"),
+    ],
+)
+def test_files_that_are_no_contract(text, message, tmp_path):
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_contract(tmp_path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(UserError, match=r"inference\.yaml cannot be read"):
+        read_contract(tmp_path)
+
+
+def test_missing_and_changed_model_files(contract, tmp_path):
+    with pytest.raises(UserError, match=r"inference\.pdmodel is missing"):
+        verify_files(tmp_path, contract)
+    for name in MODEL_FILES:
+        (tmp_path / name).write_bytes(b"anything")
+    with pytest.raises(UserError, match=r"inference\.pdmodel is damaged or of another export"):
+        verify_files(tmp_path, contract)

@@ -1,0 +1,89 @@
+"""Predictors: the same answers from the network and from both engines, and damaged exports refused."""
+
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from imgcls.deploy.contract import FILE
+from imgcls.deploy.predictor import NetworkPredictor, open_export, softmax, top_classes
+from imgcls.errors import UserError
+
+
+@pytest.fixture
+def eager(squeezenet, contract_for):
+    return NetworkPredictor(squeezenet, contract_for().mean, contract_for().std)
+
+
+def test_all_engines_agree(exports, eager, images):
+    logits = eager.logits(images)
+    assert logits.shape == (4, 1000)
+    assert logits.dtype == np.float32
+    for engine in ("jit", "inference"):
+        assert np.abs(open_export(exports["float"], engine).logits(images) - logits).max() < 1e-4
+        for kind in ("float", "uint8"):
+            probabilities = open_export(exports[kind], engine).probabilities(images)
+            assert np.abs(probabilities - eager.probabilities(images)).max() < 1e-5
+            assert (probabilities.argmax(axis=1) == logits.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("options", [{"onednn": False}, {"onednn": True}, {"threads": 1}])
+def test_inference_options_change_speed_not_answers(options, exports, eager, images):
+    predictor = open_export(exports["float"], "inference", **options)
+    assert np.abs(predictor.logits(images) - eager.logits(images)).max() < 1e-4
+
+
+def test_features_are_what_the_head_sees(eager, squeezenet, images):
+    features = eager.features(images)
+    assert features.shape == (4, squeezenet.num_features)
+    assert len(np.unique(features.round(3), axis=0)) == 4
+
+
+def test_answers_an_export_does_not_have(exports, images):
+    with pytest.raises(UserError, match="gives probabilities, not logits"):
+        open_export(exports["uint8"]).logits(images)
+    with pytest.raises(UserError, match="no features"):
+        open_export(exports["float"]).features(images)
+
+
+def test_unknown_engine(exports):
+    with pytest.raises(UserError, match=r"no engine 'jti'.*Did you mean 'jit'"):
+        open_export(exports["float"], "jti")
+
+
+@pytest.fixture
+def copy(exports, tmp_path):
+    return shutil.copytree(exports["float"], tmp_path / "copy")
+
+
+def test_missing_cut_and_swapped_files(copy, exports):
+    def message() -> str:
+        with pytest.raises(UserError) as error:
+            open_export(copy)
+        return str(error.value)
+
+    params = copy / "inference.pdiparams"
+    whole = params.read_bytes()
+    params.write_bytes(whole[:-1])
+    assert "inference.pdiparams is damaged" in message()
+    params.unlink()
+    assert "inference.pdiparams is missing" in message()
+    params.write_bytes(whole)
+    shutil.copy(exports["uint8"] / "inference.pdmodel", copy)
+    assert "inference.pdmodel is damaged or of another export" in message()
+    (copy / FILE).unlink()
+    assert "inference.yaml cannot be read" in message()
+
+
+def test_a_contract_that_names_other_classes_than_the_graph_has(copy, images):
+    content = yaml.safe_load((copy / FILE).read_text(encoding="utf-8"))
+    (copy / FILE).write_text(yaml.safe_dump(content | {"class_names": content["class_names"][1:]}))
+    with pytest.raises(UserError, match="names 999 classes, but the graph has 1000"):
+        open_export(copy).probabilities(images)
+
+
+def test_softmax_and_order_of_equals():
+    logits = np.array([[1e4, 1e4, -1e4], [0, 2, 2]], np.float32)
+    assert np.allclose(softmax(logits)[0], [0.5, 0.5, 0])
+    assert top_classes(softmax(logits), 2).tolist() == [[0, 1], [1, 2]]
