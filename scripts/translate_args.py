@@ -67,7 +67,9 @@ def translate(words: Sequence[str]) -> Translation:
     flags, (new_program, build) = FLAGS[program], PROGRAMS[program]
     given = _parse(program, flags, words[position + 1 :])
     out = Translation(new_program)
-    visible_gpus = _before_the_program(words[:position], out)
+    out.environment = dict(word.split("=", 1) for word in words[:position] if re.match(r"[A-Za-z_]\w*=", word))
+    if "paddle.distributed.launch" in words[:position]:
+        out.note("paddle.distributed.launch", "dropped, trainer.gpus=n starts a process for each of n GPUs.")
     args = {name: flag.default for name, flag in flags.items()} | given
     build(args, given, out)
     for name, value in given.items():
@@ -78,7 +80,7 @@ def translate(words: Sequence[str]) -> Translation:
             out.note(f"--{name}", f"dropped, only {flag.only} networks have it.")
         elif flag.key:
             out.set(flag.key, value)
-    _devices(args, visible_gpus, out)
+    _devices(args, out)
     return out
 
 
@@ -118,28 +120,16 @@ def _parse(program: str, flags: dict[str, Flag], words: Sequence[str]) -> dict[s
     return vars(given)
 
 
-def _before_the_program(words: Sequence[str], out: Translation) -> str | None:
-    """The value of CUDA_VISIBLE_DEVICES; the rest of what stands before the program is noted."""
-    variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Za-z_]\w*=", word))
-    visible_gpus = variables.pop("CUDA_VISIBLE_DEVICES", None)
-    if variables:
-        out.note(", ".join(variables), "dropped, it steered Paddle 1.x.")
-    if "paddle.distributed.launch" in words:
-        out.note("paddle.distributed.launch", "dropped, trainer.gpus=n starts a process for each of n GPUs.")
-    return visible_gpus
-
-
-def _devices(args: dict[str, Any], visible_gpus: str | None, out: Translation) -> None:
-    """One process drove all GPUs it could see; now ``trainer.gpus`` says how many take part."""
-    if visible_gpus:
-        out.environment["CUDA_VISIBLE_DEVICES"] = visible_gpus
+def _devices(args: dict[str, Any], out: Translation) -> None:
+    """One process drove all the GPUs it could see; now ``trainer.gpus`` says how many take part."""
+    visible = out.environment.get("CUDA_VISIBLE_DEVICES")
     if not args.get("use_gpu", True):
         if out.program == "train":
             out.set("trainer.gpus", 0)
         else:
             out.environment["CUDA_VISIBLE_DEVICES"] = ""
-    elif out.program == "train" and visible_gpus:
-        out.set("trainer.gpus", len(visible_gpus.split(",")))
+    elif out.program == "train" and visible:
+        out.set("trainer.gpus", len(visible.split(",")))
 
 
 def _catalogue() -> dict[str, dict[str, str]]:

@@ -195,7 +195,10 @@ def _end_with(parent: int) -> None:
 
 
 def _remove_shared_memory(pid: int) -> None:
-    """Delete the batches a dead worker left behind; Paddle names the files after the process."""
+    """Delete the batches of a dead worker that nobody took; Paddle names the files after the process.
+
+    Batches that were taken stay readable: their memory is mapped.
+    """
     for path in glob.glob(f"{SHARED_MEMORY}/paddle_{pid}_*"):
         with contextlib.suppress(OSError):
             os.unlink(path)
@@ -235,16 +238,16 @@ class _Watch:
         if self._closed.is_set():
             return
         self._closed.set()
-        processes = self.workers._workers
         if self.problem is None:
             self.workers._try_shutdown_all(POLL_SECONDS)
         self.workers._shutdown = True  # nothing is left for Paddle's own clean-up, which would wait
-        for process in processes:
+        for process in self.workers._workers:
             if process.is_alive():
                 process.kill()
-                process.join(POLL_SECONDS)
-            if process.exitcode != 0:
-                _remove_shared_memory(process.pid)
+        self._thread.join(2 * POLL_SECONDS)  # it ends with the workers; two threads cannot collect a process
+        for process in self.workers._workers:
+            process.join(POLL_SECONDS)
+            _remove_shared_memory(process.pid)
 
     def _run(self) -> None:
         running = {process.sentinel: process for process in self.workers._workers}

@@ -222,6 +222,16 @@ def test_workers_end_with_the_iteration():
     assert leftovers(workers) == []
 
 
+def test_batches_outlive_their_workers():
+    batches = list(loader_of(SyntheticDataset(synthetic_samples(40, 4), 8), 2))
+    iterator = iter(loader_of(SyntheticDataset(synthetic_samples(40, 4), 8), 2))
+    batches.append(next(iterator))
+    del iterator
+    assert children() == []
+    assert [batch[2].tolist()[0] for batch in batches] == [*range(0, 40, 4), 0]
+    assert (batches[0][0].numpy() == batches[-1][0].numpy()).all()
+
+
 def test_several_loaders_at_once():
     train, val = (loader_of(SyntheticDataset(synthetic_samples(12, 4), 8, seed), 2) for seed in (1, 2))
     seen = 0

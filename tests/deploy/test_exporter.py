@@ -36,7 +36,7 @@ class TwoFaced(Small):
     """Does something in a program that it does not do eagerly."""
 
     def forward_features(self, x):
-        features = super().forward_features(x)
+        features = Small.forward_features(self, x)
         return features if paddle.in_dynamic_mode() else features + 0.01
 
 
@@ -149,7 +149,7 @@ def test_an_export_is_replaced_and_anything_else_left_alone(small_contract, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "new", "other"]
 
 
-@pytest.mark.parametrize("kilobytes", [4, 1000])
+@pytest.mark.parametrize("kilobytes", [40, 1000])
 def test_a_full_disk_leaves_the_export_before(kilobytes, squeezenet, contract_for, exports, tmp_path):
     """A limit on the size of files stands for the full disk; Paddle itself does not notice the second."""
     directory = tmp_path / "out"

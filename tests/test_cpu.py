@@ -1,0 +1,59 @@
+"""What the process's environment is when Paddle loads."""
+
+import os
+import subprocess
+import sys
+
+from conftest import ROOT
+
+from imgcls import cpu
+
+
+def environment_after(statement: str, **variables: str) -> dict[str, str]:
+    """The tuned variables of a fresh process after a statement."""
+    names = (*cpu.THREAD_VARIABLES, "MKL_DEBUG_CPU_TYPE", cpu.SWITCH)
+    clean = {name: value for name, value in os.environ.items() if name not in names and not name.startswith("PADDLE_")}
+    program = f"{statement}\nimport os\nfor n in {names!r}: print(n, os.environ.get(n, ''))"
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**clean, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pairs = (line.split(" ", 1) for line in result.stdout.splitlines())
+    return {name: value for name, value in pairs if value}
+
+
+def test_importing_the_library_sets_threads_and_does_not_import_paddle():
+    found = environment_after("import imgcls, sys; assert 'paddle' not in sys.modules")
+    assert found == cpu.recommended_settings()
+    assert found["FLAGS_paddle_num_threads"] == str(cpu.usable_cores())
+
+
+def test_the_users_own_environment_wins():
+    found = environment_after("import imgcls", OMP_NUM_THREADS="3", MKL_DEBUG_CPU_TYPE="4")
+    assert found["OMP_NUM_THREADS"] == "3"
+    assert found.get("MKL_DEBUG_CPU_TYPE") == "4"
+
+
+def test_one_setting_switches_it_off():
+    assert environment_after("import imgcls", IMGCLS_CPU_TUNING="0") == {cpu.SWITCH: "0"}
+
+
+def test_ranks_of_a_machine_share_its_cores():
+    """Two of the three ranks are on this host."""
+    endpoints = "10.0.0.1:6001,10.0.0.1:6002,10.0.0.2:6001"
+    found = environment_after(
+        "import imgcls", PADDLE_TRAINER_ENDPOINTS=endpoints, PADDLE_CURRENT_ENDPOINT="10.0.0.1:6002"
+    )
+    assert found["OMP_NUM_THREADS"] == str(max(1, cpu.usable_cores() // 2))
+
+
+def test_paddle_computes_with_that_many_threads():
+    program = (
+        "import imgcls; from imgcls.installation import require_paddle; require_paddle(); import paddle; "
+        "assert paddle.get_flags('FLAGS_paddle_num_threads')['FLAGS_paddle_num_threads'] == "
+        f"{cpu.usable_cores()}"
+    )
+    environment_after(program)
