@@ -190,6 +190,14 @@ class ExportConfig:
 
 
 @dataclass
+class ConvertConfig:
+    source: str = MISSING
+    output: str = MISSING
+    weights: str = MISSING  # parameters | averaged
+    fuse: bool = MISSING
+
+
+@dataclass
 class BenchmarkConfig:
     what: str = MISSING
     batch_size: int = MISSING
@@ -243,6 +251,14 @@ class Export:
 
 
 @dataclass
+class Convert:
+    """``imgcls.convert``"""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    convert: ConvertConfig = field(default_factory=ConvertConfig)
+
+
+@dataclass
 class Benchmark:
     """``imgcls.benchmark``"""
 
@@ -250,4 +266,11 @@ class Benchmark:
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
 
 
-SCHEMAS = {"train": Train, "eval": Eval, "predict": Predict, "export": Export, "benchmark": Benchmark}
+SCHEMAS = {
+    "train": Train,
+    "eval": Eval,
+    "predict": Predict,
+    "export": Export,
+    "convert": Convert,
+    "benchmark": Benchmark,
+}

@@ -73,6 +73,7 @@ CHOICES = (
     ("export.input", ("float", "uint8")),
     ("export.format", ("paddle",)),
     ("export.weights", ("network", "ema")),
+    ("convert.weights", ("parameters", "averaged")),
     ("benchmark.what", ("trainer", "model")),
 )
 

@@ -81,7 +81,10 @@ def test_list_with_a_wrong_path_and_label(run_program, photos):
     refused(run_program("train", *arguments, cwd=photos, check=False), "train_list.txt", "line 3", "missing.jpg")
     (photos / "train_list.txt").write_text(good + "train/red/1.jpg 7\n")
     refused(
-        run_program("train", *arguments, "model.num_classes=2", cwd=photos, check=False), "train_list.txt", "line 3", "7"
+        run_program("train", *arguments, "model.num_classes=2", cwd=photos, check=False),
+        "train_list.txt",
+        "line 3",
+        "7",
     )
     (photos / "train_list.txt").write_text(good + "train/red/1.jpg\n")
     refused(run_program("train", *arguments, cwd=photos, check=False), "train_list.txt", "line 3")
@@ -185,5 +188,7 @@ sys.argv = ["train", "debug=fast"]
 runpy.run_module("imgcls.train", run_name="__main__")
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     refused(result, *expected)

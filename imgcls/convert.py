@@ -1,0 +1,91 @@
+"""``python -m imgcls.convert``: weights of one format into another."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from imgcls.config import entry_point
+from imgcls.errors import UserError
+from imgcls.installation import require_paddle
+from imgcls.logs import log, start_log
+
+if TYPE_CHECKING:
+    import paddle
+
+    from imgcls.weights.source import Weights
+
+
+@entry_point("convert")
+def main(config: DictConfig) -> None:
+    require_paddle()
+    from imgcls.registry import create_model
+    from imgcls.weights.fluid_training import select_averaged
+    from imgcls.weights.load import load_into
+    from imgcls.weights.source import locate_weights, read_weights
+
+    settings, model = config.convert, config.model
+    start_log()
+    output = Path(settings.output)
+    if output.exists():
+        raise UserError(f"convert.output={output} exists already; choose another name or remove it.")
+    arrays, naming = weights = read_weights(locate_weights(settings.source))
+    if settings.weights == "averaged":
+        arrays = select_averaged(arrays)
+    num_classes = model.num_classes or _class_count(model, weights)
+    network = create_model(model.name, num_classes=num_classes, **model.args)
+    report = load_into(network, arrays, naming, list(model.exclude), source=str(settings.source))
+    if report.reinitialised:
+        raise UserError(
+            f"{settings.source} has another class count than {num_classes}: {report.summary()}. "
+            "Leave model.num_classes out to take the weights' own."
+        )
+    log.info(report.summary())
+    if settings.fuse:
+        network = _fused(network, model.name)
+    _write(network, output)
+    log.info("%s with %d classes: %s", model.name, num_classes, output)
+
+
+def _class_count(model: DictConfig, weights: "Weights") -> int:
+    """How many classes the stored last layer has, whichever way it is named; 1000 when it is not there."""
+    import paddle
+
+    from imgcls.registry import create_model
+
+    with paddle.LazyGuard():
+        network = create_model(model.name, **model.args)
+    for name in ("head.bias", network.head.bias.name):
+        if name in weights.arrays:
+            return len(weights.arrays[name])
+    return 1000
+
+
+def _fused(network: "paddle.nn.Layer", name: str) -> "paddle.nn.Layer":
+    if not hasattr(network, "to_deploy"):
+        raise UserError(f"convert.fuse is for the ACNet models; {name} has nothing to fuse.")
+    return network.to_deploy()
+
+
+def _write(network: "paddle.nn.Layer", output: Path) -> None:
+    """A ``.pdparams`` file, or a fluid directory; whole or absent."""
+    import paddle
+
+    from imgcls.weights.fluid import write_directory
+
+    state = network.state_dict()
+    if output.suffix != ".pdparams":
+        write_directory(output, {tensor.name: tensor.numpy() for tensor in state.values()})
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        paddle.save(state, str(partial))
+        os.replace(partial, output)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()
