@@ -93,6 +93,8 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
         if not any(argument.startswith("-") for argument in sys.argv[1:]):
             _check_before_writing(directory, name)
         hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
+    except HydraException as error:
+        return _report(error)
     except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made
         return _report(UserError(f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."))
     except (Exception, Interrupted) as error:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 SWITCH = "IMGCLS_CPU_TUNING"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads")
+set_here: set[str] = set()
+"""Variables that ``tune`` has set, as opposed to the user."""
 
 
 def usable_cores() -> int:
@@ -43,7 +45,14 @@ def tune() -> None:
     if os.environ.get(SWITCH, "1") == "0" or "paddle" in sys.modules:
         return
     for name, value in recommended_settings().items():
-        os.environ.setdefault(name, value)
+        if name not in os.environ:
+            os.environ[name] = value
+            set_here.add(name)
+
+
+def inherited_environment() -> dict[str, str]:
+    """The environment without what ``tune`` has set, for child processes that share the cores and tune themselves."""
+    return {name: value for name, value in os.environ.items() if name not in set_here}
 
 
 def describe() -> str:

@@ -60,6 +60,7 @@ RANGES = (
 
 CHOICES = (
     ("model.data_format", ("NCHW",)),
+    ("data.backend", ("pillow", "dali")),
     ("data.check_files", ("auto", "all", "sample", "none")),
     ("transform.interpolation", INTERPOLATIONS),
     ("lr_schedule.name", tuple(SCHEDULES)),
@@ -120,6 +121,7 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         topk = _get(config, key)
         if topk is not None and (not topk or min(topk) < 1):
             yield f"{key}={list(topk)}: must be a list of positive numbers."
+    yield from _augmentation(config)
     yield from _classes(config)
     yield from _devices(config)
     root, reads_files = _get(config, "data.root"), _get(config, "data.format") in ("folder", "list", "tar")
@@ -127,6 +129,16 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         yield f"data.root is required: data={config.data.name} needs data.root=<directory>."
     if root is not None and not Path(root).is_dir():
         yield f"data.root={root}: there is no such directory."
+
+
+def _augmentation(config: DictConfig) -> Iterator[str]:
+    autoaugment = _get(config, "transform.autoaugment")
+    if autoaugment not in (None, False, "imagenet"):
+        yield f"transform.autoaugment={autoaugment}: must be false or imagenet."
+    elif autoaugment:
+        yield f"transform.autoaugment={autoaugment}: not available yet; set it to false."
+    if _get(config, "data.backend") == "dali":
+        yield "data.backend=dali: not available yet; set it to pillow."
 
 
 def _classes(config: DictConfig) -> Iterator[str]:

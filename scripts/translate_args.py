@@ -318,7 +318,7 @@ def _ema_clean(args: dict[str, Any], given: dict[str, Any], out: Translation) ->
     out.set("model", _model_in(source).lower())
     out.set("convert.source", source)
     out.set("convert.output", output)
-    out.set("convert.weights", "ema")
+    out.set("convert.weights", "averaged")
 
 
 PROGRAMS = {

@@ -3,6 +3,9 @@
 import inspect
 import json
 import math
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +21,8 @@ from imgcls.models.efficientnet import VARIANTS
 from imgcls.schedules import build_schedule
 from imgcls.schema import SCHEMAS
 
-DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tests" / "data"
 RECIPES = json.loads((DATA / "recipes.json").read_text())["recipes"]
 DEFAULTS = {
     flag: entry["default"] for flag, entry in json.loads((DATA / "defaults.json").read_text())["train.py"].items()
@@ -217,8 +221,11 @@ def test_every_choice_of_every_group_composes(group, choice, tmp_path):
 
 @pytest.mark.parametrize("program", SCHEMAS)
 def test_every_program_composes(program):
-    required = ["predict.input=photo.jpg"] if program == "predict" else []
-    config = typed(compose(*required, program=program), program)
+    required = {
+        "predict": ["predict.input=photo.jpg"],
+        "convert": ["convert.source=old", "convert.output=new.pdparams"],
+    }
+    config = typed(compose(*required.get(program, []), program=program), program)
     assert config.model.name == "squeezenet1_1"
 
 
@@ -229,3 +236,16 @@ def test_no_file_at_the_top_of_conf_is_left_over():
         for entry in OmegaConf.load(path).get("defaults", [])
     }
     assert {path.stem for path in CONF.glob("*.yaml")} <= set(SCHEMAS) | included
+
+
+def test_the_script_that_takes_the_published_name(run_program, tmp_path):
+    overrides = ["trainer.epochs=3", "--cfg", "job"]
+    script = subprocess.run(
+        ["bash", str(ROOT / "scripts" / "train.sh"), "ResNet50_vd", *overrides],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert script.stdout == run_program("train", "experiment=resnet50_vd", *overrides, cwd=tmp_path).stdout
+    assert "batch_size: 256" in script.stdout

@@ -279,9 +279,9 @@ def _why_it_died(exitcode: int) -> str:
             "Use fewer workers (trainer.num_workers) or a smaller batch."
         )
     if exitcode == -signal.SIGBUS:
-        free = shutil.disk_usage(SHARED_MEMORY).free / 2**20
+        size = shutil.disk_usage(SHARED_MEMORY).total / 2**20
         return (
-            f"A data worker died (signal SIGBUS), most likely because {SHARED_MEMORY} is full ({free:.0f} MiB free). "
+            f"A data worker died (signal SIGBUS), most likely because {SHARED_MEMORY} ({size:.0f} MiB) is full. "
             "Make it larger (docker run --shm-size=8g), or use fewer workers (trainer.num_workers) or a smaller batch."
         )
     cause = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit status {exitcode}"

@@ -70,7 +70,7 @@ def export(
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        with evaluation_mode(network), _ascii_names(network):
+        with evaluation_mode(network), _own_forward(network), _ascii_names(network):
             _save(network, contract, partial)
             _require_whole(network, partial)
             contract = replace(contract, sha256={name: sha256(partial / name) for name in MODEL_FILES})
@@ -142,6 +142,25 @@ def evaluation_mode(network: nn.Layer) -> Iterator[None]:
     finally:
         for layer, training in modes:
             layer.training = training
+
+
+@contextlib.contextmanager
+def _own_forward(network: nn.Layer) -> Iterator[None]:
+    """Every layer has its own ``forward`` again after this context.
+
+    ``paddle.jit.save`` puts a translated one on each layer: breakpoints no longer stop in it, and a
+    layer saved inside another cannot be saved by itself after that.
+    """
+    layers = network.sublayers(include_self=True)
+    before = [(vars(layer).get("forward"), layer._original_funcs.copy()) for layer in layers]
+    try:
+        yield
+    finally:
+        for layer, (forward, originals) in zip(layers, before, strict=True):
+            vars(layer).pop("forward", None)
+            if forward is not None:
+                vars(layer)["forward"] = forward
+            layer._original_funcs = originals
 
 
 @contextlib.contextmanager

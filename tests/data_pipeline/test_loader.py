@@ -1,5 +1,6 @@
 """Loading: the same batches with any number of workers, and every failure as one message."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -158,7 +159,7 @@ def test_images_of_different_sizes_are_a_bug_with_a_traceback():
     ("number", "advice"),
     [
         (signal.SIGKILL, "ran out of memory. Use fewer workers"),
-        (signal.SIGBUS, "/dev/shm is full"),
+        (signal.SIGBUS, r"/dev/shm \(\d+ MiB\) is full"),
         (signal.SIGABRT, "signal SIGABRT"),
     ],
 )
@@ -173,7 +174,7 @@ def test_a_killed_worker_is_one_message_and_no_hang(number, advice, capfd):
     start = time.monotonic()
     with pytest.raises(UserError, match=advice):
         list(loader_of(Troublesome(trouble), 2))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     assert children() == []
     assert "Traceback" not in capfd.readouterr().err
 
@@ -195,14 +196,14 @@ def test_a_silent_worker_is_given_up():
     start = time.monotonic()
     with pytest.raises(UserError, match=r"No batch came from the data workers for 2 s\. Is the disk"):
         list(loader)
-    assert 1 < time.monotonic() - start < 6
+    assert 1 < time.monotonic() - start < 10
     assert children() == []
 
 
 def test_time_that_training_takes_is_not_counted():
-    iterator = iter(loader_of(SyntheticDataset(synthetic_samples(40, 4), 8), 2, timeout=1.0))
+    iterator = iter(loader_of(SyntheticDataset(synthetic_samples(40, 4), 8), 2, timeout=2.0))
     next(iterator)
-    time.sleep(2.5)
+    time.sleep(3.5)
     assert len(list(iterator)) == 9
 
 
@@ -230,6 +231,25 @@ def test_batches_outlive_their_workers():
     assert children() == []
     assert [batch[2].tolist()[0] for batch in batches] == [*range(0, 40, 4), 0]
     assert (batches[0][0].numpy() == batches[-1][0].numpy()).all()
+
+
+@pytest.mark.parametrize("attempt", range(4))  # without the care that is tested, every second one hangs
+def test_what_the_parent_left_over_does_not_stop_the_next_workers(attempt):
+    """A worker that frees an iterator of before waits for threads that only the parent has."""
+
+    def bug():
+        raise KeyError
+
+    gc.disable()
+    try:
+        with pytest.raises(RuntimeError) as caught:
+            list(loader_of(Troublesome(bug), 2))
+        cycle = [caught.value]
+        cycle.append(cycle)
+        del caught, cycle
+        assert len(list(loader_of(Troublesome(gc.collect), 2, timeout=5.0))) == 8
+    finally:
+        gc.enable()
 
 
 def test_several_loaders_at_once():

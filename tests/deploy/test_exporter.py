@@ -40,6 +40,12 @@ class TwoFaced(Small):
         return features if paddle.in_dynamic_mode() else features + 0.01
 
 
+KINDS = {
+    "float": {"input": "float", "layout": "NCHW", "output": "logits"},
+    "uint8": {"input": "uint8", "layout": "NHWC", "output": "probabilities"},
+}
+
+
 @pytest.fixture
 def small_contract(contract_for):
     return contract_for(model="small", image_size=16, resize_size=16, class_names=tuple("abcde"))
@@ -98,10 +104,13 @@ def test_the_network_trains_on_as_before(small_contract, small_images, tmp_path)
     network.norm.eval()  # a frozen layer
     names = [parameter.name for parameter in network.parameters()]
     before = {key: value.numpy().copy() for key, value in network.state_dict().items()}
-    export(network, small_contract, tmp_path / "out", small_images)
+    for kind in ("uint8", "float", "uint8"):
+        contract = replace(small_contract, **KINDS[kind])
+        export(network, contract, tmp_path / "out", small_images)
     assert network.training
     assert network.dropout.training
     assert not network.norm.training
+    assert not [layer for layer in network.sublayers(include_self=True) if "forward" in vars(layer)]
     assert [parameter.name for parameter in network.parameters()] == names
     assert all(np.array_equal(before[key], value.numpy()) for key, value in network.state_dict().items())
     optimizer = paddle.optimizer.SGD(0.1, parameters=network.parameters())
@@ -119,9 +128,7 @@ def test_odd_parameter_names(small_contract, small_images, tmp_path):
 
 @pytest.mark.parametrize("kind", ["float", "uint8"])
 def test_a_graph_that_differs_is_not_published(kind, small_contract, small_images, tmp_path):
-    contract = small_contract
-    if kind == "uint8":
-        contract = replace(contract, input="uint8", layout="NHWC", output="probabilities")
+    contract = replace(small_contract, **KINDS[kind])
     with pytest.raises(ExportDiffers, match="small under jit"):
         export(TwoFaced(), contract, tmp_path / "out", small_images)
     assert list(tmp_path.iterdir()) == []

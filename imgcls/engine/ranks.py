@@ -1,0 +1,132 @@
+"""What the processes of one run say to each other; a process alone says nothing.
+
+Every rank must make the same calls in the same order, as with any collective.
+"""
+
+import contextlib
+import io
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import paddle
+from paddle.base import core
+from paddle.distributed import fleet
+
+LISTENING = "0A"
+PORT_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+LISTENER_PATIENCE = 60.0
+
+
+class Ranks:
+    """The processes of a run: this one is number ``rank`` of ``count``."""
+
+    def __init__(self, rank: int = 0, count: int = 1):
+        self.rank = rank
+        self.count = count
+        self._store = core.create_or_get_global_tcp_store() if count > 1 else None
+        self._calls = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes and shows."""
+        return self.rank == 0
+
+    def sum(self, tensor: paddle.Tensor) -> paddle.Tensor:
+        """The sum over the ranks, in place."""
+        if self.count > 1:
+            paddle.distributed.all_reduce(tensor)
+        return tensor
+
+    def gather(self, tensor: paddle.Tensor) -> paddle.Tensor:
+        """The tensors of all ranks, ``[count, ...]``, in their order."""
+        if self.count == 1:
+            return tensor.unsqueeze(0)
+        parts: list[paddle.Tensor] = []
+        paddle.distributed.all_gather(parts, tensor)
+        return paddle.stack(parts)
+
+    def tell(self, text: str = "") -> str:
+        """The text of rank 0."""
+        if self.count == 1:
+            return text
+        key = self._next_key("tell")
+        if self.first:
+            self._store.set(key, text)
+            return text
+        return self._store.get(key).decode()
+
+    def wait(self) -> None:
+        """Return when all ranks are here.
+
+        Call it after work that one rank does alone: gloo's collectives give up after 30 seconds,
+        this after 15 minutes. NCCL's have that patience themselves, so on GPUs nothing is done.
+        """
+        if self.count == 1 or paddle.distributed.get_backend() != "GLOO":
+            return
+        key = self._next_key("wait")
+        if not self.first:
+            self._store.set(f"{key}/{self.rank}", "here")
+            self._store.get(f"{key}/go")
+            return
+        for rank in range(1, self.count):
+            self._store.get(f"{key}/{rank}")
+        self._store.set(f"{key}/go", "go")
+
+    def _next_key(self, kind: str) -> str:
+        self._calls += 1
+        return f"imgcls/{kind}/{self._calls}"
+
+
+_joined: Ranks | None = None
+
+
+def join() -> Ranks:
+    """Connect to the other processes of the run, if the launcher's variables name any.
+
+    ``paddle.set_device`` comes first.
+    """
+    global _joined
+    if _joined is None and paddle.distributed.ParallelEnv().nranks > 1:
+        _await_master()
+        with quiet():
+            fleet.init(is_collective=True, log_level="ERROR")
+        _joined = Ranks(paddle.distributed.get_rank(), paddle.distributed.get_world_size())
+    return current()
+
+
+def current() -> Ranks:
+    """The ranks this process has joined, or itself alone."""
+    return _joined or Ranks()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Paddle lists changed flags, and groups a rank is not in, whenever it sets up communication."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _await_master() -> None:
+    """Wait for rank 0 to listen, if it is on this machine: Paddle retries only every 3 seconds."""
+    host, _, port = os.environ.get("PADDLE_MASTER", "").rpartition(":")
+    if os.environ.get("PADDLE_TRAINER_ID") == "0" or host not in ("127.0.0.1", "localhost"):
+        return
+    deadline = time.monotonic() + LISTENER_PATIENCE
+    while not _is_listening(int(port)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _is_listening(port: int) -> bool:
+    wanted = f":{port:04X}"
+    for table in PORT_TABLES:
+        try:
+            rows = [line.split() for line in Path(table).read_text().splitlines()[1:]]
+        except OSError:
+            return True  # no such table here: let Paddle try
+        if any(local.endswith(wanted) and state == LISTENING for _, local, _, state, *_ in rows):
+            return True
+    return False

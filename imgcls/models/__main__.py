@@ -1,0 +1,175 @@
+"""``python -m imgcls.models``: the networks and what is known of each, as a table, CSV, JSON or Markdown.
+
+An entry point, which ``-m`` wants to be here; unlike the families it stands above the registry.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Column, Table
+
+from imgcls.errors import USER_ERROR_STATUS, UserError, close_matches
+from imgcls.registry import ModelInfo, catalogue, list_models
+from imgcls.weights import BUNDLED
+
+WIDTH = 110  # of the table where there is no terminal
+PROVENANCE = """\
+Top-1 and top-5 are percentages on ImageNet validation as they were published with the weights, not measured here.
+MACs are the multiplications of convolutions and fully connected layers for one picture of the input size.\
+"""
+PAGE = """\
+# Models
+
+<!-- Written by: python -m imgcls.models --format markdown > docs/models.md -->
+
+{count} networks, {published} of them with published weights. `model=<name>` and `imgcls.create_model("<name>")` take a
+name in any case. Input is the side of the picture in pixels, resize the length of its short side before evaluation cuts
+out the centre.
+
+{provenance}
+
+{table}
+"""
+MARKDOWN_COLUMNS = {
+    "name": "---",
+    "family": "---",
+    "params": "---:",
+    "MACs": "---:",
+    "input": "---:",
+    "resize": "---:",
+    "interpolation": "---",
+    "published top-1": "---:",
+    "published top-5": "---:",
+    "weights": "---",
+}
+
+
+def select(patterns: Sequence[str], published: bool = False) -> list[ModelInfo]:
+    """The models any of the shell-style patterns matches, in natural order.
+
+    Args:
+        published: only those with published weights.
+
+    Raises:
+        UserError: a pattern matches nothing.
+    """
+    matches: set[str] = set()
+    for pattern in patterns:
+        names = list_models(pattern, published=published or None)
+        if not names:
+            kind = "published model" if published else "model"
+            candidates = list_models(published=published or None)
+            raise UserError(f"No {kind} matches '{pattern}'.{close_matches(pattern.lower().strip('*'), candidates)}")
+        matches.update(names)
+    return [info for name, info in catalogue().items() if name in matches]
+
+
+def records(infos: Sequence[ModelInfo]) -> list[dict[str, Any]]:
+    """All facts of each model; accuracies are named for what they are, published ones."""
+    return [
+        {
+            **{key: value for key, value in asdict(info).items() if key not in ("module", "top1", "top5")},
+            "published_top1": info.top1,
+            "published_top5": info.top5,
+            "weights_bundled": info.name in BUNDLED,
+        }
+        for info in infos
+    ]
+
+
+def print_table(infos: Sequence[ModelInfo]) -> None:
+    right = {"justify": "right", "no_wrap": True}
+    table = Table(
+        Column("name", no_wrap=True),
+        Column("family", overflow="ellipsis", min_width=3),
+        Column("params", **right),
+        Column("MACs", **right),
+        Column("input", **right),
+        Column("published\ntop-1 / top-5", **right),
+        Column("weights", no_wrap=True),
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+        caption=PROVENANCE,
+        caption_justify="left",
+    )
+    for info in infos:
+        accuracy = " / ".join(_accuracies(info)) if info.top1 else ""
+        weights = "bundled" if info.name in BUNDLED else "url" if info.weights_url else ""
+        table.add_row(info.name, info.family, *_sizes(info), accuracy, weights)
+    Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(table)
+
+
+def print_csv(infos: Sequence[ModelInfo]) -> None:
+    """One line a model; the three numbers of mean and of std with blanks between them."""
+    rows = records(infos)
+    writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {key: " ".join(map(str, value)) if isinstance(value, tuple) else value for key, value in row.items()}
+        )
+
+
+def print_json(infos: Sequence[ModelInfo]) -> None:
+    print(json.dumps(records(infos), indent=1))
+
+
+def print_markdown(infos: Sequence[ModelInfo]) -> None:
+    """``docs/models.md``."""
+    lines = [_line(MARKDOWN_COLUMNS), _line(MARKDOWN_COLUMNS.values())]
+    for info in infos:
+        link = f"[{info.weights_url.rsplit('/', 1)[1]}]({info.weights_url})" if info.weights_url else ""
+        weights = f"bundled; {link}" if info.name in BUNDLED else link
+        evaluation = [str(info.resize_size), info.interpolation, *_accuracies(info)]
+        lines.append(_line([f"`{info.name}`", info.family, *_sizes(info), *evaluation, weights]))
+    published = sum(info.published for info in infos)
+    print(PAGE.format(count=len(infos), published=published, provenance=PROVENANCE, table="\n".join(lines)), end="")
+
+
+def _sizes(info: ModelInfo) -> list[str]:
+    return [_rounded(info.params), _rounded(info.macs), str(info.input_size)]
+
+
+def _rounded(count: int) -> str:
+    """To three digits, in millions or milliards."""
+    value, unit = (count / 1e9, "G") if count >= 999.5e6 else (count / 1e6, "M")
+    return f"{f'{value:#.3g}'.rstrip('.')} {unit}"
+
+
+def _accuracies(info: ModelInfo) -> list[str]:
+    return ["" if value is None else f"{value:.2f}" for value in (info.top1, info.top5)]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+FORMATS = {"table": print_table, "csv": print_csv, "json": print_json, "markdown": print_markdown}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m imgcls.models", description="List the networks.")
+    parser.add_argument("patterns", nargs="*", default=["*"], metavar="pattern", help="such as 'resnet*_vd'")
+    parser.add_argument("--published", action="store_true", help="only models with published weights")
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    options = parser.parse_args(arguments)
+    try:
+        infos = select(options.patterns, options.published)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR_STATUS
+    FORMATS[options.format](infos)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

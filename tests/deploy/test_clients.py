@@ -1,0 +1,56 @@
+"""Clients that know ``inference.yaml`` only and cannot import imgcls give the bits of ``imgcls.predict``."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imgcls.cpu import THREAD_VARIABLES
+from imgcls.data.build import SAMPLE_PHOTOS
+
+CLIENTS = Path(__file__).parents[2] / "scripts" / "clients"
+
+
+def run_client(client, *arguments, cwd):
+    """In isolated mode, away from the repository, without the environment that importing imgcls made here."""
+    tuned = (*THREAD_VARIABLES, "MKL_DEBUG_CPU_TYPE", "PYTHONPATH")
+    return subprocess.run(
+        [sys.executable, "-I", CLIENTS / "without_imgcls.py", CLIENTS / client, *map(str, arguments)],
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name not in tuned},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.parametrize("engine", ["jit", "inference"])
+@pytest.mark.parametrize("kind", ["float", "uint8"])
+def test_the_same_answers_to_the_bit(engine, kind, exports, photos, run_program, tmp_path):
+    pictures = [*sorted(photos.iterdir()), *sorted((SAMPLE_PHOTOS / "val" / "tool").iterdir())]
+    told = run_client(f"{engine}_client.py", exports[kind], *pictures, "--topk", 7, cwd=tmp_path)
+    # one picture at a time, as the client does: BLAS multiplies batches of other sizes in another order
+    run_program(
+        "predict",
+        f"predict.source={exports[kind]}",
+        f"predict.engine={engine}",
+        f"predict.input=[{photos},{SAMPLE_PHOTOS / 'val' / 'tool'}]",
+        "predict.topk=7",
+        "predict.batch_size=1",
+        "run.name=told",
+        cwd=tmp_path,
+    )
+    predicted = (tmp_path / "outputs" / "told" / "predictions.jsonl").read_text()
+    assert [json.loads(line)["path"] for line in told.splitlines()] == list(map(str, pictures))
+    assert told == predicted
+
+
+def test_clients_are_short_and_need_no_more_than_they_say():
+    for client in ("jit_client.py", "inference_client.py"):
+        text = (CLIENTS / client).read_text()
+        assert len(text.splitlines()) < 60
+        imports = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}
+        assert imports - sys.stdlib_module_names == {"numpy", "paddle", "yaml", "PIL"}

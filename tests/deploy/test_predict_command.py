@@ -1,0 +1,105 @@
+"""``imgcls.predict`` as a user types it: inputs, answers, features, and pictures that cannot be read."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+USER_ERROR = 2
+
+
+def predict(run_program, cwd, *arguments, check=True):
+    return run_program("predict", "run.name=told", *arguments, cwd=cwd, check=check)
+
+
+def told(cwd):
+    return [json.loads(line) for line in (cwd / "outputs" / "told" / "predictions.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def album(photos, tmp_path):
+    """A directory with five pictures, two of them broken, and a list of some of them."""
+    directory = tmp_path / "album"
+    directory.mkdir()
+    for name in ("a.jpg", "b.jpg", "d.jpg"):
+        shutil.copy(photos / "plain.jpg", directory / name)
+    (directory / "c.jpg").write_text("not a picture")
+    (directory / "e.jpg").write_bytes((photos / "plain.jpg").read_bytes()[:2000])
+    (directory / "list.txt").write_text("d.jpg\nmissing.jpg\n")
+    return directory
+
+
+def test_bad_pictures_are_named_and_the_rest_go_on(album, run_program, tmp_path):
+    result = predict(run_program, tmp_path, "predict.input=album", "predict.batch_size=2", check=False)
+    assert result.returncode == USER_ERROR
+    assert "Traceback" not in result.stderr
+    last = result.stderr[result.stderr.index("error: ") :]
+    assert "2 of 5 pictures could not be read" in last
+    assert "album/c.jpg" in last
+    assert "album/e.jpg" in last
+    assert [record["path"] for record in told(tmp_path)] == ["album/a.jpg", "album/b.jpg", "album/d.jpg"]
+    assert [len(record["top"]) for record in told(tmp_path)] == [5, 5, 5]
+    scores = [answer["score"] for answer in told(tmp_path)[0]["top"]]
+    assert scores == sorted(scores, reverse=True)
+    assert told(tmp_path)[0]["top"][0] == {"class": 281, "name": "tabby, tabby cat", "score": scores[0]}
+    assert "tabby, tabby cat" in result.stdout
+
+
+def test_list_file_and_pattern(album, run_program, tmp_path):
+    inputs = "predict.input=[album/list.txt,'album/[ab].jpg']"
+    result = predict(run_program, tmp_path, inputs, "predict.num_workers=0", check=False)
+    assert "1 of 4 pictures could not be read" in result.stderr
+    assert "missing.jpg" in result.stderr
+    assert [record["path"] for record in told(tmp_path)] == ["album/d.jpg", "album/a.jpg", "album/b.jpg"]
+
+
+def test_features(album, run_program, tmp_path, squeezenet, contract_for):
+    from imgcls.data.decode import decode_image
+    from imgcls.deploy.predictor import NetworkPredictor
+
+    predict(run_program, tmp_path, "predict.input='album/[ab].jpg'", "predict.output=features")
+    with np.load(tmp_path / "outputs" / "told" / "features.npz", allow_pickle=False) as content:
+        paths, features = content["paths"], content["features"]
+    assert paths.tolist() == ["album/a.jpg", "album/b.jpg"]
+    image = contract_for().transform()(decode_image(album / "a.jpg"), np.random.default_rng(0))
+    expected = NetworkPredictor(squeezenet, contract_for().mean, contract_for().std).features(image[np.newaxis])
+    assert features.dtype == np.float32
+    assert np.abs(features - expected).max() < 1e-5
+
+
+MISTAKES = {
+    "nothing there": (["predict.input=nowhere.jpg"], ["nothing at", "nowhere.jpg"]),
+    "nothing matches": (["predict.input='album/*.tiff'"], ["No file matches the pattern album/*.tiff"]),
+    "no input": ([], ["predict.input is required"]),
+    "no source": (["predict.input=album", "predict.source=gone"], ["gone", "no such run"]),
+    "engine": (["predict.input=album", "predict.engine=jit"], ["predict.engine=jit is for exports"]),
+    "no weights": (["predict.input=album", "model=resnet18"], ["No weights are given for resnet18"]),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes(case, album, run_program, tmp_path):
+    arguments, expected = MISTAKES[case]
+    result = predict(run_program, tmp_path, *arguments, check=False)
+    assert result.returncode == USER_ERROR, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    for text in expected:
+        assert text in result.stderr
+
+
+def test_topk_beyond_the_classes_of_an_export(album, exports, run_program, tmp_path):
+    """Found before a picture is read: not one is reported as broken."""
+    arguments = (f"predict.source={exports['float']}", "predict.input=album", "predict.topk=1001")
+    result = predict(run_program, tmp_path, *arguments, check=False)
+    assert result.returncode == USER_ERROR
+    assert "predict.topk=1001: there are only 1000 classes" in result.stderr
+    assert "c.jpg" not in result.stderr
+
+
+def test_a_damaged_export(album, exports, run_program, tmp_path):
+    copy = shutil.copytree(exports["float"], tmp_path / "copy")
+    (copy / "inference.pdiparams").write_bytes(b"\0" * 1000)
+    result = predict(run_program, tmp_path, "predict.source=copy", "predict.input=album", check=False)
+    assert result.returncode == USER_ERROR
+    assert "inference.pdiparams is damaged" in result.stderr
