@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Callback(paddle.callbacks.Callback):
-    """Paddle's events, and four more that ``Trainer`` sends.
+    """Paddle's events, and more that ``Trainer`` sends; on every rank, in the same order.
 
     ``self.trainer.progress`` says where the run is. On resume, ``load_tensors`` and ``load_values``
     receive what ``tensors`` and ``values`` returned when the checkpoint was written.
@@ -29,7 +29,7 @@ class Callback(paddle.callbacks.Callback):
         return batch
 
     def on_interrupt(self) -> None:
-        """The run is about to stop because of a signal."""
+        """The run stops here because of a signal, to this rank or another."""
 
     def tensors(self) -> dict[str, paddle.Tensor]:
         return {}

@@ -8,8 +8,11 @@ from pathlib import Path
 import paddle
 
 from imgcls.callbacks.base import Callback
+from imgcls.callbacks.nan_guard import ADVICE
+from imgcls.engine.amp import load_float32_state
 from imgcls.engine.checkpoint import list_checkpoints, point, remove_old, write_checkpoint
 from imgcls.engine.trainer import Trainer
+from imgcls.errors import UserError
 from imgcls.weights.safe_pickle import load_pickle
 
 log = logging.getLogger("imgcls")
@@ -17,6 +20,8 @@ log = logging.getLogger("imgcls")
 
 class Checkpoint(Callback):
     """Saves after epochs, after every so many updates, and when the run is interrupted.
+
+    Rank 0 writes, the others wait for it; what is saved is the same on all.
 
     Args:
         root: the run's ``checkpoints`` directory.
@@ -59,10 +64,7 @@ class Checkpoint(Callback):
         if is_best:
             self.best = metric
         if is_best or last or trainer.progress.epoch % self.every == 0:
-            path = self.save()
-            if is_best:
-                point(self.root, "best", path)
-            remove_old(self.root, self.keep)
+            self.save(is_best)
 
     def on_interrupt(self):
         self.save()
@@ -73,13 +75,20 @@ class Checkpoint(Callback):
     def load_values(self, values):
         self.best = values["best"]
 
-    def save(self) -> Path:
-        """Write a checkpoint of this moment and let ``last`` point to it."""
-        progress = self.trainer.progress
-        path = write_checkpoint(self.root, progress.epoch, progress.step, self._writers())
-        point(self.root, "last", path)
-        remove_old(self.root, self.keep)
-        return path
+    def save(self, is_best: bool = False) -> None:
+        """Write a checkpoint of this moment and let ``last`` point to it, and ``best`` if it is.
+
+        Raises:
+            UserError: it cannot be written, or the weights are not finite; earlier ones are intact.
+        """
+        ranks = self.trainer.ranks
+        if ranks.first:
+            progress = self.trainer.progress
+            path = write_checkpoint(self.root, progress.epoch, progress.step, self._writers())
+            for link in ("last", "best") if is_best else ("last",):
+                point(self.root, link, path)
+            remove_old(self.root, self.keep)
+        ranks.wait()
 
     def _writers(self):
         trainer = self.trainer
@@ -88,8 +97,10 @@ class Checkpoint(Callback):
             "trainer": trainer.state(),
             "callbacks": {name: values for name, callback in stateful.items() if (values := callback.values())},
         }
+        network = _named_like(trainer.network.state_dict(), trainer.weights())
+        _require_finite(network, trainer.progress.step)
         tensors = {
-            "network.pdparams": trainer.network.state_dict(),
+            "network.pdparams": network,
             "optimizer.pdopt": trainer._optimizer.state_dict(),
             **{f"{name}.pdparams": own for name, callback in stateful.items() if (own := callback.tensors())},
         }
@@ -106,8 +117,8 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
     State of callbacks that the run no longer has is left out; new callbacks start fresh.
     """
     state = json.loads((path / "state.json").read_text())
-    trainer.network.set_state_dict(load_pickle(path / "network.pdparams"))
-    trainer._optimizer.set_state_dict(load_pickle(path / "optimizer.pdopt"))
+    load_float32_state(trainer.network, load_pickle(path / "network.pdparams"))
+    trainer._optimizer.set_state_dict(_with_master_tensors(load_pickle(path / "optimizer.pdopt")))
     trainer.load_state(state["trainer"])
     for callback in callbacks:
         tensors = path / f"{callback.name}.pdparams"
@@ -118,6 +129,32 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
     for newer in list_checkpoints(path.parent):
         if newer.name > path.name:
             log.warning("%s is passed over.", newer)
+
+
+def _named_like(own: dict[str, paddle.Tensor], weights: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
+    """Weights under the parameters' names, which ``paddle.save`` notes down; masters have names of their own."""
+    named = dict(weights)
+    for key, tensor in own.items():
+        if named[key] is not tensor:
+            named[key] = named[key].clone()
+            named[key].name = tensor.name
+    return named
+
+
+def _require_finite(tensors: dict[str, paddle.Tensor], step: int) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(paddle.isfinite(tensor).all()):
+            raise UserError(
+                f"{name} is not finite (NaN or infinity) after {step} updates: no checkpoint of this is written, "
+                f"the last one is good. {ADVICE}"
+            )
+
+
+def _with_master_tensors(state: dict) -> dict:
+    """Paddle takes master weights from an optimizer's state as they are, and needs tensors."""
+    if "master_weights" in state:
+        state["master_weights"] = {name: paddle.to_tensor(value) for name, value in state["master_weights"].items()}
+    return state
 
 
 def _save_tensors(content: dict, path: Path) -> None:

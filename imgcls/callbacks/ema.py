@@ -11,6 +11,8 @@ from imgcls.callbacks.base import Callback
 class EMA(Callback):
     """Averages after every update and offers the averages as the weight view ``ema``.
 
+    Of weights in half precision, what is averaged are their float32 masters.
+
     Args:
         decay: limit of the decay; early on it is ``(t + 1) / (t + 10)``.
     """
@@ -22,25 +24,30 @@ class EMA(Callback):
         self.current: dict[str, paddle.Tensor] = {}
 
     def on_train_begin(self, logs=None):
-        self.current = self.trainer.network.state_dict()
+        self.current = {}
         if not self.shadow:
-            self.shadow = start(self.current)
+            self.shadow = start(self.trainer.weights())
         self.trainer.weight_views["ema"] = self.applied
 
     def on_train_batch_end(self, step, logs=None):
+        if self.trainer.scaler.skipped_in_a_row:
+            return
+        if not self.current:  # masters exist from the first update on, and stay the same tensors
+            self.current = self.trainer.weights()
         update(self.shadow, self.current, ema_decay_at(self.trainer.progress.step - 1, self.decay))
 
     @contextmanager
     def applied(self):
         """The network holds the averages inside this context, and its own weights again after it."""
-        own = {name: self.current[name].clone() for name in self.shadow}
+        network = self.trainer.network.state_dict()
+        own = {name: network[name].clone() for name in self.shadow}
         try:
             for name, average in self.shadow.items():
-                self.current[name].set_value(average.astype(self.current[name].dtype))
+                network[name].set_value(average.astype(network[name].dtype))
             yield
         finally:
             for name, value in own.items():
-                self.current[name].set_value(value)
+                network[name].set_value(value)
 
     def tensors(self):
         return self.shadow

@@ -1,7 +1,7 @@
 """Evaluates at the end of epochs, under the network's own weights and every other weight view."""
 
 from imgcls.callbacks.base import Callback
-from imgcls.engine.trainer import EvaluationMeter
+from imgcls.engine.trainer import EvaluationInterrupted, EvaluationMeter
 
 
 class Evaluation(Callback):
@@ -25,8 +25,14 @@ class Evaluation(Callback):
         trainer.metrics = {}
         if not last and trainer.progress.epoch % self.every:
             return
-        for view, weights in trainer.weight_views.items():
-            with weights():
-                result = trainer.evaluate(self.loader, EvaluationMeter(self.topk))
-            suffix = f"_{view}" if view else ""
-            trainer.metrics.update({name + suffix: value for name, value in result.items()})
+        try:
+            for view, weights in trainer.weight_views.items():
+                with weights():
+                    result = trainer.evaluate(self.loader, EvaluationMeter(self.topk))
+                suffix = f"_{view}" if view else ""
+                trainer.metrics.update({name + suffix: value for name, value in result.items()})
+        except EvaluationInterrupted:
+            # What is saved is the moment before the evaluation, which the resumed run repeats.
+            trainer.metrics = {}
+            trainer.reopen_epoch()
+            trainer.interrupt()

@@ -1,26 +1,43 @@
-"""Stops a run whose loss is no longer finite."""
+"""Stops a run whose loss, or whose float16 gradients, are no longer finite."""
 
 import math
 
 from imgcls.callbacks.base import Callback
 from imgcls.errors import UserError
 
+ADVICE = (
+    "Lower optimizer.lr, add warm-up (lr_schedule.warmup_epochs) or gradient clipping (optimizer.grad_clip_norm), "
+    "and look at the data."
+)
+
 
 class NanGuard(Callback):
-    """Looks at the epoch's summed loss, which keeps any NaN or infinity it has met.
+    """Looks at the epoch's summed loss, which keeps any NaN or infinity it has met on any rank.
+
+    Under float16 a single overflow is nothing: the loss scaler skips the update, and neither weights
+    nor sums see it. Then only ``max_skipped`` of them in a row end the run.
 
     Args:
         every: updates between two looks; each fetches one number from the device. The end of an
-            epoch and every checkpoint come after a look, so that none is saved from a broken run.
+            epoch comes after a look; a checkpoint within one is refused by ``Checkpoint`` itself.
+        max_skipped: updates in a row that may be skipped.
     """
 
-    def __init__(self, every: int = 10):
+    def __init__(self, every: int = 10, max_skipped: int = 20):
         super().__init__()
         self.every = every
+        self.max_skipped = max_skipped
 
     def on_train_batch_end(self, step, logs=None):
-        if self.trainer.progress.step % self.every == 0:
+        trainer = self.trainer
+        if trainer.progress.step % self.every == 0:
             self._look()
+        if trainer.scaler.skipped_in_a_row >= self.max_skipped:
+            raise UserError(
+                f"The gradients were not finite in {self.max_skipped} updates in a row, although the loss scale went "
+                f"down to {trainer.scaler.scale_now:g}. The weights are those of {self.max_skipped} updates ago and "
+                f"finite, and so is the last checkpoint. {ADVICE} trainer.amp.level=O0 trains in float32."
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         self._look()
@@ -32,6 +49,5 @@ class NanGuard(Callback):
         if not math.isfinite(float(self.trainer.totals.loss)):
             raise UserError(
                 f"The loss is not finite (NaN or infinity) after {self.trainer.progress.step} updates, within the "
-                f"last {self.every}. The last checkpoint is from before that. Lower optimizer.lr, add warm-up "
-                "(lr_schedule.warmup_epochs) or gradient clipping (optimizer.grad_clip_norm), and look at the data."
+                f"last {self.every}. The last checkpoint is from before that. {ADVICE}"
             )

@@ -1,13 +1,18 @@
 """SIGTERM and SIGINT: finish the update, save, and leave with a message that says how to go on."""
 
+import os
 import signal
 
 from imgcls.callbacks.base import Callback
 from imgcls.errors import Interrupted
+from imgcls.launch import in_rank, started_by_us
 
 
 class Preemption(Callback):
-    """A second signal is not caught: it ends the process at once.
+    """All ranks leave after the same update, whichever received the signal.
+
+    In a run of one process a second signal is not caught: it ends the process at once. Ranks leave
+    that to the process that started them.
 
     Args:
         resume_hint: how to continue, for the message.
@@ -16,7 +21,7 @@ class Preemption(Callback):
     def __init__(self, resume_hint: str):
         super().__init__()
         self.resume_hint = resume_hint
-        self.received: signal.Signals | None = None
+        self.received = signal.SIGTERM
         self.previous: dict[signal.Signals, object] = {}
 
     def on_train_begin(self, logs=None):
@@ -27,11 +32,11 @@ class Preemption(Callback):
         self._restore_handlers()
 
     def on_train_batch_end(self, step, logs=None):
-        if self.received is None:
-            return
+        if self.trainer.stop_agreed():
+            self.trainer.interrupt()
+
+    def on_interrupt(self):
         self._restore_handlers()
-        for callback in self.trainer.callbacks:
-            callback.on_interrupt()
         raise Interrupted(
             f"Stopped by {self.received.name} after {self.trainer.progress.step} updates; the state is saved. "
             f"Continue with: {self.resume_hint}",
@@ -40,7 +45,11 @@ class Preemption(Callback):
 
     def _remember(self, number, frame) -> None:
         self.received = signal.Signals(number)
-        signal.signal(number, signal.SIG_DFL)
+        if not in_rank():
+            signal.signal(number, signal.SIG_DFL)
+        elif started_by_us() and not self.trainer.signalled:
+            os.kill(os.getppid(), signal.SIGTERM)  # it tells the others, who may be evaluating
+        self.trainer.signalled = True
 
     def _restore_handlers(self) -> None:
         for number, handler in self.previous.items():

@@ -7,34 +7,23 @@ happens to be; a silent worker is waited for without end; and workers outlive a 
 killed.
 """
 
-import atexit
-import contextlib
 import gc
-import glob
 import os
-import shutil
-import signal
-import threading
 import time
 import traceback
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import connection
 
 import numpy as np
 import paddle
-from paddle.base import core
 
 from imgcls.data.dataset import ClassificationDataset
 from imgcls.data.sampler import EpochSampler
+from imgcls.data.workers import Watch, start_worker
 from imgcls.errors import UserError
 
 Batch = list[paddle.Tensor]
-
-POLL_SECONDS = 1.0
-SHARED_MEMORY = "/dev/shm"
 
 
 def build_loader(
@@ -84,7 +73,7 @@ class Loader(paddle.io.DataLoader):
             collate_fn=_collate_guarded,
             num_workers=num_workers,
             prefetch_factor=prefetch,
-            worker_init_fn=partial(_start_worker, os.getpid()),
+            worker_init_fn=partial(start_worker, os.getpid()),
         )
         self.patience = timeout
 
@@ -98,7 +87,7 @@ class Loader(paddle.io.DataLoader):
 
     def _from_workers(self) -> Iterator[Batch]:
         workers = self._start_workers()
-        with _Watch(workers, self.patience) as watch:
+        with Watch(workers, self.patience) as watch:
             while True:
                 watch.waiting_since = time.monotonic()
                 try:
@@ -178,117 +167,3 @@ def _collate_guarded(samples: list[tuple | _Failure]) -> list:
         except Exception as error:
             failure = _Failure.of(error)
     return [np.zeros(1, np.uint8), failure]
-
-
-def _start_worker(parent: int, worker_id: int) -> None:
-    """Runs first in each worker: signals are the parent's to handle, one thread, and no life without it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    core.set_num_threads(1)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(POLL_SECONDS)
-    _remove_shared_memory(os.getpid())
-    os._exit(1)
-
-
-def _remove_shared_memory(pid: int) -> None:
-    """Delete the batches of a dead worker that nobody took; Paddle names the files after the process.
-
-    Batches that were taken stay readable: their memory is mapped.
-    """
-    for path in glob.glob(f"{SHARED_MEMORY}/paddle_{pid}_*"):
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-
-
-_watches: weakref.WeakSet["_Watch"] = weakref.WeakSet()
-
-
-class _Watch:
-    """Looks after the workers of one iteration, and ends them with it.
-
-    Args:
-        workers: Paddle's iterator over the batches of its worker processes.
-        patience: seconds that training waits for a batch before the workers are given up.
-    """
-
-    def __init__(self, workers: Iterator, patience: float):
-        # Paddle's handler of SIGCHLD would raise in the middle of whatever training is doing.
-        core._erase_process_pids(id(workers))
-        self.workers = workers
-        self.patience = patience
-        self.waiting_since: float | None = None
-        self.problem: str | None = None
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> "_Watch":
-        _watches.add(self)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the workers: politely, or at once when one of them is the problem."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        if self.problem is None:
-            self.workers._try_shutdown_all(POLL_SECONDS)
-        self.workers._shutdown = True  # nothing is left for Paddle's own clean-up, which would wait
-        for process in self.workers._workers:
-            if process.is_alive():
-                process.kill()
-        self._thread.join(2 * POLL_SECONDS)  # it ends with the workers; two threads cannot collect a process
-        for process in self.workers._workers:
-            process.join(POLL_SECONDS)
-            _remove_shared_memory(process.pid)
-
-    def _run(self) -> None:
-        running = {process.sentinel: process for process in self.workers._workers}
-        while running and not self._closed.is_set():
-            for sentinel in connection.wait(list(running), POLL_SECONDS):
-                exitcode = running[sentinel].exitcode
-                if exitcode is None:  # another thread is just collecting it
-                    time.sleep(POLL_SECONDS / 100)
-                    continue
-                del running[sentinel]
-                if exitcode != 0 and not self._closed.is_set():
-                    return self._give_up(_why_it_died(exitcode))
-            since = self.waiting_since
-            if since is not None and time.monotonic() - since > self.patience:
-                return self._give_up(
-                    f"No batch came from the data workers for {self.patience:.0f} s. Is the disk with the images "
-                    "there and fast enough? More time: data.timeout; to see where it hangs: trainer.num_workers=0."
-                )
-
-    def _give_up(self, problem: str) -> None:
-        self.problem = problem
-        self.workers._exit_thread_unexpectedly()  # wakes the thread that waits for a batch
-
-
-def _why_it_died(exitcode: int) -> str:
-    if exitcode == -signal.SIGKILL:
-        return (
-            "A data worker was killed (signal SIGKILL), most likely because the machine ran out of memory. "
-            "Use fewer workers (trainer.num_workers) or a smaller batch."
-        )
-    if exitcode == -signal.SIGBUS:
-        size = shutil.disk_usage(SHARED_MEMORY).total / 2**20
-        return (
-            f"A data worker died (signal SIGBUS), most likely because {SHARED_MEMORY} ({size:.0f} MiB) is full. "
-            "Make it larger (docker run --shm-size=8g), or use fewer workers (trainer.num_workers) or a smaller batch."
-        )
-    cause = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit status {exitcode}"
-    return f"A data worker died ({cause}). trainer.num_workers=0 shows what happens in it."
-
-
-@atexit.register
-def _close_watches() -> None:
-    for watch in list(_watches):
-        watch.close()

@@ -49,8 +49,8 @@ def export(
 ) -> dict[str, float]:
     """Write ``inference.pdmodel``, ``inference.pdiparams`` and ``inference.yaml``.
 
-    The batch size is left open. The network is put back into the mode it was in. An export that is
-    already at ``directory`` is replaced.
+    The batch size is left open. The network is left as it was, modes, methods and names. An export
+    that is already at ``directory`` is replaced.
 
     Args:
         contract: what is wanted; ``sha256`` is filled in here.

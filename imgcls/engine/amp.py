@@ -82,6 +82,10 @@ class LossScaler(paddle.amp.GradScaler):
         self.floor = floor
         self.skipped_in_a_row = 0
 
+    @property
+    def scale_now(self) -> float:
+        return float(self._scale) if self._enable else 1.0
+
     def update(self) -> None:
         if not self._enable:
             return

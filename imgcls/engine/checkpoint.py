@@ -5,11 +5,12 @@ one rename publishes it. ``manifest.json`` holds the sha256 of each file. The li
 ``best`` always point to published directories.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from imgcls.errors import UserError
@@ -45,7 +46,7 @@ def write_checkpoint(root: Path, epoch: int, step: int, writers: Mapping[str, Wr
         except DamagedCheckpoint:
             shutil.rmtree(final)
     partial = root / f".{final.name}.partial"
-    try:
+    with _as_user_error(final, partial):
         root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -58,23 +59,17 @@ def write_checkpoint(root: Path, epoch: int, step: int, writers: Mapping[str, Wr
         _flush(partial)
         partial.rename(final)
         _flush(root)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise UserError(
-            f"The checkpoint {final} could not be written: {error.strerror or error}. "
-            "Earlier checkpoints are intact. Free space or choose another run.root, then continue with "
-            "trainer.resume=auto."
-        ) from error
     return final
 
 
 def point(root: Path, name: str, target: Path) -> None:
     """Let the link ``<root>/<name>`` (``last``, ``best``) point to a checkpoint, in one step."""
     temporary = root / f".{name}.link"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target.name)
-    temporary.replace(root / name)
-    _flush(root)
+    with _as_user_error(root / name, temporary):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target.name)
+        temporary.replace(root / name)
+        _flush(root)
 
 
 def list_checkpoints(root: Path) -> list[Path]:
@@ -87,7 +82,18 @@ def remove_old(root: Path, keep: int) -> None:
     linked = {(root / name).resolve() for name in ("last", "best")}
     for path in list_checkpoints(root)[:-keep]:
         if path.resolve() not in linked:
-            shutil.rmtree(path)
+            leaving = root / f".{path.name}.removed"
+            with _as_user_error(path, leaving):
+                shutil.rmtree(leaving, ignore_errors=True)
+                path.rename(leaving)  # whole or absent, even when this is cut short
+                shutil.rmtree(leaving)
+
+
+def remove_remains(root: Path) -> None:
+    """Delete what writing and removing left behind when they were cut short."""
+    for pattern in (f".{PATTERN}.partial", f".{PATTERN}.removed"):
+        for path in root.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def verify(path: Path) -> None:
@@ -103,7 +109,9 @@ def verify(path: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedCheckpoint(f"{path / MANIFEST} is missing or unreadable: this is no whole checkpoint.") from error
     if version != FORMAT:
-        raise DamagedCheckpoint(f"{path} has checkpoint format {version}; this version of imgcls reads format {FORMAT}.")
+        raise DamagedCheckpoint(
+            f"{path} has checkpoint format {version}; this version of imgcls reads format {FORMAT}."
+        )
     for name, expected in recorded.items():
         if not (path / name).is_file():
             raise DamagedCheckpoint(f"{path / name} is missing.")
@@ -127,6 +135,19 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _as_user_error(wanted: Path, unfinished: Path) -> Iterator[None]:
+    """A failure of the file system as a message about ``wanted``, without ``unfinished`` left behind."""
+    try:
+        yield
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise UserError(
+            f"{wanted} could not be written: {error.strerror or error}. Earlier checkpoints are intact. "
+            "Free space, or make the directory writable, then continue with trainer.resume=auto."
+        ) from error
 
 
 def _flush(path: Path) -> None:

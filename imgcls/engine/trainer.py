@@ -3,11 +3,14 @@
 The loop is ``paddle.Model.fit``'s. What differs lies at its edges: a run starts at the epoch and
 batch its ``progress`` says; callbacks see the batch; one ``train_batch`` is one update, whatever
 ``accumulate`` is; losses stay on the device until somebody asks; random numbers are a function of
-(seed, step), so there is no generator state to save.
+(seed, step, rank), so there is no generator state to save.
+
+With several ranks, each has every ``ranks``-th image of the batch. After an update all of them hold
+the same weights, statistics, loss and progress, those of one process with the whole batch.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -15,46 +18,18 @@ from typing import Any
 import numpy as np
 import paddle
 from paddle.base import unique_name
+from paddle.distributed import fleet
 
 from imgcls.callbacks.base import Callback
-from imgcls.engine.amp import AmpSettings
-from imgcls.losses import cross_entropy, mixed_cross_entropy, with_auxiliary
+from imgcls.engine import ranks
+from imgcls.engine.amp import AmpSettings, float32_state
+from imgcls.engine.batch import Batch, batch_loss
+from imgcls.engine.sync_batch_norm import SyncBatchNorm
+from imgcls.losses import cross_entropy
 from imgcls.metrics import topk_correct
 
-
-@dataclass(frozen=True)
-class Batch:
-    """One training batch on the device, as callbacks see it.
-
-    ``images`` are normalised ``[N, C, H, W]``; ``indices`` the samples' numbers in the data set.
-    Mixed batches have ``partner_labels`` and ``lam``, the share of ``labels``.
-    """
-
-    images: paddle.Tensor
-    labels: paddle.Tensor
-    indices: paddle.Tensor
-    partner_labels: paddle.Tensor | None = None
-    lam: float = 1.0
-    smoothing: float = 0.0
-
-    def __len__(self) -> int:
-        return self.images.shape[0]
-
-    def split(self, parts: int) -> Iterator["Batch"]:
-        """Consecutive parts of nearly equal size; fewer when there are fewer samples."""
-        if parts == 1:
-            yield self
-            return
-        bounds = np.linspace(0, len(self), min(parts, len(self)) + 1).astype(int)
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
-            partner = None if self.partner_labels is None else self.partner_labels[start:stop]
-            yield replace(
-                self,
-                images=self.images[start:stop],
-                labels=self.labels[start:stop],
-                indices=self.indices[start:stop],
-                partner_labels=partner,
-            )
+GPU_SIGNAL_CHECK = 10
+"""Updates between two looks, on a GPU, at whether any rank has received a signal: each waits for the device."""
 
 
 @dataclass
@@ -73,10 +48,14 @@ class Progress:
 
 @dataclass
 class EpochTotals:
-    """What an epoch has added up so far; ``loss`` is a sum over samples and stays on the device."""
+    """What an epoch has added up so far, over all ranks; ``loss`` is a sum over samples and stays on the device.
+
+    ``skipped`` updates, whose float16 gradients overflowed, are in neither ``loss`` nor ``samples``.
+    """
 
     loss: Any = 0.0
     samples: int = 0
+    skipped: int = 0
     seconds: float = 0.0
     waiting: float = 0.0
 
@@ -85,24 +64,36 @@ class EpochTotals:
 
 
 class EvaluationMeter:
-    """Loss and top-k accuracy over a data set; sums stay on the device until ``result``."""
+    """Loss and top-k accuracy over a data set; sums stay on the device until somebody asks."""
 
     def __init__(self, topk: Sequence[int] = (1, 5)):
         self.topk = tuple(topk)
         self.loss = 0.0
-        self.correct = 0
+        self.correct = np.zeros(len(self.topk))
         self.samples = 0
 
     def update(self, logits: paddle.Tensor, labels: paddle.Tensor, indices: paddle.Tensor) -> None:
-        self.loss = self.loss + cross_entropy(logits, labels) * labels.shape[0]
-        self.correct = self.correct + topk_correct(logits, labels, self.topk)
+        self.loss = self.loss + cross_entropy(logits, labels).astype("float64") * labels.shape[0]
+        self.correct = topk_correct(logits, labels, self.topk) + self.correct
         self.samples += labels.shape[0]
+
+    def sums(self) -> np.ndarray:
+        """Everything that adds up over the parts of a data set, float64."""
+        return np.array([self.samples, float(self.loss), *np.asarray(self.correct)], np.float64)
+
+    def replace_sums(self, sums: np.ndarray) -> None:
+        """Take the sums over all parts in place of the own."""
+        self.samples, self.loss, self.correct = int(sums[0]), float(sums[1]), sums[2:]
 
     def result(self) -> dict[str, float]:
         """``{"loss": ..., "top1": ..., "top5": ...}``, accuracies in 0 to 1."""
         correct = np.asarray(self.correct, dtype=np.float64) / self.samples
         accuracies = {f"top{k}": float(share) for k, share in zip(self.topk, correct, strict=True)}
         return {"loss": float(self.loss) / self.samples, **accuracies}
+
+
+class EvaluationInterrupted(Exception):
+    """A signal on any rank has ended an evaluation early, on all of them."""
 
 
 class Trainer(paddle.Model):
@@ -128,29 +119,41 @@ class Trainer(paddle.Model):
         amp: AmpSettings | None = None,
         frozen: Sequence[paddle.nn.Layer] = (),
     ):
-        super().__init__(network)
+        self.ranks = ranks.current()
+        self.amp = (amp or AmpSettings()).here()
+        self.amp.cast(network)
+        with ranks.quiet() if self.ranks.count > 1 else nullcontext():
+            super().__init__(network)  # wraps the network in DataParallel if there are ranks
         super().prepare()  # enough to evaluate
         self.preprocess = preprocess
         self.seed = seed
         self.accumulate = accumulate
-        self.amp = amp or AmpSettings()
         self.scaler = self.amp.scaler()
         self.frozen = list(frozen)
-        self.rank = paddle.distributed.get_rank()
         self.progress = Progress()
         self.totals = EpochTotals()
         self.epochs = 0
         self.steps_per_epoch = 0
+        self.global_batch_size = 0
+        self.num_samples = 0
         self.metrics: dict[str, float] = {}
         self.last_loss: paddle.Tensor | None = None
         self.callbacks: list[Callback] = []
         self.weight_views: dict[str, Callable[[], AbstractContextManager]] = {"": nullcontext}
+        self.signalled = False
+        """Set by a signal handler on this rank; see ``stop_agreed``."""
+        self._signals = 0.0
+        self._on_batch: list[Callable[[Batch], Batch]] = []
         self._meter = EvaluationMeter()
         self._accumulator_names = unique_name.UniqueNameGenerator()
+        self._sync_norms = [layer for layer in network.sublayers() if isinstance(layer, SyncBatchNorm)]
+        self._own_statistics = self._statistics_of_ranks()
 
     def prepare(self, optimizer: paddle.optimizer.Optimizer) -> None:
         """Set the optimizer; the loss follows from the batch (see ``batch_loss``)."""
-        self.amp.decorate(self.network, optimizer)
+        self.amp.keep_masters(self.network, optimizer)
+        if self.ranks.count > 1:
+            optimizer = fleet.distributed_optimizer(optimizer)
         super().prepare(optimizer)
 
     def fit(self, train_loader, epochs: int, callbacks: Sequence[Callback] = ()) -> None:
@@ -163,42 +166,56 @@ class Trainer(paddle.Model):
         """
         self.epochs = epochs
         self.callbacks = list(callbacks)
+        self._on_batch = [own.on_batch for own in self.callbacks if type(own).on_batch is not Callback.on_batch]
         self.stop_training = False
-        train_loader.batch_sampler.set_position(0)
-        self.steps_per_epoch = len(train_loader.batch_sampler)
+        sampler = train_loader.batch_sampler
+        sampler.set_position(0)
+        self.steps_per_epoch = len(sampler)
+        self.global_batch_size = sampler.global_batch_size
+        self.num_samples = sampler.num_samples
         remaining = epochs - self.progress.epoch
         if remaining > 0:
+            self.ranks.wait()
             super().fit(train_loader, epochs=remaining, verbose=0, callbacks=self.callbacks)
 
     def evaluate(self, loader, meter: EvaluationMeter | None = None) -> dict[str, float]:
-        """Run the network over a loader in evaluation mode and return the meter's result."""
+        """Run the network over a loader in evaluation mode and return the meter's result, of all ranks.
+
+        Raises:
+            EvaluationInterrupted: a signal came meanwhile, to any rank.
+        """
         self._meter = meter or EvaluationMeter()
-        super().evaluate(loader, verbose=0)
+        super().evaluate(_InterruptibleLoader(loader, lambda: self.signalled), verbose=0)
+        if self.ranks.count > 1:
+            # Ranks may have had different numbers of batches: nothing is exchanged before this.
+            self.ranks.wait()
+            sums = self.ranks.sum(paddle.to_tensor([float(self.signalled), *self._meter.sums()], "float64")).numpy()
+            self.signalled = bool(sums[0])
+            self._meter.replace_sums(sums[1:])
+        if self.signalled:
+            raise EvaluationInterrupted
         return self._meter.result()
 
     def train_batch(self, inputs, labels=None, update: bool = True) -> None:
         """One update: forward and backward of each part of the batch, then the optimizer."""
         paddle.seed(self._step_seed())
-        batch = Batch(self.preprocess(inputs[0]), *labels)
-        for callback in self.callbacks:
-            batch = callback.on_batch(batch)
+        batch = self._batch(self.preprocess(inputs[0]), *labels)
+        for on_batch in self._on_batch:
+            batch = on_batch(batch)
         self._train_mode()
-        loss = 0.0
-        for part in batch.split(self.accumulate):
-            with self.amp.autocast():
-                outputs = self._parallel_network()(part.images)
-            part_loss = batch_loss(outputs, part) * (len(part) / len(batch))
-            self.scaler.scale(part_loss).backward()
-            loss = loss + part_loss.detach()
+        loss = self._backward(batch)
         # Paddle numbers an optimizer's state tensors per process; in a scope of our own they always
         # start at 0, so that a checkpoint's names fit wherever it is loaded.
         with unique_name.guard(self._accumulator_names):
             self.scaler.step(self._optimizer)
         self.scaler.update()
         self._optimizer.clear_grad()
-        self.last_loss = loss
-        self.totals.loss = self.totals.loss + loss * len(batch)
-        self.totals.samples += len(batch)
+        self.last_loss = self._exchange(loss) if self.ranks.count > 1 else loss
+        if self.scaler.skipped_in_a_row:
+            self.totals.skipped += 1
+        else:
+            self.totals.loss = self.totals.loss + self.last_loss * batch.global_size
+            self.totals.samples += batch.global_size
         self.progress.step += 1
         self.progress.batch += 1
 
@@ -209,6 +226,29 @@ class Trainer(paddle.Model):
         with self.amp.autocast():
             logits = self.network(self.preprocess(inputs[0]))
         self._meter.update(logits.astype("float32"), *labels)
+
+    def stop_agreed(self) -> bool:
+        """Whether to stop because a rank was signalled; after the same update, the same answer on every rank."""
+        if self.ranks.count == 1:
+            return self.signalled
+        if paddle.device.get_device() != "cpu" and self.progress.step % GPU_SIGNAL_CHECK:
+            return False
+        return float(self._signals) > 0
+
+    def interrupt(self) -> None:
+        """Let every callback do what it does before the run stops early; the one that was told to stop raises."""
+        for callback in self.callbacks:
+            callback.on_interrupt()
+
+    def reopen_epoch(self) -> None:
+        """Back to the end of the last batch of the epoch just finished; a run resumed there finishes it again."""
+        if self.progress.batch == 0:  # otherwise it was left early and is open
+            self.progress.epoch -= 1
+            self.progress.batch = self.steps_per_epoch
+
+    def weights(self) -> dict[str, paddle.Tensor]:
+        """The network's state in float32, master weights where the network itself is in half precision."""
+        return float32_state(self.network, self._optimizer)
 
     def state(self) -> dict[str, Any]:
         """The plain part of a run's state: JSON-serialisable."""
@@ -230,15 +270,66 @@ class Trainer(paddle.Model):
         if mode != "train":
             return super()._run_one_epoch(data_loader, callbacks, mode, logs={})
         data_loader.batch_sampler.set_position(self.progress.epoch, self.progress.batch)
-        steps = _InterruptibleLoader(data_loader, self)
+        if self.progress.batch == 0:
+            self.totals = EpochTotals()
+        steps = _InterruptibleLoader(data_loader, lambda: self.stop_training, self)
         logs = super()._run_one_epoch(steps, callbacks, mode, logs={}) if len(steps) else {}
         if self.progress.batch >= self.steps_per_epoch:
             self.progress.epoch += 1
             self.progress.batch = 0
         return logs
 
-    def _parallel_network(self) -> paddle.nn.Layer:
-        return getattr(self._adapter, "ddp_model", self.network)
+    def _batch(self, images, labels, indices) -> Batch:
+        if self.ranks.count == 1:
+            return Batch(images, labels, indices, global_size=images.shape[0])
+        left = self.num_samples - self.progress.batch * self.global_batch_size
+        size = min(self.global_batch_size, left)
+        return Batch(images, labels, indices, size, self.ranks.rank, self.ranks.count)
+
+    def _backward(self, batch: Batch) -> paddle.Tensor:
+        """Gradients of the batch; the ranks exchange theirs once, with the last part."""
+        parallel = getattr(self._adapter, "ddp_model", None)
+        network = parallel or self.network
+        parts = list(batch.split(self.accumulate))
+        loss = 0.0
+        for number, (part, weight) in enumerate(parts, start=1):
+            for norm in self._sync_norms:
+                norm.takes_part = weight > 0
+            with parallel.no_sync() if parallel and number < len(parts) else nullcontext():
+                with self.amp.autocast():
+                    outputs = network(part.images)
+                part_loss = batch_loss(outputs, part)
+                if weight != 1:
+                    part_loss = part_loss * weight
+                self.scaler.scale(part_loss).backward()
+            loss = loss + part_loss.detach()
+        return loss
+
+    @paddle.no_grad()
+    def _exchange(self, loss: paddle.Tensor) -> paddle.Tensor:
+        """One message an update: the loss, batch-norm statistics kept per rank, and whether a signal has come."""
+        statistics = self._own_statistics
+        message = [loss.reshape([1]), paddle.full([1], float(self.signalled), loss.dtype)]
+        message += [tensor.flatten() for tensor in statistics]
+        sizes = [tensor.shape[0] for tensor in message]
+        loss, self._signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
+        for tensor, mean in zip(statistics, means, strict=True):
+            tensor.set_value(mean.reshape(tensor.shape))
+        return loss[0]
+
+    def _statistics_of_ranks(self) -> list[paddle.Tensor]:
+        """Running statistics that an update makes different on each rank: those of ordinary batch norms."""
+        if self.ranks.count == 1:
+            return []
+        alike = [*self.frozen, *self._sync_norms]
+        layers = [layer for layer in self.network.sublayers() if not any(layer is other for other in alike)]
+        return [
+            buffer
+            for layer in layers
+            if not isinstance(layer, paddle.nn.SyncBatchNorm)
+            for buffer in layer._buffers.values()
+            if buffer is not None and buffer.is_floating_point()
+        ]
 
     def _train_mode(self) -> None:
         if not self.network.training:
@@ -247,26 +338,19 @@ class Trainer(paddle.Model):
             layer.eval()
 
     def _step_seed(self) -> int:
-        return int(np.random.SeedSequence([self.seed, self.progress.step, self.rank]).generate_state(1)[0])
-
-
-def batch_loss(outputs: paddle.Tensor | tuple[paddle.Tensor, ...], batch: Batch) -> paddle.Tensor:
-    """Mean loss of a batch, mixed and smoothed as it says; auxiliary heads add 0.3 of theirs."""
-
-    def loss_of(logits: paddle.Tensor) -> paddle.Tensor:
-        if batch.partner_labels is None:
-            return cross_entropy(logits, batch.labels, batch.smoothing)
-        return mixed_cross_entropy(logits, batch.labels, batch.partner_labels, batch.lam, batch.smoothing)
-
-    return with_auxiliary(loss_of, outputs) if isinstance(outputs, list | tuple) else loss_of(outputs)
+        return int(np.random.SeedSequence([self.seed, self.progress.step, self.ranks.rank]).generate_state(1)[0])
 
 
 @dataclass
 class _InterruptibleLoader:
-    """The loader as the loop of ``paddle.Model`` sees it: stops between updates, times the waiting."""
+    """A loader as the loop of ``paddle.Model`` sees it: ``stopped`` ends it between batches.
+
+    The waiting for data is added to the totals of ``trainer``, if one is given.
+    """
 
     loader: Any
-    trainer: Trainer
+    stopped: Callable[[], bool]
+    trainer: Trainer | None = None
     batch_sampler: Any = field(init=False)
 
     def __post_init__(self):
@@ -276,11 +360,9 @@ class _InterruptibleLoader:
         return len(self.batch_sampler)
 
     def __iter__(self):
-        if self.trainer.progress.batch == 0:
-            self.trainer.totals = EpochTotals()
-        totals = self.trainer.totals
+        totals = self.trainer.totals if self.trainer else EpochTotals()
         batches = iter(self.loader)
-        while not self.trainer.stop_training:
+        while not self.stopped():
             asked = time.perf_counter()
             batch = next(batches, None)
             received = time.perf_counter()

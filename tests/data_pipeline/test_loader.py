@@ -274,11 +274,12 @@ workers = [process.pid for process in multiprocessing.active_children()]
 """
 
 
-def test_ctrl_c_reaches_the_parent_only():
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_to_the_whole_group_is_the_parents_to_handle(number):
     script = SETUP + (
         "caught = []\n"
-        "signal.signal(signal.SIGINT, lambda *_: caught.append(1))\n"
-        "os.killpg(0, signal.SIGINT)\n"
+        f"signal.signal(signal.{number}, lambda *_: caught.append(1))\n"
+        f"os.killpg(0, signal.{number})\n"
         "time.sleep(0.3)\n"
         "print(len(list(iterator)), len(caught))"
     )

@@ -1,0 +1,70 @@
+"""A training batch as callbacks see it, its parts, and its loss."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import paddle
+
+from imgcls.losses import cross_entropy, mixed_cross_entropy, with_auxiliary
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This rank's part of one training batch, on the device, as callbacks see it.
+
+    ``images`` are normalised ``[N, C, H, W]``; ``indices`` the samples' numbers in the data set.
+    Mixed batches have ``partner_labels`` and ``lam``, the share of ``labels``. Image ``i`` here is
+    number ``i * ranks + rank`` of the ``global_size`` images of the batch; a rank for which none is
+    left holds one all the same, which does not count.
+    """
+
+    images: paddle.Tensor
+    labels: paddle.Tensor
+    indices: paddle.Tensor
+    global_size: int
+    rank: int = 0
+    ranks: int = 1
+    partner_labels: paddle.Tensor | None = None
+    lam: float = 1.0
+    smoothing: float = 0.0
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def split(self, parts: int) -> Iterator[tuple["Batch", float]]:
+        """This rank's share of consecutive parts of the whole batch, of nearly equal size.
+
+        Yields:
+            A part and the weight of its mean loss, such that the mean over the ranks of the sums of
+            weighted losses is the mean over the whole batch; 0 for a part without an image here.
+        """
+        if parts == 1 and self.ranks == 1:
+            yield self, 1.0
+            return
+        bounds = np.linspace(0, self.global_size, min(parts, self.global_size) + 1).astype(int)
+        own = -((self.rank - bounds) // self.ranks)  # of the images from a bound on, the first on this rank
+        for start, stop in zip(own[:-1].tolist(), own[1:].tolist(), strict=True):
+            part = slice(start, stop) if stop > start else slice(0, 1)
+            partner = None if self.partner_labels is None else self.partner_labels[part]
+            yield (
+                replace(
+                    self,
+                    images=self.images[part],
+                    labels=self.labels[part],
+                    indices=self.indices[part],
+                    partner_labels=partner,
+                ),
+                (stop - start) * self.ranks / self.global_size,
+            )
+
+
+def batch_loss(outputs: paddle.Tensor | tuple[paddle.Tensor, ...], batch: Batch) -> paddle.Tensor:
+    """Mean loss of a batch, mixed and smoothed as it says; auxiliary heads add 0.3 of theirs."""
+
+    def loss_of(logits: paddle.Tensor) -> paddle.Tensor:
+        if batch.partner_labels is None:
+            return cross_entropy(logits, batch.labels, batch.smoothing)
+        return mixed_cross_entropy(logits, batch.labels, batch.partner_labels, batch.lam, batch.smoothing)
+
+    return with_auxiliary(loss_of, outputs) if isinstance(outputs, list | tuple) else loss_of(outputs)
