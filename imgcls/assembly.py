@@ -19,20 +19,23 @@ from imgcls.callbacks.max_steps import MaxSteps
 from imgcls.callbacks.nan_guard import NanGuard
 from imgcls.callbacks.preemption import Preemption
 from imgcls.callbacks.progress import ProgressBar
+from imgcls.config import output_directory as output_directory
 from imgcls.data.build import build_samples
 from imgcls.data.dataset import ImageDataset
 from imgcls.data.loader import build_loader
-from imgcls.data.samples import Samples
 from imgcls.data.sampler import EpochSampler
+from imgcls.data.samples import Samples
 from imgcls.data.synthetic import SyntheticDataset
 from imgcls.data.transforms import Transform, eval_transform, train_transform
+from imgcls.engine.checkpoint import verify
+from imgcls.engine.ranks import current as current_ranks
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.logs import log
 from imgcls.preprocessing import normalize
 from imgcls.recorded import adopt, read_recorded
 from imgcls.registry import create_model, model_info
-from imgcls.run_directory import RunDirectory
+from imgcls.run_directory import Run
 from imgcls.weights.load import load_pretrained
 
 FEATURES = {"mixup": "Mixup", "label_smoothing": "LabelSmoothing", "ema": "EMA"}
@@ -99,17 +102,25 @@ def make_loader(
         transform: of pictures from files; synthetic ones are made in the right ``size``.
         batch_size: over all ranks.
         shuffle: for training: a new order each epoch, and a batch for every rank at every step.
+
+    Raises:
+        UserError: the ranks cannot have equal shares of a batch for training.
     """
-    ranks = paddle.distributed.get_world_size()
+    ranks = current_ranks()
+    if shuffle and batch_size % ranks.count:
+        raise UserError(
+            f"trainer.batch_size={batch_size} is shared by {ranks.count} processes: it must be a multiple of "
+            f"{ranks.count}."
+        )
     if data.format == "synthetic":
         dataset = SyntheticDataset(samples, size, seed=seed)
     else:
         dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels)
     sampler = EpochSampler(
         len(samples),
-        batch_size=max(1, batch_size // ranks),
-        rank=paddle.distributed.get_rank(),
-        ranks=ranks,
+        batch_size=max(1, batch_size // ranks.count),
+        rank=ranks.rank,
+        ranks=ranks.count,
         shuffle=shuffle,
         seed=seed,
         pad=shuffle,
@@ -163,6 +174,9 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
     Returns:
         ``config`` with the run's own model, data and transform sections under the command line's,
         and ``model.pretrained`` naming the weights; class names, empty when nothing records them.
+
+    Raises:
+        UserError: there is no such source, or the checkpoint is damaged.
     """
     recorded = read_recorded(source) if source else None
     if recorded is None:
@@ -172,6 +186,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
         if source:
             result.model.pretrained = str(source)
         return Source(result, (), None)
+    verify(recorded.checkpoint)
     file = recorded.checkpoint / f"{weights}.pdparams"
     if not file.is_file():
         raise UserError(f"{recorded.checkpoint} has no {weights} weights: the run did not keep an average.")
@@ -192,6 +207,23 @@ def require_same_classes(samples: Samples, class_names: tuple[str, ...]) -> None
             f"The data has {samples.num_classes} classes ({', '.join(samples.class_names[:5])}, ...), the model was "
             f"trained on {len(class_names)} ({', '.join(class_names[:5])}, ...). Evaluate on data of the same classes."
         )
+
+
+def without(section: DictConfig, *keys: str) -> dict[str, Any]:
+    """A section as keyword arguments, but for some keys."""
+    return {str(key): value for key, value in section.items() if key not in keys}
+
+
+def learning_rate(optimizer: DictConfig, batch_size: int) -> float:
+    """``optimizer.lr``, in proportion to the batch over all devices if it is to be."""
+    if not optimizer.scale_lr:
+        return optimizer.lr
+    lr = optimizer.lr * batch_size / optimizer.base_batch_size
+    log.info(
+        "learning rate %g = optimizer.lr %g x batch of %d / base batch of %d",
+        *(lr, optimizer.lr, batch_size, optimizer.base_batch_size),
+    )
+    return lr
 
 
 def preprocessing(transform: DictConfig):
@@ -223,20 +255,20 @@ def _own_callback(entry: dict[str, Any]) -> Callback:
 
 
 def training_callbacks(
-    config: DictConfig, run: RunDirectory, val_loader: paddle.io.DataLoader, texts: dict[str, str]
+    config: DictConfig, run: Run, val_loader: paddle.io.DataLoader, texts: dict[str, str]
 ) -> list[Callback]:
-    """All callbacks of a training run, in the order of their events."""
+    """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens."""
     settings = config.trainer
-    guard = [NanGuard(every=settings.log_every)] if config.callbacks.nan_guard.enabled else []
+    guard = [NanGuard(settings.log_every, settings.amp.max_skipped)] if config.callbacks.nan_guard.enabled else []
     limit = [MaxSteps(settings.max_steps)] if settings.max_steps else []
+    shown = [History(run.path), ProgressBar(every=settings.log_every)] if current_ranks().first else []
     return [
         *optional_callbacks(config.callbacks),
         LRSchedule(),
         *guard,
         *limit,
         Evaluation(val_loader, every=settings.eval_every, topk=tuple(settings.topk)),
-        History(run.path),
-        ProgressBar(every=settings.log_every),
+        *shown,
         Checkpoint(
             run.checkpoints,
             every=settings.save_every,
@@ -249,14 +281,7 @@ def training_callbacks(
     ]
 
 
-def output_directory() -> Path:
-    """Where Hydra lets this job write."""
-    from hydra.core.hydra_config import HydraConfig
-
-    return Path(HydraConfig.get().runtime.output_dir)
-
-
-def finish(run: RunDirectory, trainer: Trainer, monitor: str) -> float | None:
+def finish(run: Run, trainer: Trainer, monitor: str) -> float | None:
     """Write ``summary.json``, say where everything is, and return the best value of ``monitor``."""
     history = next(callback for callback in trainer.callbacks if isinstance(callback, History))
     evaluated = [row for row in history.rows if f"val_{monitor}" in row]

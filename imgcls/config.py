@@ -4,6 +4,7 @@ Entry points are decorated with ``entry_point``; what they receive has been comp
 free of missing values, and nothing of Paddle has been imported by then.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -51,6 +52,11 @@ def entry_point(name: str) -> Callable:
     return decorate
 
 
+def output_directory() -> Path:
+    """Where Hydra lets this job write."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
 def typed(config: DictConfig, name: str) -> DictConfig:
     """The composed configuration merged into its schema, resolved, without keys its group does not have.
 
@@ -84,8 +90,11 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
         except Exception as error:
             number = HydraConfig.get().job.num if HydraConfig.get().mode is RunMode.MULTIRUN else 0
             errors[number] = error
-            _report(error)
+            report(error)
             return None
+        finally:
+            with contextlib.suppress(OSError):
+                output_directory().rmdir()  # where nothing was written
 
     try:
         sys.argv[1:] = [_canonical(argument) for argument in sys.argv[1:]]
@@ -94,11 +103,11 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
             _check_before_writing(directory, name)
         hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
     except HydraException as error:
-        return _report(error)
+        return report(error)
     except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made
-        return _report(UserError(f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."))
+        return report(UserError(f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."))
     except (Exception, Interrupted) as error:
-        return _report(error)
+        return report(error)
     if len(errors) > 1 or any(errors):
         print(f"Failed jobs of this sweep: {', '.join(map(str, errors))}", file=sys.stderr)
     return max((_status(error) for error in errors.values()), default=0)
@@ -126,7 +135,7 @@ def _canonical(argument: str) -> str:
     return f"{match[1]}model=" + ",".join(model_info(choice.strip()).name for choice in match[2].split(","))
 
 
-def _report(error: BaseException) -> int:
+def report(error: BaseException) -> int:
     """Print what a person needs and return the exit status; bugs keep their traceback."""
     message = str(error) if isinstance(error, Interrupted) else _user_message(error)
     if message is None:

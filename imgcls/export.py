@@ -1,6 +1,5 @@
 """``python -m imgcls.export``: write a trained network as files that run without this library."""
 
-import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,28 +22,20 @@ def main(config: DictConfig) -> None:
     from imgcls.deploy.contract import unrecorded_class_names
     from imgcls.deploy.exporter import check_photos, export, require_replaceable
     from imgcls.device import select_device
-    from imgcls.engine.checkpoint import verify
 
     settings = config.export
     start_log()
     select_device(0)
-    job_directory = assembly.output_directory()
-    directory = Path(settings.dir or job_directory)
-    try:
-        require_replaceable(directory)
-        source = assembly.load_source(config, settings.source, settings.weights)
-        if source.checkpoint:
-            verify(source.checkpoint)
-        model, data = source.config.model, source.config.data
-        class_names = source.class_names or unrecorded_class_names(
-            data.class_map, model.num_classes or data.num_classes
-        )
-        network = assembly.build_network(model, len(class_names), require_all=True)
-        contract = _contract(source.config, settings.input, class_names)
-        differences = export(network, contract, directory, check_photos(contract) if settings.check else None)
-    finally:
-        with contextlib.suppress(OSError):
-            job_directory.rmdir()  # if the export went elsewhere, or failed
+    directory = Path(settings.dir or assembly.output_directory())
+    require_replaceable(directory)
+    source = assembly.load_source(config, settings.source, settings.weights)
+    model, data = source.config.model, source.config.data
+    class_names = source.class_names or unrecorded_class_names(data.class_map, model.num_classes or data.num_classes)
+    network = assembly.build_network(model, len(class_names), require_all=True)
+    if settings.fuse and hasattr(network, "to_deploy") and not network.deploy:
+        network = network.to_deploy()
+    contract = _contract(source.config, settings.input, class_names)
+    differences = export(network, contract, directory, check_photos(contract) if settings.check else None)
     for engine, difference in differences.items():
         log.info("largest difference from the network under %s: %.2g", engine, difference)
     log.info("export: %s", directory)

@@ -178,7 +178,7 @@ class _Ranks:
             self.handlers[number] = signal.signal(number, self._receive)
         inherited = cpu.inherited_environment()
         for rank, own in zip(self.job.ranks, self.job.environments(), strict=True):
-            self.processes.append(self._start(rank, {"GLOG_minloglevel": "1", **inherited, **own}))
+            self.processes.append(self._start(rank, {"GLOG_minloglevel": "2", **inherited, **own}))
         return self
 
     def __exit__(self, *exception) -> None:

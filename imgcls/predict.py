@@ -76,7 +76,6 @@ def _open_network(config: DictConfig) -> "tuple[Predictor, Transform, tuple[str,
     from imgcls import assembly
     from imgcls.deploy.contract import unrecorded_class_names
     from imgcls.deploy.predictor import NetworkPredictor
-    from imgcls.engine.checkpoint import verify
 
     settings = config.predict
     source = assembly.load_source(config, settings.source, settings.weights)
@@ -85,8 +84,6 @@ def _open_network(config: DictConfig) -> "tuple[Predictor, Transform, tuple[str,
             f"predict.engine={settings.engine} is for exports. Export the model first, and name the directory as "
             "predict.source."
         )
-    if source.checkpoint:
-        verify(source.checkpoint)
     model, data, transform = source.config.model, source.config.data, source.config.transform
     class_names = source.class_names or unrecorded_class_names(data.class_map, model.num_classes or data.num_classes)
     network = assembly.build_network(model, len(class_names), require_all=True)

@@ -23,8 +23,11 @@ FREE = (
     "trainer.gpus",
     "trainer.keep_checkpoints",
     "trainer.log_every",
+    "trainer.master",
+    "trainer.max_restarts",
     "trainer.max_steps",
     "trainer.monitor",
+    "trainer.node",  # nodes and node_rank
     "trainer.num_workers",
     "trainer.processes",
     "trainer.resume",
@@ -35,7 +38,8 @@ FREE = (
 
 def config_hash(config: DictConfig) -> str:
     """Short fingerprint of a configuration, the same wherever and under whatever name it runs."""
-    settings = {key: value for key, value in _flat(OmegaConf.to_container(config)).items() if not key.startswith("run.")}
+    flat = _flat(OmegaConf.to_container(config))
+    settings = {key: value for key, value in flat.items() if not key.startswith("run.")}
     return hashlib.sha256(yaml.safe_dump(settings).encode()).hexdigest()[:12]
 
 

@@ -35,7 +35,7 @@ class Run:
 
 
 class RunDirectory(Run):
-    """``outputs/<run.name>``: ``config.yaml``, ``train.log``, ``metrics.csv``, curves, ``checkpoints/``, ``status.json``.
+    """``outputs/<run.name>``: configuration, logs, ``metrics.csv``, curves, ``checkpoints/``, ``status.json``.
 
     As a context, writes the run's status: ``running``, then ``finished``, ``preempted`` or
     ``failed``. A process that was killed leaves ``running`` behind, and no lock.

@@ -72,6 +72,8 @@ class OptimizerConfig:
     no_decay_on_norm_and_bias: bool = MISSING
     head_lr_multiplier: float = MISSING
     grad_clip_norm: float | None = MISSING
+    scale_lr: bool = MISSING
+    base_batch_size: int = MISSING
 
 
 @dataclass
@@ -125,6 +127,8 @@ class AmpConfig:
     dtype: str = MISSING
     scale_loss: float = MISSING
     dynamic: bool = MISSING
+    min_scale: float = MISSING
+    max_skipped: int = MISSING
 
 
 @dataclass
@@ -135,6 +139,11 @@ class TrainerConfig:
     num_workers: int = MISSING
     gpus: int | None = MISSING
     processes: int = MISSING
+    nodes: int = MISSING
+    node_rank: int = MISSING
+    master: str | None = MISSING
+    max_restarts: int = MISSING
+    sync_bn: bool = MISSING
     accumulate: int = MISSING
     max_steps: int | None = MISSING
     eval_every: int = MISSING
@@ -186,6 +195,7 @@ class ExportConfig:
     input: str = MISSING  # float | uint8
     format: str = MISSING
     weights: str = MISSING  # network | ema
+    fuse: bool = MISSING
     check: bool = MISSING
 
 

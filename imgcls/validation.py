@@ -1,5 +1,6 @@
 """Rules a configuration must meet beyond the types of its keys; checked before any data is read."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from imgcls.errors import UserError
 from imgcls.schedules import SCHEDULES
 
 INTERPOLATIONS = ("linear", "cubic", "nearest", "area", "lanczos")
+
+MASTER = re.compile(r"[^\s:]+:\d+")
 
 # (key, smallest, largest); None for no bound
 RANGES = (
@@ -28,6 +31,7 @@ RANGES = (
     ("optimizer.weight_decay", 0, None),
     ("optimizer.head_lr_multiplier", 0, None),
     ("optimizer.grad_clip_norm", 0, None),
+    ("optimizer.base_batch_size", 1, None),
     ("lr_schedule.warmup_epochs", 0, None),
     ("callbacks.mixup.alpha", 0, None),
     ("callbacks.label_smoothing.epsilon", 0, 1),
@@ -38,6 +42,9 @@ RANGES = (
     ("trainer.num_workers", 0, None),
     ("trainer.gpus", 0, None),
     ("trainer.processes", 1, None),
+    ("trainer.nodes", 1, None),
+    ("trainer.node_rank", 0, None),
+    ("trainer.max_restarts", 0, None),
     ("trainer.accumulate", 1, None),
     ("trainer.max_steps", 1, None),
     ("trainer.eval_every", 1, None),
@@ -47,6 +54,8 @@ RANGES = (
     ("trainer.log_every", 1, None),
     ("trainer.seed", 0, None),
     ("trainer.amp.scale_loss", 1, None),
+    ("trainer.amp.min_scale", 0, None),
+    ("trainer.amp.max_skipped", 1, None),
     ("eval.batch_size", 1, None),
     ("eval.num_workers", 0, None),
     ("predict.topk", 1, None),
@@ -157,10 +166,15 @@ def _devices(config: DictConfig) -> Iterator[str]:
     gpus, processes = _get(config, "trainer.gpus"), _get(config, "trainer.processes")
     if gpus and processes > 1:
         yield "trainer.processes is for the CPU; with trainer.gpus each GPU gets one process."
-    ranks = max(gpus or 0, processes)
-    if batch < ranks:
-        yield f"trainer.batch_size={batch} is shared by {ranks} devices: it must be at least {ranks}."
-    if batch < ranks * config.trainer.accumulate:
+    nodes, node, master = (config.trainer[key] for key in ("nodes", "node_rank", "master"))
+    if node >= nodes:
+        yield f"trainer.node_rank={node}: there are {nodes} machines (trainer.nodes), numbered from 0."
+    if nodes > 1 and not (master and MASTER.fullmatch(master)):
+        yield f"trainer.master={master}: with trainer.nodes={nodes} it must be host:port of machine 0."
+    ranks = max(gpus or 0, processes) * nodes
+    if batch % ranks:
+        yield f"trainer.batch_size={batch} is shared by {ranks} devices: it must be a multiple of {ranks}."
+    elif batch < ranks * config.trainer.accumulate:
         yield f"trainer.accumulate={config.trainer.accumulate}: a batch of {batch} cannot be split so often."
 
 

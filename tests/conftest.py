@@ -9,9 +9,9 @@ import pytest
 
 import imgcls  # noqa: F401  sets the CPU up before any test imports Paddle
 
-ROOT = Path(__file__).parent.parent
-REFERENCE = Path(__file__).parent / "data"
-sys.path.insert(0, str(REFERENCE))  # for `import weights`, the reference's generator
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "data")]  # for `locations` and `weights`
+
+from locations import ROOT  # noqa: E402
 
 
 def pytest_addoption(parser):

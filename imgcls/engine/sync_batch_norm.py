@@ -35,8 +35,8 @@ class SyncBatchNorm(nn.Layer):
         super().__init__()
         self.weight = norm.weight
         self.bias = norm.bias
-        self.register_buffer("_mean", norm._mean)
-        self.register_buffer("_variance", norm._variance)
+        self._mean = norm._mean
+        self._variance = norm._variance
         self._momentum = norm._momentum
         self._epsilon = norm._epsilon
         self._data_format = norm._data_format

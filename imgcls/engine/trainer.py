@@ -24,7 +24,7 @@ from imgcls.callbacks.base import Callback
 from imgcls.engine import ranks
 from imgcls.engine.amp import AmpSettings, float32_state
 from imgcls.engine.batch import Batch, batch_loss
-from imgcls.engine.sync_batch_norm import SyncBatchNorm
+from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.losses import cross_entropy
 from imgcls.metrics import topk_correct
 
@@ -321,15 +321,9 @@ class Trainer(paddle.Model):
         """Running statistics that an update makes different on each rank: those of ordinary batch norms."""
         if self.ranks.count == 1:
             return []
-        alike = [*self.frozen, *self._sync_norms]
-        layers = [layer for layer in self.network.sublayers() if not any(layer is other for other in alike)]
-        return [
-            buffer
-            for layer in layers
-            if not isinstance(layer, paddle.nn.SyncBatchNorm)
-            for buffer in layer._buffers.values()
-            if buffer is not None and buffer.is_floating_point()
-        ]
+        layers = [layer for layer in self.network.sublayers() if isinstance(layer, BATCH_NORMS)]
+        learning = [layer for layer in layers if not any(layer is frozen for frozen in self.frozen)]
+        return [statistic for layer in learning for statistic in (layer._mean, layer._variance)]
 
     def _train_mode(self) -> None:
         if not self.network.training:

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from locations import ROOT
 
 PHOTOS = ROOT / "imgcls" / "assets" / "sample_photos"
 

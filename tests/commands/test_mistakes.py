@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from locations import ROOT
 from PIL import Image
 
 USER_ERROR = 2

@@ -11,7 +11,7 @@ import numpy as np
 import paddle
 import pytest
 import weights
-from conftest import REFERENCE
+from locations import REFERENCE
 
 import imgcls
 from imgcls.models.layers import fluid_names
