@@ -61,6 +61,7 @@ def read_samples(
         split=split,
         class_names=class_names,
         check_files=data.check_files,
+        allow_empty_classes=data.allow_empty_classes,
         num_samples=(data.train_size if split == "train" else data.val_size) or 0,
     )
 
@@ -113,7 +114,7 @@ def make_loader(
             f"{ranks.count}."
         )
     if data.format == "synthetic":
-        dataset = SyntheticDataset(samples, size, seed=seed)
+        dataset = SyntheticDataset(samples, size, seed=seed + (not shuffle))  # other pictures for validation
     else:
         dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels)
     sampler = EpochSampler(

@@ -39,6 +39,7 @@ class DataConfig:
     train_size: int | None = MISSING
     val_size: int | None = MISSING
     check_files: str = MISSING
+    allow_empty_classes: bool = MISSING
     max_pixels: int = MISSING
     worker_timeout: int = MISSING
 

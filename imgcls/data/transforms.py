@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from imgcls.data.autoaugment import AutoAugment
+from imgcls.data.randaugment import RandAugment
 from imgcls.errors import UserError, close_matches
 
 Transform = Callable[[Image.Image, np.random.Generator], np.ndarray]
@@ -32,8 +34,10 @@ def train_transform(
     flip: float = 0.5,
     rotation: int = 0,
     color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
+    autoaugment: str | None = None,
+    randaugment: tuple[int, float] = (0, 0.0),
 ) -> Transform:
-    """Rotate, crop at random, resize, jitter colours, flip; those that are off draw no numbers.
+    """Rotate, crop at random, resize, jitter colours, flip, augment; those that are off draw no numbers.
 
     Args:
         size: side of the result in pixels.
@@ -44,6 +48,8 @@ def train_transform(
         rotation: largest angle in degrees, either way; the original's is 10, never enabled.
         color_jitter: strength of brightness, contrast, saturation (factor ``1 ± strength``) and hue
             (shift of at most that share of the colour circle).
+        autoaugment: name of an ``AutoAugment`` policy.
+        randaugment: number of ``RandAugment`` layers, 0 for none, and their magnitude.
 
     Raises:
         UserError: a value outside its range.
@@ -55,6 +61,10 @@ def train_transform(
         transforms.append(ColorJitter(*color_jitter))
     if flip:
         transforms.append(HorizontalFlip(flip))
+    if autoaugment:
+        transforms.append(AutoAugment(autoaugment))
+    if randaugment[0]:
+        transforms.append(RandAugment(*randaugment))
     return Compose(transforms)
 
 

@@ -1,0 +1,139 @@
+"""Small training runs with everything recorded, for one process or for each of several.
+
+Run as a program: ``python scenarios.py <output directory> <scenario> ...``; rank 0 writes one
+``<scenario>.npz`` each: the loss of every update, the evaluation, final weights and averages.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+
+from imgcls.callbacks.base import Callback
+from imgcls.callbacks.ema import EMA
+from imgcls.callbacks.lr_schedule import LRSchedule
+from imgcls.callbacks.mixup import Mixup
+from imgcls.data.loader import build_loader
+from imgcls.data.sampler import EpochSampler
+from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
+from imgcls.engine.ranks import current, join
+from imgcls.engine.sync_batch_norm import synchronise_batch_norms
+from imgcls.engine.trainer import Trainer
+from imgcls.launch import end_with_parent, in_rank
+from imgcls.optim import OptimizerLR, build_optimizer
+from imgcls.preprocessing import normalize
+from imgcls.schedules import build_schedule
+
+BATCH, SIZE, CLASSES, EPOCHS = 8, 16, 5, 3
+
+SCENARIOS = {
+    "plain": {"norm": False},
+    "sync_bn": {},
+    "uneven": {"samples": 22},
+    "one_left": {"samples": 25},
+    "one_left_plain": {"samples": 25, "norm": False},
+    "accumulate": {"accumulate": 2},
+    "accumulate_uneven": {"accumulate": 3, "samples": 22},
+    "mixup": {"mixup": 0.4},
+    "everything": {"mixup": 0.4, "accumulate": 2, "samples": 22, "clip": 0.5},
+    "adamw": {"optimizer": "adamw"},
+    "local_bn": {"sync": False},
+}
+
+
+class SmallNet(nn.Layer):
+    """Two convolutions with batch norm, a head; no chance in it."""
+
+    def __init__(self, norm: bool = True):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2D(3, 8, 3, stride=2, bias_attr=not norm),
+            nn.BatchNorm2D(8) if norm else nn.Identity(),
+            nn.Tanh(),
+            nn.Conv2D(8, 12, 3, bias_attr=not norm),
+            nn.BatchNorm2D(12) if norm else nn.Identity(),
+            nn.Tanh(),
+        )
+        self.head = nn.Linear(12, CLASSES)
+        for name, parameter in self.named_parameters():
+            parameter.name = name
+
+    def forward(self, x):
+        return self.head(F.adaptive_avg_pool2d(self.body(x), 1).flatten(1))
+
+
+class Record(Callback):
+    """Loss of every update, and how often gradients were exchanged."""
+
+    def __init__(self):
+        super().__init__()
+        self.losses = []
+
+    def on_train_batch_end(self, step, logs=None):
+        self.losses.append(float(self.trainer.last_loss))
+
+
+def preprocess(images):
+    return normalize(images, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def make_loader(samples: int, training: bool):
+    ranks = current()
+    listed = synthetic_samples(samples, CLASSES)
+    sampler = EpochSampler(
+        samples, BATCH // ranks.count, ranks.rank, ranks.count, shuffle=training, seed=3, pad=training
+    )
+    return build_loader(SyntheticDataset(listed, SIZE, seed=1), sampler)
+
+
+def run(
+    samples: int = 24,
+    norm: bool = True,
+    sync: bool = True,
+    accumulate: int = 1,
+    mixup: float = 0.0,
+    clip: float | None = None,
+    optimizer: str = "momentum",
+) -> dict[str, np.ndarray]:
+    paddle.seed(7)
+    network = SmallNet(norm)
+    if sync and current().count > 1:
+        network = synchronise_batch_norms(network)
+    trainer = Trainer(network, preprocess, seed=5, accumulate=accumulate)
+    loader = make_loader(samples, training=True)
+    schedule = build_schedule(
+        "cosine_step", base_lr=0.1 if optimizer == "momentum" else 0.01, steps_per_epoch=len(loader), epochs=EPOCHS
+    )
+    trainer.prepare(build_optimizer(optimizer, network, OptimizerLR(schedule), weight_decay=1e-3, grad_clip_norm=clip))
+    record, ema = Record(), EMA(0.9)
+    trainer.fit(loader, EPOCHS, [*([Mixup(mixup)] if mixup else []), ema, LRSchedule(), record])
+    evaluated = trainer.evaluate(make_loader(13, training=False))
+    return {
+        "losses": np.array(record.losses),
+        "epoch_loss": np.array(trainer.totals.mean_loss()),
+        "samples": np.array(trainer.totals.samples),
+        **{f"eval/{name}": np.array(value) for name, value in evaluated.items()},
+        **{f"weights/{name}": tensor.numpy() for name, tensor in network.state_dict().items()},
+        **{f"ema/{name}": tensor.numpy() for name, tensor in ema.shadow.items()},
+    }
+
+
+def main(directory: Path, names: list[str]) -> None:
+    if in_rank():
+        end_with_parent()
+    paddle.set_device("cpu")
+    ranks = join()
+    for name in names:
+        result = run(**SCENARIOS[name])
+        weights = np.concatenate([value.ravel() for key, value in result.items() if key.startswith(("w", "ema"))])
+        every = ranks.gather(paddle.to_tensor(weights)).numpy()
+        result["equal_ranks"] = np.array(all(np.array_equal(every[0], one) for one in every))
+        if ranks.first:
+            np.savez(directory / f"{name}.npz", **result)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
