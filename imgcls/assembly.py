@@ -38,8 +38,14 @@ from imgcls.registry import create_model, model_info
 from imgcls.run_directory import Run
 from imgcls.weights.load import load_pretrained
 
-FEATURES = {"mixup": "Mixup", "label_smoothing": "LabelSmoothing", "ema": "EMA"}
-"""Optional callbacks: the key below ``callbacks`` and module name, and the class."""
+FEATURES = {
+    "random_erasing": "RandomErasing",
+    "cutmix": "CutMix",
+    "mixup": "Mixup",
+    "label_smoothing": "LabelSmoothing",
+    "ema": "EMA",
+}
+"""Optional callbacks in the order they see a batch: the key below ``callbacks`` and module name, and the class."""
 
 
 def read_samples(
@@ -77,6 +83,8 @@ def picture_transform(transform: DictConfig, model: DictConfig, training: bool) 
             flip=transform.flip,
             rotation=transform.rotation,
             color_jitter=tuple(transform.color_jitter),
+            autoaugment=transform.autoaugment or None,
+            randaugment=(transform.randaugment.num_layers, transform.randaugment.magnitude),
         )
     return eval_transform(transform.size, resize_size(transform, model), transform.interpolation)
 

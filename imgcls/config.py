@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -20,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
+from imgcls import launch
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, close_matches
 from imgcls.model_group import register_model_group
 from imgcls.registry import model_info
@@ -98,6 +100,8 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
 
     try:
         sys.argv[1:] = [_canonical(argument) for argument in sys.argv[1:]]
+        if launch.in_rank() and not launch.is_first():
+            sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp()}")  # rank 0 makes the run's directory
         directory = str(conf_directory())
         if not any(argument.startswith("-") for argument in sys.argv[1:]):
             _check_before_writing(directory, name)

@@ -19,7 +19,6 @@ def job_of(trainer: DictConfig) -> Job:
         nodes=trainer.nodes,
         node=trainer.node_rank,
         master=trainer.master,
-        gpus=trainer.processes == 1 and trainer.gpus != 0,
     )
 
 

@@ -60,14 +60,12 @@ class Job:
         nodes: machines.
         node: number of this machine, from 0.
         master: ``host:port`` on machine 0 that all can reach; needed with several machines.
-        gpus: each process has a GPU; otherwise they compute on the CPU and talk over gloo.
     """
 
     processes: int
     nodes: int = 1
     node: int = 0
     master: str | None = None
-    gpus: bool = False
 
     @property
     def size(self) -> int:
@@ -91,15 +89,13 @@ class Job:
             "PADDLE_MASTER": self.master or f"{LOCALHOST}:{free_port()}",
             "PADDLE_LOCAL_SIZE": str(self.processes),
         }
-        if not self.gpus:
-            shared["PADDLE_DISTRI_BACKEND"] = "gloo"
         return [
             {
                 **shared,
                 "PADDLE_TRAINER_ID": str(rank),
                 "PADDLE_RANK_IN_NODE": str(local),
                 "PADDLE_CURRENT_ENDPOINT": endpoints[rank],
-                **({"FLAGS_selected_gpus": str(local)} if self.gpus else {}),
+                "FLAGS_selected_gpus": str(local),
             }
             for local, rank in enumerate(self.ranks)
         ]
@@ -108,6 +104,11 @@ class Job:
 def in_rank() -> bool:
     """Whether this process is one of several that a launcher has started."""
     return int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1
+
+
+def is_first() -> bool:
+    """Whether this process is rank 0, which writes and shows."""
+    return os.environ.get("PADDLE_TRAINER_ID", "0") == "0"
 
 
 def started_by_us() -> bool:

@@ -68,7 +68,7 @@ class RunDirectory(Run):
 
     def __exit__(self, kind, error, traceback) -> None:
         status = "finished" if error is None else "preempted" if isinstance(error, Interrupted) else "failed"
-        self._write_status(status, str(error or ""))
+        self._write_status(status, str(error or "").partition("\n")[0])
         os.close(self._lock)
 
     def rewind(self) -> None:

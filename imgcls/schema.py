@@ -45,6 +45,12 @@ class DataConfig:
 
 
 @dataclass
+class RandAugmentConfig:
+    num_layers: int = MISSING
+    magnitude: float = MISSING
+
+
+@dataclass
 class TransformConfig:
     size: int = MISSING
     resize_size: int | None = MISSING
@@ -57,6 +63,7 @@ class TransformConfig:
     color_jitter: list[float] = MISSING
     flip: float = MISSING
     autoaugment: bool | str = MISSING  # false | imagenet
+    randaugment: RandAugmentConfig = field(default_factory=RandAugmentConfig)
 
 
 @dataclass
@@ -91,9 +98,27 @@ class ScheduleConfig:
 
 
 @dataclass
+class RandomErasingConfig:
+    enabled: bool = MISSING
+    probability: float = MISSING
+    area: list[float] = MISSING
+    ratio: list[float] = MISSING
+    fill: str = MISSING  # noise | mean
+
+
+@dataclass
+class CutMixConfig:
+    enabled: bool = MISSING
+    alpha: float = MISSING
+    switch_prob: float = MISSING
+    stop_epoch: int | None = MISSING
+
+
+@dataclass
 class MixupConfig:
     enabled: bool = MISSING
     alpha: float = MISSING
+    stop_epoch: int | None = MISSING
 
 
 @dataclass
@@ -115,6 +140,8 @@ class SwitchConfig:
 
 @dataclass
 class CallbacksConfig:
+    random_erasing: RandomErasingConfig = field(default_factory=RandomErasingConfig)
+    cutmix: CutMixConfig = field(default_factory=CutMixConfig)
     mixup: MixupConfig = field(default_factory=MixupConfig)
     label_smoothing: LabelSmoothingConfig = field(default_factory=LabelSmoothingConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)
@@ -218,6 +245,13 @@ class BenchmarkConfig:
 
 
 @dataclass
+class PreviewConfig:
+    split: str = MISSING
+    epoch: int = MISSING
+    count: int = MISSING
+
+
+@dataclass
 class Train:
     """``imgcls.train``"""
 
@@ -277,6 +311,18 @@ class Benchmark:
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
 
 
+@dataclass
+class Preview:
+    """``imgcls.preview``"""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    preview: PreviewConfig = field(default_factory=PreviewConfig)
+
+
 SCHEMAS = {
     "train": Train,
     "eval": Eval,
@@ -284,4 +330,5 @@ SCHEMAS = {
     "export": Export,
     "convert": Convert,
     "benchmark": Benchmark,
+    "preview": Preview,
 }

@@ -26,6 +26,8 @@ RANGES = (
     ("transform.resize_size", 1, None),
     ("transform.rotation", 0, 180),
     ("transform.flip", 0, 1),
+    ("transform.randaugment.num_layers", 0, None),
+    ("transform.randaugment.magnitude", 0, 10),
     ("optimizer.lr", 0, None),
     ("optimizer.momentum", 0, 1),
     ("optimizer.weight_decay", 0, None),
@@ -33,7 +35,12 @@ RANGES = (
     ("optimizer.grad_clip_norm", 0, None),
     ("optimizer.base_batch_size", 1, None),
     ("lr_schedule.warmup_epochs", 0, None),
+    ("callbacks.random_erasing.probability", 0, 1),
+    ("callbacks.cutmix.alpha", 0, None),
+    ("callbacks.cutmix.switch_prob", 0, 1),
+    ("callbacks.cutmix.stop_epoch", 1, None),
     ("callbacks.mixup.alpha", 0, None),
+    ("callbacks.mixup.stop_epoch", 1, None),
     ("callbacks.label_smoothing.epsilon", 0, 1),
     ("callbacks.ema.decay", 0, 1),
     ("trainer.epochs", 1, None),
@@ -61,11 +68,15 @@ RANGES = (
     ("predict.topk", 1, None),
     ("predict.batch_size", 1, None),
     ("predict.num_workers", 0, None),
+    ("preview.epoch", 1, None),
+    ("preview.count", 1, None),
     ("benchmark.batch_size", 1, None),
     ("benchmark.steps", 1, None),
     ("benchmark.warmup", 0, None),
     ("benchmark.repeats", 1, None),
 )
+
+BOUNDS = ("transform.scale", "transform.ratio", "callbacks.random_erasing.area", "callbacks.random_erasing.ratio")
 
 CHOICES = (
     ("model.data_format", ("NCHW",)),
@@ -73,6 +84,7 @@ CHOICES = (
     ("data.check_files", ("auto", "all", "sample", "none")),
     ("transform.interpolation", INTERPOLATIONS),
     ("lr_schedule.name", tuple(SCHEDULES)),
+    ("callbacks.random_erasing.fill", ("noise", "mean")),
     ("trainer.amp.level", ("O0", "O1", "O2")),
     ("trainer.amp.dtype", ("float16", "bfloat16")),
     ("eval.split", ("train", "val")),
@@ -84,6 +96,7 @@ CHOICES = (
     ("export.format", ("paddle",)),
     ("export.weights", ("network", "ema")),
     ("convert.weights", ("parameters", "averaged")),
+    ("preview.split", ("train", "val")),
     ("benchmark.what", ("trainer", "model")),
 )
 
@@ -112,7 +125,7 @@ def _choices(config: DictConfig) -> Iterator[str]:
 
 
 def _combinations(config: DictConfig) -> Iterator[str]:
-    for key in ("transform.scale", "transform.ratio"):
+    for key in BOUNDS:
         bounds = _get(config, key)
         if bounds is not None and not (len(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
             yield f"{key}={list(bounds)}: must be two positive numbers, the smaller first."
@@ -144,8 +157,11 @@ def _augmentation(config: DictConfig) -> Iterator[str]:
     autoaugment = _get(config, "transform.autoaugment")
     if autoaugment not in (None, False, "imagenet"):
         yield f"transform.autoaugment={autoaugment}: must be false or imagenet."
-    elif autoaugment:
-        yield f"transform.autoaugment={autoaugment}: not available yet; set it to false."
+    elif autoaugment and _get(config, "transform.randaugment.num_layers"):
+        yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
+    area = _get(config, "callbacks.random_erasing.area")
+    if area is not None and max(area) > 1:
+        yield f"callbacks.random_erasing.area={list(area)}: must be shares of the image, at most 1."
     if _get(config, "data.backend") == "dali":
         yield "data.backend=dali: not available yet; set it to pillow."
 

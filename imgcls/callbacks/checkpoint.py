@@ -101,7 +101,7 @@ class Checkpoint(Callback):
         _require_finite(network, trainer.progress.step)
         tensors = {
             "network.pdparams": network,
-            "optimizer.pdopt": trainer._optimizer.state_dict(),
+            "optimizer.pdopt": _optimizer_state(trainer._optimizer),
             **{f"{name}.pdparams": own for name, callback in stateful.items() if (own := callback.tensors())},
         }
         texts = {"state.json": json.dumps(state, indent=1), **self.extra}
@@ -139,6 +139,11 @@ def _named_like(own: dict[str, paddle.Tensor], weights: dict[str, paddle.Tensor]
             named[key] = named[key].clone()
             named[key].name = tensor.name
     return named
+
+
+def _optimizer_state(optimizer: paddle.optimizer.Optimizer) -> dict:
+    """The optimizer's state; what a resumed run has loaded stays aside in Paddle until the first update."""
+    return {**optimizer._accumulators_holder, **optimizer.state_dict()}
 
 
 def _require_finite(tensors: dict[str, paddle.Tensor], step: int) -> None:

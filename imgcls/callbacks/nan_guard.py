@@ -1,6 +1,8 @@
-"""Stops a run whose loss, or whose float16 gradients, are no longer finite."""
+"""Stops a run whose loss, weights or float16 gradients are no longer finite."""
 
 import math
+
+import paddle
 
 from imgcls.callbacks.base import Callback
 from imgcls.errors import UserError
@@ -12,13 +14,16 @@ ADVICE = (
 
 
 class NanGuard(Callback):
-    """Looks at the epoch's summed loss, which keeps any NaN or infinity it has met on any rank.
+    """Looks at the epoch's summed loss, which keeps any NaN or infinity it has met on any rank, and at the weights.
+
+    The loss alone does not tell: Paddle's ReLU makes 0 of NaN, so a network can be broken from its
+    first layer on and still give a loss.
 
     Under float16 a single overflow is nothing: the loss scaler skips the update, and neither weights
     nor sums see it. Then only ``max_skipped`` of them in a row end the run.
 
     Args:
-        every: updates between two looks; each fetches one number from the device. The end of an
+        every: updates between two looks; each fetches two numbers from the device. The end of an
             epoch comes after a look; a checkpoint within one is refused by ``Checkpoint`` itself.
         max_skipped: updates in a row that may be skipped.
     """
@@ -34,9 +39,9 @@ class NanGuard(Callback):
             self._look()
         if trainer.scaler.skipped_in_a_row >= self.max_skipped:
             raise UserError(
-                f"The gradients were not finite in {self.max_skipped} updates in a row, although the loss scale went "
-                f"down to {trainer.scaler.scale_now:g}. The weights are those of {self.max_skipped} updates ago and "
-                f"finite, and so is the last checkpoint. {ADVICE} trainer.amp.level=O0 trains in float32."
+                f"The gradients were not finite in {self.max_skipped} updates in a row (loss scale now "
+                f"{trainer.scaler.scale_now:g}). None of them changed the weights, and the last checkpoint is good. "
+                f"{ADVICE} trainer.amp.level=O0 trains in float32."
             )
 
     def on_epoch_end(self, epoch, logs=None):
@@ -47,7 +52,18 @@ class NanGuard(Callback):
 
     def _look(self) -> None:
         if not math.isfinite(float(self.trainer.totals.loss)):
-            raise UserError(
-                f"The loss is not finite (NaN or infinity) after {self.trainer.progress.step} updates, within the "
-                f"last {self.every}. The last checkpoint is from before that. {ADVICE}"
-            )
+            broken = "The loss is"
+        elif not math.isfinite(float(total(self.trainer.weights()))):
+            broken = "The weights are"
+        else:
+            return
+        raise UserError(
+            f"{broken} not finite (NaN or infinity) after {self.trainer.progress.step} updates, within the "
+            f"last {self.every}. The last checkpoint is from before that. {ADVICE}"
+        )
+
+
+@paddle.no_grad()
+def total(tensors: dict[str, paddle.Tensor]) -> paddle.Tensor:
+    """The sum of everything, on the device: finite if, and for weights only if, all of it is."""
+    return paddle.stack([tensor.sum() for tensor in tensors.values() if tensor.is_floating_point()]).sum()

@@ -27,6 +27,7 @@ class Preemption(Callback):
     def on_train_begin(self, logs=None):
         for number in (signal.SIGTERM, signal.SIGINT):
             self.previous[number] = signal.signal(number, self._remember)
+            signal.siginterrupt(number, False)  # Paddle takes an interrupted receive for a lost connection
 
     def on_train_end(self, logs=None):
         self._restore_handlers()

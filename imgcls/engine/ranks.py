@@ -68,12 +68,15 @@ class Ranks:
             return
         key = self._next_key("wait")
         if not self.first:
-            self._store.set(f"{key}/{self.rank}", "here")
+            self._store.set(f"{key}/{self.rank}/here", "yes")
             self._store.get(f"{key}/go")
+            self._store.set(f"{key}/{self.rank}/gone", "yes")
             return
         for rank in range(1, self.count):
-            self._store.get(f"{key}/{rank}")
-        self._store.set(f"{key}/go", "go")
+            self._store.get(f"{key}/{rank}/here")
+        self._store.set(f"{key}/go", "yes")
+        for rank in range(1, self.count):  # the store lives in this process, which may end after this
+            self._store.get(f"{key}/{rank}/gone")
 
     def _next_key(self, kind: str) -> str:
         self._calls += 1
@@ -86,10 +89,12 @@ _joined: Ranks | None = None
 def join() -> Ranks:
     """Connect to the other processes of the run, if the launcher's variables name any.
 
-    ``paddle.set_device`` comes first.
+    ``paddle.set_device`` comes first: on the CPU they talk over gloo, on GPUs over NCCL.
     """
     global _joined
     if _joined is None and paddle.distributed.ParallelEnv().nranks > 1:
+        if paddle.device.get_device() == "cpu":
+            os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
         _await_master()
         with quiet():
             fleet.init(is_collective=True, log_level="ERROR")

@@ -65,8 +65,20 @@ class SmallNet(nn.Layer):
         return self.head(F.adaptive_avg_pool2d(self.body(x), 1).flatten(1))
 
 
+class CountingReducer:
+    """Stands before Paddle's exchange of gradients and counts how often it is set up."""
+
+    def __init__(self, reducer):
+        self.reducer = reducer
+        self.exchanges = 0
+
+    def prepare_for_backward(self, outputs):
+        self.exchanges += 1
+        self.reducer.prepare_for_backward(outputs)
+
+
 class Record(Callback):
-    """Loss of every update, and how often gradients were exchanged."""
+    """Loss of every update."""
 
     def __init__(self):
         super().__init__()
@@ -103,6 +115,9 @@ def run(
     if sync and current().count > 1:
         network = synchronise_batch_norms(network)
     trainer = Trainer(network, preprocess, seed=5, accumulate=accumulate)
+    reducer = None
+    if current().count > 1:
+        reducer = trainer._adapter.ddp_model._reducer = CountingReducer(trainer._adapter.ddp_model._reducer)
     loader = make_loader(samples, training=True)
     schedule = build_schedule(
         "cosine_step", base_lr=0.1 if optimizer == "momentum" else 0.01, steps_per_epoch=len(loader), epochs=EPOCHS
@@ -115,6 +130,7 @@ def run(
         "losses": np.array(record.losses),
         "epoch_loss": np.array(trainer.totals.mean_loss()),
         "samples": np.array(trainer.totals.samples),
+        "exchanges": np.array(reducer.exchanges if reducer else len(record.losses)),
         **{f"eval/{name}": np.array(value) for name, value in evaluated.items()},
         **{f"weights/{name}": tensor.numpy() for name, tensor in network.state_dict().items()},
         **{f"ema/{name}": tensor.numpy() for name, tensor in ema.shadow.items()},

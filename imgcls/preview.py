@@ -1,0 +1,82 @@
+"""``python -m imgcls.preview``: what the network will see, as a contact sheet.
+
+For the training pictures these are the very ones that ``imgcls.train`` shows its network first in
+that epoch, with the same configuration.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from omegaconf import DictConfig
+
+from imgcls.config import entry_point, output_directory
+from imgcls.installation import require_paddle
+from imgcls.logs import log, start_log
+
+if TYPE_CHECKING:
+    from imgcls.data.samples import Samples
+
+
+@entry_point("preview")
+def main(config: DictConfig) -> None:
+    require_paddle()
+    from imgcls import assembly
+    from imgcls.callbacks.viewer import first_pictures
+    from imgcls.contact_sheet import contact_sheet
+    from imgcls.device import select_device
+
+    settings = config.preview
+    training = settings.split == "train"
+    start_log()
+    select_device(0)
+    samples = assembly.read_samples(config.data, settings.split, config.model.num_classes)
+    if not training:
+        samples = _evenly_spaced(samples, settings.count)
+    loader = assembly.make_loader(
+        samples,
+        assembly.picture_transform(config.transform, config.model, training),
+        config.data,
+        size=config.transform.size,
+        batch_size=config.trainer.batch_size,
+        num_workers=0,
+        seed=config.trainer.seed,
+        shuffle=training,
+    )
+    seen = first_pictures(
+        loader,
+        assembly.preprocessing(config.transform),
+        samples.num_classes,
+        assembly.optional_callbacks(config.callbacks) if training else (),
+        count=settings.count,
+        epoch=settings.epoch,
+        seed=config.trainer.seed,
+    )
+    pictures = [_displayable(one.image, config.transform.mean, config.transform.std) for one in seen]
+    captions = [_caption(one.shares, samples.class_names) for one in seen]
+    path = output_directory() / "preview.png"
+    contact_sheet(pictures, captions).save(path)
+    log.info("%d %s pictures: %s", len(seen), settings.split, path)
+
+
+def _evenly_spaced(samples: "Samples", count: int) -> "Samples":
+    """Lists often have one class after the other: the first pictures would be of one class."""
+    picked = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
+    return replace(samples, starts=samples.starts[picked], ends=samples.ends[picked], labels=samples.labels[picked])
+
+
+def _displayable(image: np.ndarray, mean: list[float], std: list[float]) -> np.ndarray:
+    """From normalised ``[3, H, W]`` back to uint8 ``[H, W, 3]``."""
+    values = image.transpose(1, 2, 0) * np.array(std) + np.array(mean)
+    return np.clip(np.round(values * 255), 0, 255).astype(np.uint8)
+
+
+def _caption(shares: tuple[tuple[int, float], ...], class_names: tuple[str, ...]) -> list[str]:
+    """The class name; of a mixed picture a line for each, with its share."""
+    if len(shares) == 1:
+        return [class_names[shares[0][0]]]
+    return [f"{share:.2f} {class_names[label]}" for label, share in shares]
+
+
+if __name__ == "__main__":
+    main()

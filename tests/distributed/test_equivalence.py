@@ -1,0 +1,67 @@
+"""Two real processes with half the batch each against one process with all of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scenarios import SCENARIOS
+
+from imgcls.launch import Job, run_ranks
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAM = Path(__file__).with_name("scenarios.py")
+EQUAL = [name for name in SCENARIOS if name != "local_bn"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What each scenario gave, for one process and for two."""
+    directory = tmp_path_factory.mktemp("scenarios")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(ROOT))
+        for processes in (1, 2):
+            output = directory / str(processes)
+            output.mkdir()
+            command = [sys.executable, str(PROGRAM), str(output), *SCENARIOS]
+            if processes == 1:
+                subprocess.run(command, check=True)
+            else:
+                run_ranks(command, Job(processes), output / "logs")
+    return lambda name: [dict(np.load(directory / str(processes) / f"{name}.npz")) for processes in (1, 2)]
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_two_processes_equal_one(results, name):
+    """Every loss, the evaluation, weights, statistics and averages, to float rounding."""
+    one, two = results(name)
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        tolerance = {"rtol": 1e-4, "atol": 2e-6} if key.startswith(("weights", "ema")) else {"rtol": 1e-5}
+        np.testing.assert_allclose(two[key], value, **tolerance, err_msg=key)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_all_ranks_hold_the_same_bits(results, name):
+    """Weights, averages, and the statistics of batch norms that are not synchronised."""
+    assert results(name)[1]["equal_ranks"]
+
+
+@pytest.mark.parametrize("name", ["sync_bn", "uneven", "one_left"])
+def test_evaluation_counts_every_image_once(results, name):
+    one, two = results(name)
+    assert two["eval/top1"] == one["eval/top1"]
+    assert two["eval/loss"] == pytest.approx(float(one["eval/loss"]), rel=1e-6)
+
+
+def test_batch_norms_of_their_own_see_half_the_batch(results):
+    """What synchronising is for: without it the losses differ from the first update on."""
+    one, two = results("local_bn")
+    assert abs(one["losses"][0] - two["losses"][0]) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["plain", "accumulate", "accumulate_uneven"])
+def test_gradients_are_exchanged_once_an_update(results, name):
+    two = results(name)[1]
+    assert two["exchanges"] == len(two["losses"])

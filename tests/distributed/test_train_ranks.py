@@ -1,0 +1,213 @@
+"""``python -m imgcls.train`` with two processes, as a user starts, stops and loses it."""
+
+import csv
+import json
+import os
+import signal
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY
+
+from imgcls.weights.safe_pickle import load_pickle
+
+TWO = (*TINY, "trainer.processes=2")
+
+
+def finish(process, status: int = 0, timeout: float = 90) -> str:
+    output, _ = process.communicate(timeout=timeout)
+    assert process.returncode == status, output
+    return output
+
+
+def run_path(directory: Path) -> Path:
+    return directory / "outputs" / "tiny"
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "metrics.csv").open()))
+
+
+def status(run: Path) -> str:
+    return json.loads((run / "status.json").read_text())["status"]
+
+
+def wait_for(condition, process, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def rank_process(parent: int, rank: int) -> int:
+    """The process id of a rank."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return next(
+        int(pid) for pid in children if f"PADDLE_TRAINER_ID={rank}\0" in Path(f"/proc/{pid}/environ").read_text()
+    )
+
+
+def has_steps(run: Path, steps: int):
+    """Whether the run has logged update number ``steps``."""
+    log = run / "train.log"
+    return lambda: log.exists() and f"step {steps}:" in log.read_text()
+
+
+def assert_equal_weights(first: Path, second: Path, exact: bool) -> None:
+    for name in ("network.pdparams", "optimizer.pdopt"):
+        one, two = (load_pickle(run / "checkpoints" / "last" / name) for run in (first, second))
+        assert one.keys() == two.keys()
+        for key, value in one.items():
+            if isinstance(value, np.ndarray):
+                np.testing.assert_allclose(value, two[key], rtol=0 if exact else 1e-3, atol=0 if exact else 1e-3)
+
+
+def test_one_run_of_two_processes(start, tmp_path):
+    """Only rank 0 writes and shows; every log is kept; the configuration is composed once."""
+    output = finish(start(*TWO, "optimizer.scale_lr=true", "optimizer.base_batch_size=16"))
+    run = run_path(tmp_path)
+    assert [row["epoch"] for row in rows(run)] == ["1", "2"]
+    assert output.count("epoch 2/2") == 1
+    assert "learning rate 0.0015 = optimizer.lr 0.003 x batch of 8 / base batch of 16" in output
+    assert status(run) == "finished"
+    logs = [(run / "logs" / f"rank-{rank}.log").read_text() for rank in range(2)]
+    assert "epoch 2/2" in logs[0]
+    assert "epoch 2/2" not in logs[1]
+    assert "44 training and 21 validation pictures" in logs[1]
+    config = (run / "config.yaml").read_text()
+    assert "processes: 2" in config
+    assert (run / "checkpoints" / "last" / "config.yaml").read_text() == config
+    assert {path.name for path in tmp_path.iterdir()} == {"outputs"}
+
+
+def test_a_signal_to_one_rank_stops_all_after_the_same_update(start, tmp_path):
+    """Saved, marked as preempted, and continued by a single process with the whole batch."""
+    process = start(*TWO, "trainer.epochs=40", "trainer.sync_bn=true")
+    run = run_path(tmp_path)
+    wait_for(has_steps(run, 3), process)
+    begin = time.monotonic()
+    os.kill(rank_process(process.pid, 1), signal.SIGTERM)
+    finish(process, 128 + signal.SIGTERM)
+    assert time.monotonic() - begin < 30
+    assert status(run) == "preempted"
+    stopped = [
+        line
+        for rank in range(2)
+        for line in (run / "logs" / f"rank-{rank}.log").read_text().splitlines()
+        if "Stopped" in line
+    ]
+    assert len(stopped) == 2
+    assert stopped[0] == stopped[1]
+    updates = int(stopped[0].partition("after ")[2].split()[0])
+    assert (run / "checkpoints" / "last").resolve().name.endswith(f"-step-{updates:08d}")
+
+    epochs = updates // 6 + 1
+    output = finish(start(*TINY, f"trainer.epochs={epochs}", "trainer.sync_bn=true", "trainer.resume=auto"))
+    assert f"after {updates} updates" in output
+    assert status(run) == "finished"
+    assert [row["epoch"] for row in rows(run)] == [str(epoch + 1) for epoch in range(epochs)]
+
+
+def test_a_signal_during_evaluation(start, tmp_path):
+    """What is saved is the end of the epoch's updates; the resumed run evaluates again and ends as if undisturbed."""
+    many = (*TWO, "data.val_size=1200", "trainer.epochs=1")
+    process = start(*many)
+    run = run_path(tmp_path)
+    wait_for(has_steps(run, 6), process)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    finish(process, 128 + signal.SIGTERM, timeout=30)
+    assert status(run) == "preempted"
+    assert (run / "checkpoints" / "last").resolve().name == "epoch-0000-step-00000006"
+    assert not (run / "metrics.csv").exists()
+    finish(start(*many, "trainer.resume=auto"))
+    undisturbed = finish(start(*many, "run.name=other"))
+    assert "epoch 1/1" in undisturbed
+    timing = ("images_per_second", "data_wait")
+    one, other = (
+        [{key: value for key, value in row.items() if key not in timing} for row in rows(path)]
+        for path in (run, run.with_name("other"))
+    )
+    assert one == other
+    assert_equal_weights(run, run.with_name("other"), exact=True)
+
+
+def test_a_killed_rank_is_replaced_and_the_run_ends_as_if_undisturbed(start, tmp_path):
+    every = (*TWO, "trainer.epochs=4", "trainer.save_every_steps=1", "callbacks.mixup.enabled=true")
+    process = start(*every, "trainer.max_restarts=1")
+    run = run_path(tmp_path)
+    wait_for(has_steps(run, 9), process)
+    os.kill(rank_process(process.pid, 1), signal.SIGKILL)
+    output = finish(process)
+    assert "Rank 1 of 2 was killed (signal SIGKILL)" in output
+    assert "Restart 1 of 1 from" in output
+    finish(start(*every, "run.name=undisturbed"))
+    assert_equal_weights(run, run.with_name("undisturbed"), exact=True)
+
+
+def test_under_paddles_own_launcher(start, tmp_path):
+    """And under a scheduler that sets its variables: rank 0 decides where the run is, though names differ."""
+    arguments = [argument for argument in TWO if not argument.startswith("run.name")]
+    launcher = ("--nproc_per_node", "2", "--log_dir", "logs", sys.executable, "-m", "imgcls.train")
+    finish(start(*launcher, *arguments, "run.name='at-${now:%f}'", program="paddle.distributed.launch"))
+    (run,) = (tmp_path / "outputs").iterdir()
+    assert len(rows(run)) == 2
+    assert status(run) == "finished"
+    assert "continuing" not in (tmp_path / "logs" / "workerlog.1").read_text()
+
+
+def test_two_machines(start, tmp_path):
+    """The same command on each, here both on this one."""
+    nodes = (*TINY, "trainer.nodes=2", f"trainer.master=127.0.0.1:{20000 + os.getpid() % 10000}")
+    second = start(*nodes, "trainer.node_rank=1")
+    first = start(*nodes, "trainer.node_rank=0")
+    assert "epoch 2/2" in finish(first)
+    assert "epoch 2/2" not in finish(second)
+    run = run_path(tmp_path)
+    assert len(rows(run)) == 2
+    assert (run / "logs" / "rank-1.log").exists()
+
+
+def test_a_nan_on_one_rank_stops_all_and_is_not_saved(start, tmp_path):
+    (tmp_path / "poison.py").write_text(
+        textwrap.dedent(
+            """
+            from dataclasses import replace
+            from imgcls.callbacks.base import Callback
+
+            class Poison(Callback):
+                def on_batch(self, batch):
+                    if self.trainer.progress.step == 8 and batch.rank == 1:
+                        return replace(batch, images=batch.images * float("nan"))
+                    return batch
+            """
+        )
+    )
+    process = start(
+        *TWO, "callbacks.extra=[{_target_: poison.Poison}]", "trainer.log_every=5", "trainer.save_every_steps=1"
+    )
+    output = finish(process, 2)
+    assert "not finite" in output
+    run = run_path(tmp_path)
+    assert status(run) == "failed"
+    saved = (run / "checkpoints" / "last").resolve()
+    assert saved.name == "epoch-0001-step-00000008"
+    assert all(np.isfinite(value).all() for value in load_pickle(saved / "network.pdparams").values())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("trainer.batch_size=9", "must be a multiple of 2"),
+        ("trainer.nodes=2", "must be host:port of machine 0"),
+        ("trainer.node_rank=1", "there are 1 machines"),
+    ],
+)
+def test_mistakes_are_found_before_anything_starts(start, tmp_path, wrong, message):
+    assert message in finish(start(*TWO, wrong), 2)
+    assert not (tmp_path / "outputs").exists()
