@@ -146,7 +146,7 @@ def build_network(model: DictConfig, num_classes: int, require_all: bool = False
     Raises:
         UserError: the weights do not fit, or ``require_all`` and there are none or not all.
     """
-    network = create_model(model.name, num_classes=num_classes, **model.args)
+    network = create_model(model.name, num_classes=num_classes, data_format=model.data_format, **model.args)
     if not model.pretrained:
         if require_all:
             raise UserError(

@@ -34,14 +34,15 @@ def main(config: DictConfig) -> None:
     network = assembly.build_network(model, len(class_names), require_all=True)
     if settings.fuse and hasattr(network, "to_deploy") and not network.deploy:
         network = network.to_deploy()
-    contract = _contract(source.config, settings.input, class_names)
-    differences = export(network, contract, directory, check_photos(contract) if settings.check else None)
+    contract = _contract(source.config, settings, class_names)
+    images = check_photos(contract) if settings.check else None
+    differences = export(network, contract, directory, images, settings.format)
     for engine, difference in differences.items():
         log.info("largest difference from the network under %s: %.2g", engine, difference)
     log.info("export: %s", directory)
 
 
-def _contract(config: DictConfig, input: str, class_names: tuple[str, ...]) -> "Contract":
+def _contract(config: DictConfig, settings: DictConfig, class_names: tuple[str, ...]) -> "Contract":
     import paddle
 
     from imgcls.assembly import resize_size
@@ -49,22 +50,24 @@ def _contract(config: DictConfig, input: str, class_names: tuple[str, ...]) -> "
     from imgcls.weights.source import locate_weights
 
     model, transform = config.model, config.transform
+    output = settings.output or ("probabilities" if settings.input == "uint8" else "logits")
     weights = None if model.pretrained is True else locate_weights(model.pretrained)
     return Contract(
         model=model.name,
-        input=input,
-        layout=LAYOUTS[input],
+        input=settings.input,
+        layout=LAYOUTS[settings.input],
         image_size=transform.size,
         resize_size=resize_size(transform, model),
         interpolation=transform.interpolation,
         mean=tuple(transform.mean),
         std=tuple(transform.std),
-        output="probabilities" if input == "uint8" else "logits",
+        output=output,
+        dynamic_size=settings.dynamic_size,
         source=str(weights or "the library's own weights"),
         source_sha256=sha256(weights) if weights and weights.is_file() else None,
         versions={"imgcls": __version__, "paddle": paddle.__version__},
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        class_names=class_names,
+        class_names=() if output == "features" else class_names,
     )
 
 

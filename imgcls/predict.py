@@ -1,7 +1,5 @@
 """``python -m imgcls.predict``: what is in these pictures."""
 
-from typing import TYPE_CHECKING
-
 from omegaconf import DictConfig, ListConfig
 
 from imgcls.config import entry_point
@@ -9,12 +7,10 @@ from imgcls.errors import UserError
 from imgcls.installation import require_paddle
 from imgcls.logs import log, start_log
 
-if TYPE_CHECKING:
-    from imgcls.data.transforms import Transform
-    from imgcls.deploy.predictor import Predictor
-
 TOPK = 5
 SHOWN_ERRORS = 10
+FEW = 32
+"""So many pictures are read sooner than the processes that would read them have started."""
 
 
 @entry_point("predict")
@@ -22,73 +18,58 @@ def main(config: DictConfig) -> None:
     require_paddle()
     from tqdm import tqdm
 
-    from imgcls import assembly
+    from imgcls.config import output_directory
     from imgcls.data.paths import bullet_list
-    from imgcls.deploy.contract import is_export
+    from imgcls.deploy.continuation import agree, remaining
+    from imgcls.deploy.feature_file import FeatureFile
     from imgcls.deploy.inputs import find_pictures
-    from imgcls.deploy.reader import picture_reader, read_batches
-    from imgcls.deploy.results import predict_classes, print_table, write_features, write_records
+    from imgcls.deploy.line_file import LineFile
+    from imgcls.deploy.reader import PictureReader, read_batches
+    from imgcls.deploy.results import ClassFile
     from imgcls.device import select_device
+    from imgcls.prediction_source import open_source
 
     settings = config.predict
     start_log()
     select_device(None)
     pictures = find_pictures(list(settings.input) if isinstance(settings.input, ListConfig) else str(settings.input))
-    from_export = settings.source is not None and is_export(settings.source)
-    predictor, transform, class_names = _open_export(config) if from_export else _open_network(config)
-    topk = settings.topk or min(TOPK, len(class_names))
-    if topk > len(class_names):
-        raise UserError(f"predict.topk={topk}: there are only {len(class_names)} classes.")
+    source = open_source(config)
+    topk = settings.topk or min(TOPK, len(source.class_names))
+    if topk > len(source.class_names) and settings.output == "classes":
+        raise UserError(f"predict.topk={topk}: there are only {len(source.class_names)} classes.")
+
+    directory = output_directory()
+    resume = agree(directory, {**source.origin, "output": settings.output, "topk": topk}, settings.resume)
+    if settings.output == "features":
+        answers, answer = FeatureFile(directory, resume), source.predictor.features
+    else:
+        answers, answer = ClassFile(directory, source.class_names, topk, resume), source.predictor.probabilities
+    left = remaining(pictures, answers.paths()) if resume else pictures
+    if resume:
+        log.info("%s of %s pictures were done before", f"{len(pictures) - len(left):,}", f"{len(pictures):,}")
+
+    unreadable: list[str] = []
+    bad = LineFile(directory / "unreadable.jsonl")
 
     def report(path: str, error: UserError) -> None:
         log.warning("%s", error)
+        bad.write({"path": path, "error": str(error)})
         unreadable.append(str(error))
 
-    unreadable: list[str] = []
-    with_bar = tqdm(pictures, unit=" pictures", leave=False, disable=None)  # on terminals only
-    read = picture_reader(transform, config.data.max_pixels)
-    batches = read_batches(with_bar, read, settings.batch_size, settings.num_workers, report)
-    directory = assembly.output_directory()
-    if settings.output == "features":
-        file = directory / "features.npz"
-        count = write_features(batches, predictor, file)
-    else:
-        file = directory / "predictions.jsonl"
-        records = predict_classes(batches, predictor, class_names, topk)
-        count, first = write_records(records, file)
-        print_table(first, count)
-    log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", file)
+    with_bar = tqdm(left, unit=" pictures", leave=False, disable=None)  # on terminals only
+    read = PictureReader(source.transform, config.data.max_pixels)
+    num_workers = settings.num_workers if len(left) > FEW else 0
+    for paths, images in read_batches(with_bar, read, settings.batch_size, num_workers, report):
+        answers.add(paths, answer(images))
+    count = answers.close()
+    log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", answers.path)
     if unreadable:
         raise UserError(
-            f"{len(unreadable):,} of {len(pictures):,} pictures could not be read:\n"
+            f"{len(unreadable):,} of {len(pictures):,} pictures could not be read ({bad.path}):\n"
             f"{bullet_list(unreadable[:SHOWN_ERRORS], len(unreadable))}"
         )
-
-
-def _open_export(config: DictConfig) -> "tuple[Predictor, Transform, tuple[str, ...]]":
-    from imgcls.deploy.predictor import open_export
-
-    predictor = open_export(config.predict.source, config.predict.engine or "inference")
-    return predictor, predictor.contract.transform(), predictor.contract.class_names
-
-
-def _open_network(config: DictConfig) -> "tuple[Predictor, Transform, tuple[str, ...]]":
-    from imgcls import assembly
-    from imgcls.deploy.contract import unrecorded_class_names
-    from imgcls.deploy.predictor import NetworkPredictor
-
-    settings = config.predict
-    source = assembly.load_source(config, settings.source, settings.weights)
-    if settings.engine not in (None, "eager"):
-        raise UserError(
-            f"predict.engine={settings.engine} is for exports. Export the model first, and name the directory as "
-            "predict.source."
-        )
-    model, data, transform = source.config.model, source.config.data, source.config.transform
-    class_names = source.class_names or unrecorded_class_names(data.class_map, model.num_classes or data.num_classes)
-    network = assembly.build_network(model, len(class_names), require_all=True)
-    predictor = NetworkPredictor(network, transform.mean, transform.std)
-    return predictor, assembly.picture_transform(transform, model, training=False), class_names
+    bad.close()
+    bad.path.unlink()
 
 
 if __name__ == "__main__":

@@ -212,7 +212,14 @@ class PredictConfig:
     topk: int | None = MISSING
     batch_size: int = MISSING
     num_workers: int = MISSING
-    engine: str | None = MISSING  # eager | jit | inference
+    engine: str | None = MISSING  # eager | jit | inference | onnxruntime
+    threads: int | None = MISSING
+    onednn: bool | None = MISSING
+    bfloat16: bool = MISSING
+    gpu_id: int | None = MISSING
+    gpu_mem: int = MISSING  # MB
+    tensorrt: str | None = MISSING  # fp32 | fp16 | int8
+    resume: bool = MISSING
     weights: str = MISSING  # network | ema
 
 
@@ -221,7 +228,9 @@ class ExportConfig:
     source: str | None = MISSING  # run directory, checkpoint or weights
     dir: str | None = MISSING  # the job's own directory when left out
     input: str = MISSING  # float | uint8
-    format: str = MISSING
+    output: str | None = MISSING  # logits | probabilities | features
+    dynamic_size: bool = MISSING
+    format: str = MISSING  # paddle | onnx
     weights: str = MISSING  # network | ema
     fuse: bool = MISSING
     check: bool = MISSING

@@ -109,6 +109,7 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             restore(run.start_from, trainer, callbacks)
             log.info("continuing from %s, after %d updates", run.start_from, trainer.progress.step)
         trainer.fit(train_loader, settings.epochs, callbacks)
+        ranks.wait()
         return assembly.finish(run, trainer, settings.monitor) if ranks.first else None
 
 

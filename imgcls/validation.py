@@ -68,6 +68,9 @@ RANGES = (
     ("predict.topk", 1, None),
     ("predict.batch_size", 1, None),
     ("predict.num_workers", 0, None),
+    ("predict.threads", 1, None),
+    ("predict.gpu_id", 0, None),
+    ("predict.gpu_mem", 1, None),
     ("preview.epoch", 1, None),
     ("preview.count", 1, None),
     ("benchmark.batch_size", 1, None),
@@ -79,7 +82,7 @@ RANGES = (
 BOUNDS = ("transform.scale", "transform.ratio", "callbacks.random_erasing.area", "callbacks.random_erasing.ratio")
 
 CHOICES = (
-    ("model.data_format", ("NCHW",)),
+    ("model.data_format", ("NCHW", "NHWC")),
     ("data.backend", ("pillow", "dali")),
     ("data.check_files", ("auto", "all", "sample", "none")),
     ("transform.interpolation", INTERPOLATIONS),
@@ -90,14 +93,16 @@ CHOICES = (
     ("eval.split", ("train", "val")),
     ("eval.weights", ("network", "ema")),
     ("predict.output", ("classes", "features")),
-    ("predict.engine", ("eager", "jit", "inference")),
+    ("predict.engine", ("eager", "jit", "inference", "onnxruntime")),
+    ("predict.tensorrt", ("fp32", "fp16", "int8")),
     ("predict.weights", ("network", "ema")),
     ("export.input", ("float", "uint8")),
-    ("export.format", ("paddle",)),
+    ("export.output", ("logits", "probabilities", "features")),
+    ("export.format", ("paddle", "onnx")),
     ("export.weights", ("network", "ema")),
     ("convert.weights", ("parameters", "averaged")),
     ("preview.split", ("train", "val")),
-    ("benchmark.what", ("trainer", "model")),
+    ("benchmark.what", ("trainer", "model", "inference", "predict")),
 )
 
 

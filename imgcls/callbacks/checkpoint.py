@@ -88,7 +88,7 @@ class Checkpoint(Callback):
             for link in ("last", "best") if is_best else ("last",):
                 point(self.root, link, path)
             remove_old(self.root, self.keep)
-        ranks.wait()
+        ranks.follow()
 
     def _writers(self):
         trainer = self.trainer

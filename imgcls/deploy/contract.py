@@ -16,9 +16,13 @@ from imgcls.errors import UserError
 
 FILE = "inference.yaml"
 MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
+ONNX_FILES = ("inference.onnx",)
+FILES = {"paddle": MODEL_FILES, "onnx": ONNX_FILES}
+"""Model files of each kind of graph."""
+
 FORMAT = 1
 LAYOUTS = {"float": "NCHW", "uint8": "NHWC"}
-OUTPUTS = ("logits", "probabilities")
+OUTPUTS = ("logits", "probabilities", "features")
 ADVICE = "Export the model again."
 
 
@@ -34,12 +38,16 @@ class Contract:
         input: a key of ``LAYOUTS``.
         interpolation: of the resizing; Pillow's, which averages when it shrinks.
         mean: of red, green and blue, of values in 0 to 1.
-        output: one of ``OUTPUTS``, float32 ``[N, len(class_names)]``.
+        output: one of ``OUTPUTS``: float32 ``[N, len(class_names)]``, or for ``features`` the last
+            feature map averaged over its area, ``[N, num_features]``.
+        dynamic_size: whether the graph takes pictures of any height and width; ``image_size`` is
+            then what the network was made for.
         source: where the weights came from.
         source_sha256: of that file, where it is one.
-        sha256: of the model files, by name.
+        sha256: of the model files, by name; the names tell a Paddle graph from an ONNX one.
         versions: of what wrote the export.
         date: of the export, ISO 8601.
+        class_names: in order of the columns; none for ``features``.
     """
 
     format: int = FORMAT
@@ -54,12 +62,24 @@ class Contract:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     output: str
+    dynamic_size: bool = False
     source: str | None = None
     source_sha256: str | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     date: str = ""
     class_names: tuple[str, ...]
+
+    @property
+    def graph(self) -> str:
+        """The kind of graph: a key of ``FILES``."""
+        return next(kind for kind, names in FILES.items() if set(self.sha256) == set(names))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Of one image of ``image_size`` as the graph takes it."""
+        size = self.image_size
+        return (size, size, 3) if self.input == "uint8" else (3, size, size)
 
     def transform(self) -> Transform:
         """From an upright RGB picture to uint8 ``[image_size, image_size, 3]``."""
@@ -91,7 +111,7 @@ def read_contract(directory: str | Path) -> Contract:
     problems = [
         f"{key} is missing" if key not in content else f"{key} is {_shown(content[key])}, expected {expected}"
         for key, (is_right, expected) in RULES.items()
-        if key not in content or not is_right(content[key])
+        if (key not in content and key not in OPTIONAL) or not is_right(content.get(key, OPTIONAL.get(key)))
     ]
     problems = problems or list(_contradictions(content))
     if problems:
@@ -152,6 +172,8 @@ def _contradictions(content: dict[str, Any]) -> Iterator[str]:
     size, resize = content["image_size"], content["resize_size"]
     if resize < size:
         yield f"resize_size is {resize}, less than the image_size of {size}"
+    if bool(content["class_names"]) == (content["output"] == "features"):
+        yield f"output is {content['output']}, but there are {len(content['class_names'])} class_names"
 
 
 def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
@@ -162,12 +184,16 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_size(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
 def _are_names(value: object) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(map(_is_text, value))
+    return isinstance(value, list) and all(map(_is_text, value))
 
 
 def _are_three(value: object) -> bool:
@@ -180,7 +206,7 @@ def _are_three_positive(value: object) -> bool:
 
 
 def _are_digests(value: object) -> bool:
-    if not isinstance(value, dict) or set(value) != set(MODEL_FILES):
+    if not isinstance(value, dict) or set(value) not in map(set, FILES.values()):
         return False
     return all(_is_text(digest) and re.fullmatch("[0-9a-f]{64}", digest) for digest in value.values())
 
@@ -197,7 +223,11 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mean": (_are_three, "three numbers"),
     "std": (_are_three_positive, "three positive numbers"),
     "output": _one_of(*OUTPUTS),
-    "sha256": (_are_digests, f"the sha256 of {' and '.join(MODEL_FILES)}"),
+    "dynamic_size": (_is_switch, "true or false"),
+    "sha256": (_are_digests, f"the sha256 of {' or of '.join(' and '.join(names) for names in FILES.values())}"),
     "class_names": (_are_names, "a list of texts"),
 }
 """Check of each key's value, and what is expected in words."""
+
+OPTIONAL = {"dynamic_size": False}
+"""Keys that may be left out, and what that means."""

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import paddle
+from paddle.inference import Config, create_predictor
 
 from imgcls import cpu
+from imgcls.deploy.gpu import TensorRT, use_gpu, use_tensorrt
+from imgcls.deploy.graph import NAME
+from imgcls.deploy.onnx_graph import require_onnx
+from imgcls.errors import UserError
 
 Run = Callable[[np.ndarray], np.ndarray]
-
-NAME = "inference"
-"""Model files are ``inference.pdmodel`` and ``inference.pdiparams``."""
 
 
 def jit(directory: str | Path) -> Run:
@@ -27,22 +29,38 @@ def jit(directory: str | Path) -> Run:
     return run
 
 
-def inference(directory: str | Path, threads: int | None = None, onednn: bool | None = None) -> Run:
-    """The graph under ``paddle.inference`` on the CPU, optimised for it.
+def inference(
+    directory: str | Path,
+    threads: int | None = None,
+    onednn: bool | None = None,
+    bfloat16: bool = False,
+    gpu_id: int | None = None,
+    gpu_mem: int = 2000,
+    tensorrt: TensorRT | None = None,
+) -> Run:
+    """The graph under ``paddle.inference``, optimised for the device.
 
     Args:
         threads: of the CPU; all cores of this process when left out.
         onednn: whether oneDNN's kernels are used; on x86 when left out.
-    """
-    from paddle.inference import Config, create_predictor
+        bfloat16: let oneDNN compute in bfloat16, which changes the answers.
+        gpu_id: number of a GPU; the CPU when left out.
+        gpu_mem: MB that are reserved on the GPU at the start.
+        tensorrt: let TensorRT run on the GPU what it can.
 
+    Raises:
+        UserError: this machine or this build of Paddle cannot do what is asked for.
+    """
     config = Config(str(Path(directory) / f"{NAME}.pdmodel"), str(Path(directory) / f"{NAME}.pdiparams"))
-    config.disable_gpu()
     config.disable_glog_info()
     config.enable_memory_optim()
-    config.set_cpu_math_library_num_threads(threads or cpu.usable_cores())
-    if onednn if onednn is not None else is_x86():
-        config.enable_mkldnn()
+    if gpu_id is not None:
+        use_gpu(config, gpu_id, gpu_mem)
+    else:
+        config.disable_gpu()
+        _use_cpu(config, threads, onednn, bfloat16)
+    if tensorrt is not None:
+        use_tensorrt(config, tensorrt)
     predictor = create_predictor(config)
     source = predictor.get_input_handle(predictor.get_input_names()[0])
     result = predictor.get_output_handle(predictor.get_output_names()[0])
@@ -55,9 +73,45 @@ def inference(directory: str | Path, threads: int | None = None, onednn: bool | 
     return run
 
 
+def onnxruntime(directory: str | Path, threads: int | None = None) -> Run:
+    """An ONNX graph under onnxruntime on the CPU.
+
+    Raises:
+        UserError: onnxruntime is not installed.
+    """
+    require_onnx("onnxruntime")
+    from onnxruntime import InferenceSession, SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = threads or cpu.usable_cores()
+    options.log_severity_level = 3  # errors only
+    session = InferenceSession(str(Path(directory) / f"{NAME}.onnx"), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return session.run(None, {name: images})[0]
+
+    return run
+
+
 def is_x86() -> bool:
     """Whether this is a processor that oneDNN is made for."""
     return platform.machine().lower() in ("x86_64", "amd64")
 
 
-ENGINES = {"jit": jit, "inference": inference}
+def _use_cpu(config: Config, threads: int | None, onednn: bool | None, bfloat16: bool) -> None:
+    config.set_cpu_math_library_num_threads(threads or cpu.usable_cores())
+    onednn = is_x86() if onednn is None else onednn
+    if bfloat16 and not onednn:
+        raise UserError("bfloat16 is computed by oneDNN. Leave predict.onednn out, or set it to true (x86 only).")
+    if bfloat16 and not paddle.base.core.supports_bfloat16():
+        raise UserError("This processor has no AVX512: it cannot compute in bfloat16. Leave out predict.bfloat16.")
+    if onednn:
+        config.enable_mkldnn()
+    if bfloat16:
+        config.enable_mkldnn_bfloat16()
+
+
+ENGINES = {"jit": jit, "inference": inference, "onnxruntime": onnxruntime}
+ENGINES_OF = {"paddle": ("inference", "jit"), "onnx": ("onnxruntime",)}
+"""Those that run each kind of graph, the fastest first."""

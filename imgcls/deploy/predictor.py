@@ -1,5 +1,6 @@
 """Answers for pictures, whatever computes them: a network in this process or an exported graph."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import paddle
 
 from imgcls.deploy.contract import Contract, read_contract, verify_files
-from imgcls.deploy.engines import ENGINES, Run
+from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
 from imgcls.errors import UserError, close_matches
 from imgcls.preprocessing import normalize, normalize_array
 
@@ -71,22 +72,32 @@ class ExportPredictor(Predictor):
         self.run = run
 
     def logits(self, images):
-        if self.contract.output != "logits":
-            raise UserError(f"This export gives {self.contract.output}, not logits. Export with export.input=float.")
+        self._require("logits")
         return self._outputs(images)
 
     def probabilities(self, images):
-        return self._outputs(images) if self.contract.output == "probabilities" else super().probabilities(images)
+        if self.contract.output == "logits":
+            return super().probabilities(images)
+        self._require("probabilities")
+        return self._outputs(images)
 
     def features(self, images):
-        raise UserError("An export gives no features. Take the run or the checkpoint it was made from as the source.")
+        self._require("features")
+        return self._outputs(images)
+
+    def _require(self, output: str) -> None:
+        if self.contract.output != output:
+            raise UserError(
+                f"This export gives {self.contract.output}, not {output}. Export with export.output={output}, or take "
+                "the run or the checkpoint it was made from as the source."
+            )
 
     def _outputs(self, images: np.ndarray) -> np.ndarray:
         contract = self.contract
         if contract.input == "float":
             images = normalize_array(images, contract.mean, contract.std)
         outputs = self.run(images)
-        if outputs.shape[1] != len(contract.class_names):
+        if contract.class_names and outputs.shape[1] != len(contract.class_names):
             raise UserError(
                 f"inference.yaml names {len(contract.class_names)} classes, but the graph has {outputs.shape[1]}. "
                 "Export the model again."
@@ -94,24 +105,32 @@ class ExportPredictor(Predictor):
         return outputs
 
 
-def open_export(directory: str | Path, engine: str = "inference", **options) -> ExportPredictor:
+def open_export(directory: str | Path, engine: str | None = None, **options) -> ExportPredictor:
     """A predictor from an export directory whose files are those that its ``inference.yaml`` was written for.
 
     Args:
-        engine: a key of ``ENGINES``.
+        engine: a key of ``ENGINES``; the fastest for the kind of graph when left out.
         **options: of the engine.
 
     Raises:
-        UserError: no such engine; a file is missing, damaged or swapped; ``inference.yaml`` makes no sense.
+        UserError: no such engine, or it does not run this kind of graph or take these options; a file
+            is missing, damaged or swapped; ``inference.yaml`` makes no sense.
     """
-    if engine not in ENGINES:
+    if engine is not None and engine not in ENGINES:
         raise UserError(
             f"There is no engine '{engine}' for exports.{close_matches(engine, ENGINES)} "
             f"It can be {' or '.join(ENGINES)}."
         )
     contract = read_contract(directory)
+    engines = ENGINES_OF[contract.graph]
+    if engine is not None and engine not in engines:
+        raise UserError(f"{directory} is an export of format {contract.graph}: its engine is {' or '.join(engines)}.")
     verify_files(directory, contract)
-    return ExportPredictor(contract, ENGINES[engine](directory, **options))
+    run = ENGINES[engine or engines[0]]
+    unknown = sorted(set(options) - set(inspect.signature(run).parameters))
+    if unknown:
+        raise UserError(f"The engine {engine or engines[0]} takes no {', '.join(unknown)}. Leave it out.")
+    return ExportPredictor(contract, run(directory, **options))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -1,12 +1,20 @@
-"""Pictures read ahead of the network by threads (Pillow lets others run while it decodes), in order."""
+"""Pictures read ahead of the network by processes of their own, in order."""
 
+import os
+import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
 
 import numpy as np
 
 from imgcls.data.decode import decode_image
+from imgcls.data.paths import printable
 from imgcls.data.transforms import Transform
 from imgcls.errors import UserError
 
@@ -14,10 +22,18 @@ Read = Callable[[str], np.ndarray]
 Picture = tuple[str, np.ndarray]
 Batch = tuple[list[str], np.ndarray]
 
+POLL_SECONDS = 1.0
 
-def picture_reader(transform: Transform, max_pixels: int) -> Read:
-    """Decode a picture of up to ``max_pixels`` and transform it for evaluation."""
-    return lambda path: transform(decode_image(path, max_pixels=max_pixels), np.random.default_rng(0))
+
+@dataclass(frozen=True)
+class PictureReader:
+    """Decodes a picture of up to ``max_pixels`` and transforms it for evaluation."""
+
+    transform: Transform
+    max_pixels: int
+
+    def __call__(self, path: str) -> np.ndarray:
+        return self.transform(decode_image(path, max_pixels=self.max_pixels), np.random.default_rng(0))
 
 
 def read_batches(
@@ -25,12 +41,16 @@ def read_batches(
 ) -> Iterator[Batch]:
     """Batches of pictures that could be read: their paths, and the images as one array.
 
-    Two batches and a picture for each thread are read ahead, no more, however many paths there are.
+    Two batches and a picture for each process are read ahead, no more, however many paths there are.
 
     Args:
         read: path to image, all of one shape; raises ``UserError`` for a picture that cannot be read.
-        num_workers: threads; 0 reads in this one, where a debugger stops.
+            It is pickled for the processes.
+        num_workers: processes; 0 reads in this one, where a debugger stops.
         report: called with the path and the error for each picture that is left out.
+
+    Raises:
+        UserError: a process was killed.
     """
     good: list[Picture] = []
     for path, image in _read_ahead(paths, read, num_workers, ahead=2 * batch_size + num_workers):
@@ -48,29 +68,55 @@ def read_batches(
 def _read_ahead(
     paths: Iterable[str], read: Read, num_workers: int, ahead: int
 ) -> Iterator[tuple[str, np.ndarray | UserError]]:
-    def attempt(path: str) -> np.ndarray | UserError:
-        try:
-            return read(path)
-        except UserError as error:
-            return error
-
     if num_workers == 0:
         for path in paths:
-            yield path, attempt(path)
+            yield path, _attempt(read, path)
         return
     pending: deque = deque()
-    with ThreadPoolExecutor(num_workers, "reader") as pool:
+    # Not forked: the network's threads are running by now, and a fork may copy their locks while they are held.
+    with ProcessPoolExecutor(num_workers, get_context("spawn"), _start_process, (os.getpid(), read)) as pool:
         try:
             for path in paths:
-                pending.append((path, pool.submit(attempt, path)))
+                pending.append((path, pool.submit(_attempt_here, path)))
                 if len(pending) > ahead:
-                    first, image = pending.popleft()
-                    yield first, image.result()
+                    yield pending[0][0], pending[0][1].result()
+                    pending.popleft()
             while pending:
-                first, image = pending.popleft()
-                yield first, image.result()
+                yield pending[0][0], pending[0][1].result()
+                pending.popleft()
+        except BrokenProcessPool as error:
+            where = printable(pending[0][0] if pending else path)
+            raise UserError(
+                f"A process that reads pictures was killed at {where} or soon after it, most likely because the "
+                "machine ran out of memory. Go on with predict.resume=true and fewer processes (predict.num_workers)."
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _attempt(read: Read, path: str) -> np.ndarray | UserError:
+    try:
+        return read(path)
+    except UserError as error:
+        return error
+
+
+def _start_process(parent: int, read: Read) -> None:
+    """Runs first in each process: Ctrl-C is the parent's to handle, and there is no life without it."""
+    global _read
+    _read = read
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os._exit(1)
+
+
+def _attempt_here(path: str) -> np.ndarray | UserError:
+    return _attempt(_read, path)
 
 
 def _batch(pictures: list[Picture]) -> Batch:

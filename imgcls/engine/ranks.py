@@ -58,13 +58,19 @@ class Ranks:
             return text
         return self._store.get(key).decode()
 
-    def wait(self) -> None:
-        """Return when all ranks are here.
+    def follow(self) -> None:
+        """Return when rank 0 has come this far, from work that it did alone.
 
-        Call it after work that one rank does alone: gloo's collectives give up after 30 seconds,
-        this after 15 minutes. NCCL's have that patience themselves, so on GPUs nothing is done.
+        gloo's collectives give up on a rank after 30 seconds, this after 15 minutes. NCCL's have
+        that patience themselves, so on GPUs nothing is done.
         """
-        if self.count == 1 or paddle.distributed.get_backend() != "GLOO":
+        if self._needs_patience():
+            key = self._next_key("follow")
+            self._store.set(key, "go") if self.first else self._store.get(key)
+
+    def wait(self) -> None:
+        """Return when all ranks are here, with the patience of ``follow``; rank 0 last, whose store they use."""
+        if not self._needs_patience():
             return
         key = self._next_key("wait")
         if not self.first:
@@ -75,8 +81,11 @@ class Ranks:
         for rank in range(1, self.count):
             self._store.get(f"{key}/{rank}/here")
         self._store.set(f"{key}/go", "yes")
-        for rank in range(1, self.count):  # the store lives in this process, which may end after this
+        for rank in range(1, self.count):
             self._store.get(f"{key}/{rank}/gone")
+
+    def _needs_patience(self) -> bool:
+        return self.count > 1 and paddle.distributed.get_backend() == "GLOO"
 
     def _next_key(self, kind: str) -> str:
         self._calls += 1

@@ -42,8 +42,10 @@ class ACNet(ResNet):
     """ResNet whose convolutions larger than 1x1 are asymmetric.
 
     Args:
+        depth: a key of ``resnet.REPEATS``.
         deploy: build the form that has one convolution with a bias in place of the three; ``fuse``
             makes its weights.
+        dropout: probability of dropping a feature before the last layer, in training.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class ACNet(ResNet):
         network = ACNet(self.depth, deploy=True, num_classes=classes, in_channels=self.in_channels)
         for tensor in network.state_dict().values():
             tensor.set_value(weights[tensor.name])
+        network.set_data_format(self.data_format)
         network.eval()
         return network
 

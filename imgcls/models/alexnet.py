@@ -6,6 +6,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.models.checks import require_probability
 from imgcls.models.layers import Network, name_parameters
 
 
@@ -34,6 +35,10 @@ class AlexNet(Network):
 
     The first fully connected layer reads a 6 x 6 map, that of a 224 pixel image; a map of another
     size is averaged to it.
+
+    Args:
+        dropout: probability of dropping a feature, in training; before the first and before the second
+            fully connected layer.
     """
 
     num_features = 256
@@ -41,6 +46,7 @@ class AlexNet(Network):
 
     def __init__(self, dropout: float = 0.5, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
+        require_probability(dropout=dropout)
         self.features = nn.Sequential(
             conv_relu(in_channels, 64, 11, 2, "conv1", stride=4),
             nn.MaxPool2D(3, stride=2),
@@ -56,7 +62,7 @@ class AlexNet(Network):
         self.head = linear(4096, num_classes, "fc8")
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.features(x)
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:

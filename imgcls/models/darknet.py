@@ -45,7 +45,7 @@ class DarkNet(Network):
         self.num_features = channels
         self.head = linear(channels, num_classes, weight="fc_weights", bias="fc_offset", uniform=True)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.features(x)
 
 

@@ -11,7 +11,8 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from imgcls.errors import UserError
+from imgcls.models.checks import require_choice
+from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import Network, linear, name_parameters
 
 # For the normal and the reduction cell, a line for each new state: it is the sum of two operations,
@@ -79,7 +80,7 @@ OPERATIONS = {
 }
 
 
-class FactorizedReduce(nn.Layer):
+class FactorizedReduce(MapLayer):
     """Half the resolution: one half of the channels from the even pixels, the other from the odd ones."""
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -93,11 +94,11 @@ class FactorizedReduce(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = F.relu(x)
         # The row and column of zeros give the halves one size when the image has an odd one.
-        shifted = F.pad(x, [0, 1, 0, 1])[:, :, 1:, 1:]
-        return self.bn(paddle.concat([self.conv_1(x), self.conv_2(shifted)], axis=1))
+        shifted = self.crop(F.pad(x, [0, 1, 0, 1], data_format=self.data_format), slice(1, None))
+        return self.bn(paddle.concat([self.conv_1(x), self.conv_2(shifted)], axis=self.channel_axis))
 
 
-class Cell(nn.Layer):
+class Cell(MapLayer):
     """Both inputs brought to one width and size, four states computed from them and concatenated.
 
     Args:
@@ -120,7 +121,7 @@ class Cell(nn.Layer):
         for left in range(0, len(self._ops), 2):
             right = left + 1
             states.append(self._ops[left](states[self.sources[left]]) + self._ops[right](states[self.sources[right]]))
-        return paddle.concat(states[2:], axis=1)
+        return paddle.concat(states[2:], axis=self.channel_axis)
 
 
 class DARTS(Network):
@@ -135,8 +136,7 @@ class DARTS(Network):
 
     def __init__(self, genotype: str, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
-        if genotype not in GENOTYPES:
-            raise UserError(f"DARTS has no genotype '{genotype}'. Take one of: {', '.join(GENOTYPES)}.")
+        require_choice(GENOTYPES, genotype=genotype)
         channels = 48
         half = channels // 2
         self.stem0 = nn.Sequential(
@@ -178,7 +178,7 @@ class DARTS(Network):
                 statistics = {"_mean": f"{path}.running_mean", "_variance": f"{path}.running_var"}
                 name_parameters(layer, weight=f"{path}.weight", bias=f"{path}.bias", **statistics)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         before_last = self.stem0(x)
         last = self.stem1(before_last)
         for cell in self.cells:

@@ -5,10 +5,11 @@ from functools import partial
 import paddle
 from paddle import nn
 
+from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import ConvBNAct, Network, NormReluConv, batch_norm, linear
 
 
-class DenseLayer(nn.Layer):
+class DenseLayer(MapLayer):
     """Appends ``growth`` channels, computed through a 1x1 bottleneck of four times as many, to its input."""
 
     def __init__(self, in_channels: int, growth: int, name: str):
@@ -17,7 +18,7 @@ class DenseLayer(nn.Layer):
         self.conv2 = NormReluConv(4 * growth, growth, 3, f"{name}_x2")
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return paddle.concat([x, self.conv2(self.conv1(x))], axis=1)
+        return paddle.concat([x, self.conv2(self.conv1(x))], axis=self.channel_axis)
 
 
 class DenseNet(Network):
@@ -48,7 +49,7 @@ class DenseNet(Network):
         self.num_features = channels
         self.head = linear(channels, num_classes, weight="fc_weights", bias="fc_offset", uniform=True)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.norm(self.blocks(self.pool(self.stem(x))))
 
 

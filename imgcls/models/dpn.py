@@ -6,12 +6,13 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import ConvBNAct, Network, NormReluConv, batch_norm, linear
 
 Paths = tuple[paddle.Tensor, ...]
 
 
-class DualPathBlock(nn.Layer):
+class DualPathBlock(MapLayer):
     """1x1, grouped 3x3, 1x1: ``residual`` channels are added to one path, ``growth`` appended to the other.
 
     Args:
@@ -43,13 +44,13 @@ class DualPathBlock(nn.Layer):
         )
 
     def forward(self, paths: Paths) -> Paths:
-        x = paddle.concat(paths, axis=1)
+        x = paddle.concat(paths, axis=self.channel_axis)
         residual, dense = paths if self.match is None else self.split(self.match(x))
         added, appended = self.split(self.convs(x))
-        return residual + added, paddle.concat([dense, appended], axis=1)
+        return residual + added, paddle.concat([dense, appended], axis=self.channel_axis)
 
     def split(self, x: paddle.Tensor) -> Paths:
-        return x[:, : self.residual], x[:, self.residual :]
+        return tuple(paddle.split(x, [self.residual, -1], axis=self.channel_axis))
 
 
 class DPN(Network):
@@ -102,9 +103,9 @@ class DPN(Network):
         init = nn.initializer.Uniform(-0.01, 0.01)
         self.head = linear(channels, num_classes, weight="fc_weights", bias="fc_offset", init=init)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         paths = self.blocks((self.pool(self.stem(x)),))
-        return F.relu(self.norm(paddle.concat(paths, axis=1)))
+        return F.relu(self.norm(paddle.concat(paths, axis=self.channel_axis)))
 
 
 VARIANTS = {

@@ -7,8 +7,9 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from imgcls.errors import UserError
-from imgcls.models.layers import ConvBNAct, Network, activation, conv2d, linear, require_probability
+from imgcls.models.checks import require_choice, require_positive, require_probability
+from imgcls.models.data_format import MapLayer
+from imgcls.models.layers import ConvBNAct, Network, activation, conv2d, linear
 
 INIT = nn.initializer.Normal(std=0.02)
 PADDING_TYPES = ("SAME", "VALID", "DYNAMIC")
@@ -41,7 +42,7 @@ def padding(padding_type: str, stride: int) -> int | str | None:
     return "SAME" if padding_type == "SAME" and stride > 1 else None
 
 
-class SqueezeExcite(nn.Layer):
+class SqueezeExcite(MapLayer):
     """Channels weighted by what their averages say."""
 
     def __init__(self, channels: int, squeezed: int, act: str, name: str):
@@ -52,10 +53,11 @@ class SqueezeExcite(nn.Layer):
         self.expand = conv2d(squeezed, channels, 1, weight=f"{expand}_weights", bias=f"{expand}_offset", init=INIT)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return x * F.sigmoid(self.expand(self.act(self.reduce(F.adaptive_avg_pool2d(x, 1)))))
+        mean = F.adaptive_avg_pool2d(x, 1, self.data_format)
+        return x * F.sigmoid(self.expand(self.act(self.reduce(mean))))
 
 
-class MBConv(nn.Layer):
+class MBConv(MapLayer):
     """Inverted residual: expand (unless by 1), depthwise, squeeze and excite, project.
 
     Where the shapes agree the input is added. There, in training, ``drop_connect`` is the
@@ -98,7 +100,7 @@ class MBConv(nn.Layer):
         if not self.residual:
             return out
         if self.margin:
-            x = x[:, :, self.margin : -self.margin, self.margin : -self.margin]
+            x = self.crop(x, slice(self.margin, -self.margin))
         return x + self.drop_connect(out)
 
 
@@ -108,6 +110,7 @@ class EfficientNet(Network):
     Args:
         width: multiplies every width; the result is rounded to a multiple of 8.
         depth: multiplies the number of blocks of a stage, rounding up.
+        dropout: probability of dropping a feature before the last layer, in training.
         drop_connect_rate: probability of dropping the last block, were it residual; it grows
             linearly from 0 at the first.
         padding_type: ``SAME``, ``VALID`` or ``DYNAMIC``, see ``padding``. Under ``VALID`` maps
@@ -129,9 +132,9 @@ class EfficientNet(Network):
         in_channels: int = 3,
     ):
         super().__init__()
+        require_positive(width=width, depth=depth)
         require_probability(dropout=dropout, drop_connect_rate=drop_connect_rate)
-        if padding_type not in PADDING_TYPES:
-            raise UserError(f"There is no padding type '{padding_type}'. Take one of: {', '.join(PADDING_TYPES)}.")
+        require_choice(PADDING_TYPES, padding_type=padding_type)
 
         channels = rounded(32, width)
         stem = {"stride": 2, "padding": padding(padding_type, 2)}
@@ -159,7 +162,7 @@ class EfficientNet(Network):
         init = nn.initializer.Uniform(-bound, bound)
         self.head = linear(self.num_features, num_classes, weight="_fc_weights", bias="_fc_offset", init=init)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.last(self.blocks(self.stem(x)))
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:

@@ -17,6 +17,10 @@ class FastImageNet(ResNet):
     """ResNet-50 whose convolutions and last layer carry their own weight decay, in place of the optimizer's.
 
     Convolutions and batch norms are named by number, in order of creation.
+
+    Args:
+        weight_decay: of the convolutions and the last layer.
+        dropout: probability of dropping a feature before the last layer, in training.
     """
 
     def __init__(self, weight_decay: float = 1e-4, dropout: float = 0.0, num_classes: int = 1000, in_channels: int = 3):

@@ -10,6 +10,8 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.models.checks import require_probability
+from imgcls.models.data_format import to_nchw
 from imgcls.models.layers import Concat, Network, conv2d, linear
 
 # ±sqrt(3 / fan_in)
@@ -51,7 +53,7 @@ def inception(
 
 
 class AuxiliaryHead(Network):
-    """A small classifier on an inner map ``[N, in_channels, h, w]``, used in training only.
+    """A small classifier on an inner map of the network, in its data format; used in training only.
 
     Its first fully connected layer reads a 3 x 3 map, that of a 224 pixel image; a map of another size is
     averaged to it.
@@ -75,7 +77,9 @@ class AuxiliaryHead(Network):
         self.head = linear(1024, num_classes, weight=f"out{number}_weights", bias=f"out{number}_offset", init=UNIFORM)
 
     def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.conv(F.avg_pool2d(x, [min(5, side) for side in x.shape[2:]], stride=3))
+        sides = x.shape[self.height_axis], x.shape[self.width_axis]
+        averages = F.avg_pool2d(x, [min(5, side) for side in sides], stride=3, data_format=self.data_format)
+        return to_nchw(self.conv(averages), self.data_format)
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         x = F.adaptive_avg_pool2d(features, self.map_size).flatten(1)
@@ -90,13 +94,15 @@ class GoogLeNet(Network):
     that of each of the others. In evaluation mode it returns the first alone.
 
     Args:
-        dropout: before the last layer; ``aux_dropout`` is that of the auxiliary heads.
+        dropout: probability of dropping a feature before the last layer, in training.
+        aux_dropout: the same in the auxiliary heads.
     """
 
     num_features = 1024
 
     def __init__(self, dropout: float = 0.4, aux_dropout: float = 0.7, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
+        require_probability(dropout=dropout, aux_dropout=aux_dropout)
         self.to_4a = nn.Sequential(
             conv(in_channels, 64, 7, "conv1", stride=2),
             nn.MaxPool2D(3, stride=2),
@@ -124,16 +130,16 @@ class GoogLeNet(Network):
         self.aux1 = AuxiliaryHead(512, num_classes, aux_dropout, number=1)
         self.aux2 = AuxiliaryHead(528, num_classes, aux_dropout, number=2)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.to_5b(self.to_4d(self.to_4a(x)))
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor | tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-        inception4a = self.to_4a(x)
+        inception4a = self.to_4a(self.receive(x))
         inception4d = self.to_4d(inception4a)
-        logits = self.forward_head(self.to_5b(inception4d))
+        logits = self.forward_head(to_nchw(self.to_5b(inception4d), self.data_format))
         return (logits, self.aux1(inception4a), self.aux2(inception4d)) if self.training else logits
 
     def reset_head(self, num_classes: int) -> None:

@@ -9,6 +9,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import ConvBNAct, Network, SqueezeExcite, linear
 
 Maps = list[paddle.Tensor]
@@ -56,7 +57,7 @@ class Bottleneck(nn.Layer):
         return F.relu(self.shortcut(x) + self.se(self.conv3(self.conv2(self.conv1(x)))))
 
 
-class Fusion(nn.Layer):
+class Fusion(MapLayer):
     """One output map of a module: all its maps, brought to one resolution and width, added; then ReLU.
 
     Finer maps come down through strided 3x3 convolutions, coarser ones up through a 1x1 convolution
@@ -87,11 +88,12 @@ class Fusion(nn.Layer):
 
     def forward(self, maps: Maps) -> paddle.Tensor:
         fused, coarser = maps[self.index], maps[self.index + 1 :]
-        height, width = fused.shape[2:]
+        height, width = fused.shape[self.height_axis], fused.shape[self.width_axis]
         for source, convs in enumerate(self.down):
             fused = fused + convs(maps[source])
         for source, conv in enumerate(self.up):
-            fused = fused + stretch(stretch(conv(coarser[source]), height, axis=2), width, axis=3)
+            taller = stretch(conv(coarser[source]), height, axis=self.height_axis)
+            fused = fused + stretch(taller, width, axis=self.width_axis)
         return F.relu(fused)
 
 
@@ -159,7 +161,7 @@ class HRNet(Network):
         self.last = conv_bn(1024, self.num_features, 1, "cls_head_last_conv")
         self.head = linear(self.num_features, num_classes, weight="fc_weights", bias="fc_offset", uniform=True)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         x = self.stage1(self.stem(x))
         maps = self.stage2([self.transition1[0](x), self.transition1[1](x)])
         maps = self.stage3([*maps, self.transition2(maps[-1])])

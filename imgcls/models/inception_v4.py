@@ -6,6 +6,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.models.checks import require_probability
 from imgcls.models.layers import Concat, ConvBNAct, Network, name_parameters
 
 
@@ -137,12 +138,17 @@ def inception_c(name: str) -> Concat:
 
 
 class InceptionV4(Network):
-    """Stem, 4 modules A, reduction, 7 modules B, reduction, 3 modules C, global average, dropout."""
+    """Stem, 4 modules A, reduction, 7 modules B, reduction, 3 modules C, global average, dropout.
+
+    Args:
+        dropout: probability of dropping a feature before the last layer, in training.
+    """
 
     num_features = 1536
 
     def __init__(self, dropout: float = 0.2, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
+        require_probability(dropout=dropout)
         self.features = nn.Sequential(
             stem(in_channels),
             *(inception_a(f"inception_a{number}") for number in range(1, 5)),
@@ -157,7 +163,7 @@ class InceptionV4(Network):
         head = nn.Linear(self.num_features, num_classes, weight_attr=init, bias_attr=init)
         self.head = name_parameters(head, weight="final_fc_weights", bias="final_fc_offset")
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.features(x)
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:

@@ -12,6 +12,8 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from imgcls.errors import UserError
+from imgcls.models.checks import require_channels, require_choice, require_input_size
+from imgcls.models.data_format import DATA_FORMATS, MapLayer, from_nchw, set_data_format, to_nchw
 
 ACTIVATIONS = {
     None: nn.Identity,
@@ -22,20 +24,42 @@ ACTIVATIONS = {
 }
 
 
-class Network(nn.Layer):
+class Network(MapLayer):
     """The interface of every family.
 
     A subclass sets ``num_features`` (channels of the last feature map, as the head sees them) and
-    ``head`` (the last layer, a ``Linear`` or a 1x1 ``Conv2D``), and implements
-    ``forward_features`` and ``forward_head``.
+    ``head`` (the last layer, a ``Linear`` or a 1x1 ``Conv2D``), and implements ``forward_maps`` and,
+    where there is more than a global average before ``head``, ``forward_head``. Its arguments end
+    with ``num_classes``, the width of ``head``, and ``in_channels``, that of the images.
+
+    Images, features and logits look the same in every data format. Within ``forward_maps`` all is in
+    the network's own, behind one transposition at its entry and, of the small last map, one at its
+    exit; the head stays as it is.
     """
 
     num_features: int
     head: nn.Layer
+    head_layers = ("head",)
+    """Sublayers of ``forward_head``, as opposed to ``forward_maps``."""
+    min_input_size = 1
+    """Shortest side, in pixels, of an image of which the last feature map is not empty."""
+
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Last feature map of images, both in the network's data format."""
+        raise NotImplementedError
 
     def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Last feature map ``[N, num_features, h, w]`` of images ``[N, C, H, W]``."""
-        raise NotImplementedError
+        """Last feature map ``[N, num_features, h, w]`` of images ``[N, C, H, W]``.
+
+        Raises:
+            UserError: the images are smaller than ``min_input_size``.
+        """
+        return to_nchw(self.forward_maps(self.receive(x)), self.data_format)
+
+    def receive(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Images ``[N, C, H, W]``, found large enough, in the network's data format."""
+        require_input_size(x, self.min_input_size)
+        return from_nchw(x, self.data_format)
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         """Raw logits ``[N, num_classes]`` of a feature map."""
@@ -44,6 +68,18 @@ class Network(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Raw logits ``[N, num_classes]`` of normalised images ``[N, C, H, W]``, float32."""
         return self.forward_head(self.forward_features(x))
+
+    def set_data_format(self, data_format: str) -> None:
+        """Compute in ``NCHW``, as a new network does, or channels-last, in ``NHWC``; parameters stay as they are.
+
+        Raises:
+            UserError: it is neither.
+        """
+        require_choice(DATA_FORMATS, data_format=data_format)
+        self.data_format = data_format
+        for name, layer in self.named_children():
+            if name not in self.head_layers:
+                set_data_format(layer, data_format)
 
     def reset_head(self, num_classes: int) -> None:
         """Replace the last layer by a fresh one of another width: weights N(0, 0.01), bias 0."""
@@ -91,7 +127,11 @@ def conv2d(
     Args:
         init: of the kernel; left out, Paddle's default, which is the original's: normal with
             ``std = sqrt(2 / (kh * kw * in_channels))``, ``in_channels`` not divided by the groups.
+
+    Raises:
+        UserError: the channels cannot be divided into the groups, or there are none.
     """
+    require_channels(in_channels, out_channels, groups, layer=weight)
     if padding is None:
         sizes = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
         padding = [dilation * (size - 1) // 2 for size in sizes]
@@ -135,8 +175,7 @@ def activation(name: str | None) -> nn.Layer:
     Raises:
         UserError: there is none of that name.
     """
-    if name not in ACTIVATIONS:
-        raise UserError(f"There is no activation '{name}'. Take one of: {', '.join(filter(None, ACTIVATIONS))}.")
+    require_choice(ACTIVATIONS, act=name)
     return ACTIVATIONS[name]()
 
 
@@ -151,17 +190,6 @@ def scaled(channels: int, scale: float) -> int:
             f"A width scale of {scale} leaves nothing of {channels} channels. Take a larger one, like 0.25."
         )
     return int(scale * channels)
-
-
-def require_probability(**rates: float) -> None:
-    """Check arguments, given by name, to be at least 0 and below 1.
-
-    Raises:
-        UserError: one is not.
-    """
-    for name, rate in rates.items():
-        if not 0 <= rate < 1:
-            raise UserError(f"{name}={rate} is not a probability of dropping. Take one of at least 0 and below 1.")
 
 
 class BatchNormNames(NamedTuple):
@@ -234,7 +262,7 @@ class ConvBNAct(nn.Layer):
         return self.act(self.bn(self.conv(x)))
 
 
-class SqueezeExcite(nn.Layer):
+class SqueezeExcite(MapLayer):
     """Channel attention (arXiv:1709.01507): mean, reduce, ReLU, expand, sigmoid, multiply.
 
     Args:
@@ -249,9 +277,9 @@ class SqueezeExcite(nn.Layer):
         self.excite = linear(reduced, channels, weight=f"{excite}_weights", bias=f"{excite}_offset", uniform=True)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        mean = F.adaptive_avg_pool2d(x, 1).flatten(1)
+        mean = F.adaptive_avg_pool2d(x, 1, self.data_format).flatten(1)
         attention = F.sigmoid(self.excite(F.relu(self.squeeze(mean))))
-        return x * attention.unsqueeze([2, 3])
+        return x * attention.unsqueeze([self.height_axis, self.width_axis])
 
 
 class NormReluConv(nn.Sequential):
@@ -270,11 +298,11 @@ class NormReluConv(nn.Sequential):
         )
 
 
-class Concat(nn.LayerList):
+class Concat(MapLayer, nn.LayerList):
     """Branches side by side on one input, their channels concatenated."""
 
     def __init__(self, *branches: nn.Layer):
         super().__init__(branches)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return paddle.concat([branch(x) for branch in self], axis=1)
+        return paddle.concat([branch(x) for branch in self], axis=self.channel_axis)

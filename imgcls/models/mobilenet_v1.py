@@ -60,7 +60,7 @@ class MobileNetV1(Network):
         self.num_features = channels
         self.head = linear(channels, num_classes, weight="fc7_weights", bias="fc7_offset", init=INIT)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.features(x)
 
 

@@ -68,7 +68,7 @@ class MobileNetV2(Network):
         self.features = nn.Sequential(*layers)
         self.head = linear(self.num_features, num_classes, weight="fc10_weights", bias="fc10_offset")
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.features(x)
 
 

@@ -6,8 +6,9 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from imgcls.errors import UserError
-from imgcls.models.layers import ConvBNAct, Network, conv2d, linear, require_probability, scaled
+from imgcls.models.checks import require_choice, require_probability
+from imgcls.models.data_format import MapLayer
+from imgcls.models.layers import ConvBNAct, Network, conv2d, linear, scaled
 
 # tables 1 and 2 of the paper, at scale 1: kernel size, expanded width, output channels, squeeze, activation, stride
 BLOCKS = {
@@ -48,7 +49,7 @@ def conv_bn(in_channels: int, out_channels: int, kernel_size: int, name: str, **
     return ConvBNAct(in_channels, out_channels, kernel_size, weight=f"{name}_weights", bn=f"{name}_bn", **options)
 
 
-class SqueezeExcite(nn.Layer):
+class SqueezeExcite(MapLayer):
     """Channels weighted by ``clip(0.2 z + 0.5, 0, 1)`` of what their averages say, through a quarter of the width."""
 
     def __init__(self, channels: int, name: str):
@@ -58,7 +59,7 @@ class SqueezeExcite(nn.Layer):
         self.expand = conv2d(squeezed, channels, 1, weight=f"{name}_2_weights", bias=f"{name}_2_offset")
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        z = self.expand(F.relu(self.reduce(F.adaptive_avg_pool2d(x, 1))))
+        z = self.expand(F.relu(self.reduce(F.adaptive_avg_pool2d(x, 1, self.data_format))))
         return x * F.hardsigmoid(z, slope=0.2, offset=0.5)
 
 
@@ -104,9 +105,11 @@ class MobileNetV3(Network):
     Args:
         size: ``large`` or ``small``.
         scale: multiplies every width but 1280, rounding down.
+        dropout: probability of dropping one of the 1280, in training.
     """
 
     hidden = 1280
+    head_layers = ("neck", "head")
 
     def __init__(
         self,
@@ -118,8 +121,7 @@ class MobileNetV3(Network):
     ):
         super().__init__()
         require_probability(dropout=dropout)
-        if size not in BLOCKS:
-            raise UserError(f"There is no MobileNetV3 of size '{size}'. Take one of: {', '.join(BLOCKS)}.")
+        require_choice(BLOCKS, size=size)
         blocks = BLOCKS[size]
         channels = scaled(16, scale)
         # The published networks compare the first block's output with an unscaled stem.
@@ -138,7 +140,7 @@ class MobileNetV3(Network):
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
         self.head = linear(self.hidden, num_classes, weight="fc_weights", bias="fc_offset")
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.features(x)
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:

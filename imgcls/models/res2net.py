@@ -8,10 +8,11 @@ from functools import partial
 import paddle
 from paddle import nn
 
+from imgcls.models.data_format import MapLayer
 from imgcls.models.resnet import DEEP_STEM, Names, ResNet
 
 
-class MultiScale(nn.Layer):
+class MultiScale(MapLayer):
     """One 3x3 convolution per group of channels, each fed with its group plus the result before it.
 
     The last group passes unchanged. With a stride the results are not added on, and the last group
@@ -25,12 +26,12 @@ class MultiScale(nn.Layer):
         self.last = nn.Identity() if stride == 1 else nn.AvgPool2D(3, stride=stride, padding=1)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        *groups, last = paddle.split(x, len(self.convs) + 1, axis=1)
+        *groups, last = paddle.split(x, len(self.convs) + 1, axis=self.channel_axis)
         results = []
         for step, conv in enumerate(self.convs):
             cascade = self.cascade and step > 0
             results.append(conv(groups[step] + results[-1] if cascade else groups[step]))
-        return paddle.concat([*results, self.last(last)], axis=1)
+        return paddle.concat([*results, self.last(last)], axis=self.channel_axis)
 
 
 class Res2Net(ResNet):

@@ -18,6 +18,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.models.checks import require_choice, require_probability
 from imgcls.models.layers import ConvBNAct, Network, linear
 
 REPEATS = {
@@ -65,7 +66,7 @@ class ResNet(Network):
         width: channels of the 3x3 convolutions in the first stage, doubled in each stage.
         groups: of the 3x3 convolutions in a bottleneck.
         pool_shortcut: strided shortcuts average before they project (variant d).
-        dropout: share of the features dropped before the last layer.
+        dropout: probability of dropping a feature before the last layer, in training.
     """
 
     names = Names()
@@ -83,6 +84,8 @@ class ResNet(Network):
         in_channels: int = 3,
     ):
         super().__init__()
+        require_choice(REPEATS, depth=depth)
+        require_probability(dropout=dropout)
         self.depth = depth
         self.groups = groups
         self.pool_shortcut = pool_shortcut
@@ -115,7 +118,7 @@ class ResNet(Network):
             channels, num_classes, weight=self.names.head_weight, bias=self.names.head_bias, uniform=True
         )
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.stages(self.pool(self.stem(x)))
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:

@@ -5,7 +5,8 @@ from functools import partial
 import paddle
 from paddle import nn
 
-from imgcls.errors import UserError
+from imgcls.models.checks import require_choice
+from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import ConvBNAct, Network, linear
 
 INIT = nn.initializer.KaimingUniform()
@@ -28,9 +29,9 @@ def conv_bn(in_channels: int, out_channels: int, kernel_size: int, name: str, **
     )
 
 
-def interleave(left: paddle.Tensor, right: paddle.Tensor) -> paddle.Tensor:
+def interleave(left: paddle.Tensor, right: paddle.Tensor, axis: int) -> paddle.Tensor:
     """Concatenation and channel shuffle in one: channels of two maps of equal width, taken in turn."""
-    return paddle.stack([left, right], axis=2).flatten(1, 2)
+    return paddle.stack([left, right], axis=axis + 1).flatten(axis, axis + 1)
 
 
 def branch(in_channels: int, out_channels: int, stride: int, act: str, name: str) -> nn.Sequential:
@@ -42,7 +43,7 @@ def branch(in_channels: int, out_channels: int, stride: int, act: str, name: str
     )
 
 
-class Unit(nn.Layer):
+class Unit(MapLayer):
     """Half of the channels pass unchanged, half through a branch."""
 
     def __init__(self, channels: int, act: str, name: str):
@@ -50,11 +51,11 @@ class Unit(nn.Layer):
         self.branch = branch(channels // 2, channels // 2, 1, act, name)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        kept, rest = paddle.split(x, 2, axis=1)
-        return interleave(kept, self.branch(rest))
+        kept, rest = paddle.split(x, 2, axis=self.channel_axis)
+        return interleave(kept, self.branch(rest), self.channel_axis)
 
 
-class DownsamplingUnit(nn.Layer):
+class DownsamplingUnit(MapLayer):
     """All channels through two branches of stride 2."""
 
     def __init__(self, in_channels: int, out_channels: int, act: str, name: str):
@@ -67,7 +68,7 @@ class DownsamplingUnit(nn.Layer):
         self.branch = branch(in_channels, half, 2, act, name)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return interleave(self.shortcut(x), self.branch(x))
+        return interleave(self.shortcut(x), self.branch(x), self.channel_axis)
 
 
 class ShuffleNetV2(Network):
@@ -80,8 +81,7 @@ class ShuffleNetV2(Network):
 
     def __init__(self, scale: float = 1.0, act: str = "relu", num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
-        if scale not in WIDTHS:
-            raise UserError(f"ShuffleNetV2 has no scale {scale}. Take one of: {', '.join(map(str, WIDTHS))}.")
+        require_choice(WIDTHS, scale=scale)
         *stages, last = WIDTHS[scale]
         channels = 24
         layers = [conv_bn(in_channels, channels, 3, "stage1_conv", act=act, stride=2), nn.MaxPool2D(3, 2, padding=1)]
@@ -94,7 +94,7 @@ class ShuffleNetV2(Network):
         self.num_features = last
         self.head = linear(last, num_classes, weight="fc6_weights", bias="fc6_offset", init=INIT)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.features(x)
 
 

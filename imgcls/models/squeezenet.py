@@ -6,6 +6,8 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.models.checks import require_probability
+from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import Network, conv2d
 
 
@@ -15,7 +17,7 @@ def conv_relu(in_channels: int, out_channels: int, kernel_size: int, name: str, 
     return nn.Sequential(conv, nn.ReLU())
 
 
-class Fire(nn.Layer):
+class Fire(MapLayer):
     """Squeeze to few channels, expand through 1x1 and 3x3 side by side."""
 
     def __init__(self, in_channels: int, squeeze: int, expand: int, name: str):
@@ -26,7 +28,7 @@ class Fire(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = self.squeeze(x)
-        return paddle.concat([self.expand1x1(x), self.expand3x3(x)], axis=1)
+        return paddle.concat([self.expand1x1(x), self.expand3x3(x)], axis=self.channel_axis)
 
 
 class SqueezeNet(Network):
@@ -35,6 +37,7 @@ class SqueezeNet(Network):
     Args:
         stem: channels, kernel size and padding of the first convolution.
         pools: numbers of the fire modules that a max pool precedes.
+        dropout: probability of dropping a value of the last feature map, in training.
     """
 
     num_features = 512
@@ -49,6 +52,7 @@ class SqueezeNet(Network):
         in_channels: int = 3,
     ):
         super().__init__()
+        require_probability(dropout=dropout)
         channels, kernel_size, padding = stem
         layers = [conv_relu(in_channels, channels, kernel_size, "conv1", stride=2, padding=padding)]
         for number, expand in enumerate(self.expands, start=2):
@@ -60,7 +64,7 @@ class SqueezeNet(Network):
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
         self.head = conv2d(channels, num_classes, 1, weight="conv10_weights", bias="conv10_offset")
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.features(x)
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:

@@ -6,6 +6,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.models.checks import require_choice, require_probability
 from imgcls.models.layers import Network, conv2d, linear
 
 REPEATS = {
@@ -25,6 +26,8 @@ class VGG(Network):
 
     Args:
         depth: a key of ``REPEATS``.
+        dropout: probability of dropping a feature, in training; before the second and before the third
+            fully connected layer.
     """
 
     num_features = WIDTHS[-1]
@@ -32,6 +35,8 @@ class VGG(Network):
 
     def __init__(self, depth: int, dropout: float = 0.5, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
+        require_choice(REPEATS, depth=depth)
+        require_probability(dropout=dropout)
         layers = []
         for stage, (repeat, width) in enumerate(zip(REPEATS[depth], WIDTHS, strict=True), start=1):
             for index in range(1, repeat + 1):
@@ -44,7 +49,7 @@ class VGG(Network):
         self.head = linear(4096, num_classes, weight="fc8_weights", bias="fc8_offset")
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.features(x)
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:

@@ -93,7 +93,7 @@ class Xception(Network):
         )
         self.head = linear(self.num_features, num_classes, weight="fc_weights", bias="fc_offset", uniform=True)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.exit(self.blocks(self.stem(x)))
 
 

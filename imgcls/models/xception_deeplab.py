@@ -7,6 +7,7 @@ from paddle import nn
 from paddle.nn import functional as F
 from paddle.regularizer import L2Decay
 
+from imgcls.models.checks import require_probability
 from imgcls.models.layers import BatchNormNames, ConvBNAct, Network, linear
 from imgcls.models.xception import ENTRY3, ENTRY5
 
@@ -79,6 +80,7 @@ class XceptionDeeplab(Network):
         layers: the number in the model's name, part of every parameter's.
         entry: channels and stride of the entry flow's blocks.
         middle: number of blocks of the middle flow.
+        dropout: probability of dropping a feature before the last layer, in training.
     """
 
     num_features = 2048
@@ -93,6 +95,7 @@ class XceptionDeeplab(Network):
         in_channels: int = 3,
     ):
         super().__init__()
+        require_probability(dropout=dropout)
         name = f"xception_{layers}"
         self.stem = nn.Sequential(
             conv_bn(in_channels, 32, 3, f"{name}/entry_flow/conv1", stride=2),
@@ -116,7 +119,7 @@ class XceptionDeeplab(Network):
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
         self.head = linear(self.num_features, num_classes, weight="fc_weights", bias="fc_bias", uniform=True)
 
-    def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.exit(self.blocks(self.stem(x)))
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:

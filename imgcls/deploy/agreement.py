@@ -1,0 +1,42 @@
+"""How far the answers of a faster way to compute are from the exact ones, on the bundled photos."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from imgcls.data.build import SAMPLE_PHOTOS
+from imgcls.data.decode import decode_image
+from imgcls.data.transforms import Transform
+from imgcls.deploy.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Photos, those with the same best class, and the largest difference of a probability."""
+
+    photos: int
+    same: int
+    largest_difference: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.photos - self.same} of {self.photos} bundled photos get another best class, probabilities change by "
+            f"up to {self.largest_difference:.2g}"
+        )
+
+
+def measure_agreement(predictor: Predictor, exact: Predictor, images: np.ndarray, batch_size: int = 8) -> Agreement:
+    """Compare two predictors on ``images``, uint8 ``[N, size, size, 3]``."""
+    same, largest = 0, 0.0
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        found, expected = predictor.probabilities(part), exact.probabilities(part)
+        same += int((found.argmax(axis=1) == expected.argmax(axis=1)).sum())
+        largest = max(largest, float(np.abs(found - expected).max()))
+    return Agreement(len(images), same, largest)
+
+
+def bundled_photos(transform: Transform, every: int = 1) -> np.ndarray:
+    """Each ``every``-th of the 36 photos for validation, uint8 ``[N, size, size, 3]``."""
+    paths = sorted(SAMPLE_PHOTOS.glob("val/*/*.jpg"))[::every]
+    return np.stack([transform(decode_image(path), np.random.default_rng(0)) for path in paths])

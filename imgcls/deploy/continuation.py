@@ -1,0 +1,49 @@
+"""What an interrupted prediction has left to do, and whether it may be gone on with."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from imgcls.errors import UserError
+
+FILE = "settings.json"
+
+
+def agree(directory: Path, settings: Mapping[str, Any], resume: bool) -> bool:
+    """Write down what the answers depend on, or compare it with what an earlier program wrote.
+
+    Returns:
+        Whether there is something to go on with.
+
+    Raises:
+        UserError: ``resume``, and the earlier program's settings were others.
+    """
+    file = directory / FILE
+    found = resume and file.is_file()
+    if found:
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))
+            different = [key for key in settings if before.get(key) != settings[key]]
+        except (ValueError, AttributeError) as error:
+            raise UserError(f"{file} is damaged. Predict again under another run.name.") from error
+        if different:
+            changes = ", ".join(f"{key} was {before.get(key)}, now {settings[key]}" for key in different)
+            raise UserError(
+                f"{directory} cannot be gone on with: {changes}. Give the same settings, or another run.name."
+            )
+    file.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    return found
+
+
+def remaining(pictures: Iterable[str], done: Iterable[str]) -> list[str]:
+    """The pictures that are not ``done``; one that is given twice has to be done twice."""
+    left = Counter(done)
+    result = []
+    for picture in pictures:
+        if left[picture] > 0:
+            left[picture] -= 1
+        else:
+            result.append(picture)
+    return result

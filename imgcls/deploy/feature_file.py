@@ -1,0 +1,74 @@
+"""Embeddings of any number of pictures on disk, row by row, and at the end as one ``.npz``."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from imgcls.deploy.line_file import LineFile
+
+FILE = "features.npz"
+CHUNK = 4096
+"""Rows copied at a time."""
+
+
+class FeatureFile:
+    """``features.npz``: ``paths`` ``[N]`` and ``features`` float32 ``[N, num_features]``.
+
+    Until ``close`` they are in two files beside it that only grow: ``features.rows`` and
+    ``features.paths.jsonl``.
+
+    Args:
+        resume: keep what is there, of an interrupted program or a finished one.
+    """
+
+    def __init__(self, directory: Path, resume: bool = False):
+        self.path = directory / FILE
+        rows = directory / "features.rows"
+        resume = resume and (rows.exists() or self.path.exists())
+        finished = resume and not rows.exists()
+        self._paths = LineFile(directory / "features.paths.jsonl", resume and not finished)
+        self._rows = rows.open("a+b" if resume else "w+b")
+        if finished:
+            self._take_apart()
+        elif resume:
+            self._match()
+
+    def paths(self) -> Iterator[str]:
+        """Pictures that are in it."""
+        return (record["path"] for record in self._paths)
+
+    def add(self, paths: Sequence[str], features: np.ndarray) -> None:
+        """Append a row for each path."""
+        for path, row in zip(paths, np.ascontiguousarray(features, np.float32), strict=True):
+            self._rows.write(row.tobytes())
+            self._rows.flush()  # before the line that says so
+            self._paths.write({"path": path, "end": self._rows.tell()})
+
+    def close(self) -> int:
+        """Write the ``.npz``; gives the number of rows."""
+        self._rows.close()
+        paths = list(self.paths())
+        self._paths.close()
+        rows = Path(self._rows.name)
+        if paths:
+            features = np.memmap(rows, np.float32, "r").reshape(len(paths), -1)
+            partial = self.path.with_name(f".{FILE}")  # savez appends a suffix to any other name
+            np.savez(partial, paths=np.array(paths), features=features)
+            partial.rename(self.path)
+        rows.unlink()
+        self._paths.path.unlink()
+        return len(paths)
+
+    def _match(self) -> None:
+        """As many rows as paths, whichever the interruption cut off."""
+        written = Path(self._rows.name).stat().st_size
+        ends = [record["end"] for record in self._paths if record["end"] <= written]
+        self._paths.keep(len(ends))
+        self._rows.truncate(ends[-1] if ends else 0)
+
+    def _take_apart(self) -> None:
+        with np.load(self.path, allow_pickle=False) as content:
+            paths, features = content["paths"].tolist(), content["features"]
+        for start in range(0, len(paths), CHUNK):
+            self.add(paths[start : start + CHUNK], features[start : start + CHUNK])

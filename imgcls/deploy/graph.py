@@ -1,0 +1,136 @@
+"""What goes into an exported graph: a network, and around it what its contract asks for."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+from paddle.static import InputSpec
+
+from imgcls.deploy.contract import Contract
+from imgcls.errors import UserError
+from imgcls.models.layers import Network
+from imgcls.preprocessing import normalize
+
+NAME = "inference"
+"""Files of a graph are ``inference.pdmodel`` and ``inference.pdiparams``, or ``inference.onnx``."""
+
+INPUT = "images"
+OTHER_SIZE = (32, 64)
+"""How much higher and wider than its own a picture is that a graph of dynamic size is tried with."""
+
+
+class Served(nn.Layer):
+    """A network with its normalisation in front and softmax behind, or without its head.
+
+    Args:
+        mean: of each channel, for uint8 ``[N, H, W, 3]`` as input; ``None`` for normalised float32
+            ``[N, 3, H, W]``.
+        std: likewise.
+        output: ``logits``, ``probabilities`` or ``features``.
+    """
+
+    def __init__(self, network: Network, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, output: str):
+        super().__init__()
+        self.network = network
+        self.mean = mean
+        self.std = std
+        self.output = output
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        if self.mean is not None:
+            images = normalize(images, self.mean, self.std)
+        if self.output == "features":
+            return self.network.forward_features(images).mean([2, 3])
+        logits = self.network(images)
+        return F.softmax(logits, axis=1) if self.output == "probabilities" else logits
+
+
+def save_graph(network: Network, contract: Contract, directory: Path) -> None:
+    """Write ``inference.pdmodel`` and ``inference.pdiparams``; the network is left as it was.
+
+    The batch size is left open, and the image size with ``contract.dynamic_size``.
+
+    Raises:
+        UserError: ``contract.dynamic_size`` of a network that is for one size only.
+    """
+    height = width = None if contract.dynamic_size else contract.image_size
+    with evaluation_mode(network), _own_forward(network), _ascii_names(network):
+        if contract.dynamic_size:
+            _require_any_size(network, contract)
+        if contract.input == "uint8":
+            graph = Served(network, contract.mean, contract.std, contract.output)
+            spec = InputSpec([None, height, width, 3], "uint8", INPUT)
+        else:
+            graph = network if contract.output == "logits" else Served(network, None, None, contract.output)
+            spec = InputSpec([None, 3, height, width], "float32", INPUT)
+        graph.eval()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"The Attr\(force_cpu\)", UserWarning)  # of Paddle's own operators
+            paddle.jit.save(graph, str(directory / NAME), input_spec=[spec])
+    # Paddle adds a pickle of the parameters' names and does without it when it loads. A directory
+    # that goes to other machines should hold nothing that has to be unpickled.
+    (directory / f"{NAME}.pdiparams.info").unlink(missing_ok=True)
+
+
+def _require_any_size(network: Network, contract: Contract) -> None:
+    height, width = (contract.image_size + more for more in OTHER_SIZE)
+    try:
+        with paddle.no_grad():
+            network(paddle.zeros([1, 3, height, width]))
+    except (ValueError, RuntimeError, UserError) as error:
+        raise UserError(
+            f"{contract.model} is for pictures of {contract.image_size} x {contract.image_size} pixels: it cannot take "
+            f"{width} x {height}. Leave out export.dynamic_size."
+        ) from error
+
+
+@contextlib.contextmanager
+def evaluation_mode(network: nn.Layer) -> Iterator[None]:
+    """Every layer in evaluation mode inside this context, and as it was after it."""
+    modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
+    network.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
+
+
+@contextlib.contextmanager
+def _own_forward(network: nn.Layer) -> Iterator[None]:
+    """Every layer has its own ``forward`` again after this context.
+
+    ``paddle.jit.save`` puts a translated one on each layer: breakpoints no longer stop in it, and a
+    layer saved inside another cannot be saved by itself after that.
+    """
+    layers = network.sublayers(include_self=True)
+    before = [(vars(layer).get("forward"), layer._original_funcs.copy()) for layer in layers]
+    try:
+        yield
+    finally:
+        for layer, (forward, originals) in zip(layers, before, strict=True):
+            vars(layer).pop("forward", None)
+            if forward is not None:
+                vars(layer)["forward"] = forward
+            layer._original_funcs = originals
+
+
+@contextlib.contextmanager
+def _ascii_names(network: nn.Layer) -> Iterator[None]:
+    r"""Tensors with other characters in their names have them as ``\xNN`` inside this context.
+
+    ``paddle.jit.load`` fails on such names, and the fluid names of Res2Net200_vd_26w_4s are of that kind.
+    """
+    names = {key: tensor.name for key, tensor in network.state_dict().items() if not tensor.name.isascii()}
+    state = network.state_dict()
+    try:
+        for key, name in names.items():
+            state[key].name = name.encode("ascii", "backslashreplace").decode()
+        yield
+    finally:
+        for key, name in names.items():
+            state[key].name = name

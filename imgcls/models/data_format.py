@@ -1,0 +1,56 @@
+"""Where the channels are in feature maps: the layers that need to know, and their change to channels-last.
+
+Paddle's layers take maps as NCHW unless told otherwise; tensor cores prefer NHWC. The parameters are
+the same in both (kernels stay ``[out, in, height, width]``), so the choice is one of how a network
+computes, and is made after it was built.
+"""
+
+import paddle
+from paddle import nn
+
+DATA_FORMATS = ("NCHW", "NHWC")
+
+
+class MapLayer(nn.Layer):
+    """A layer that computes along axes of feature maps, and asks for them here by what they hold."""
+
+    data_format = "NCHW"
+
+    @property
+    def channel_axis(self) -> int:
+        return self.data_format.index("C")
+
+    @property
+    def height_axis(self) -> int:
+        return self.data_format.index("H")
+
+    @property
+    def width_axis(self) -> int:
+        return self.data_format.index("W")
+
+    def crop(self, x: paddle.Tensor, rows_and_columns: slice) -> paddle.Tensor:
+        """A square part of the maps ``x``."""
+        if self.data_format == "NHWC":
+            return x[:, rows_and_columns, rows_and_columns]
+        return x[:, :, rows_and_columns, rows_and_columns]
+
+
+def set_data_format(network: nn.Layer, data_format: str) -> None:
+    """Make a layer and all layers within it take and give maps in ``data_format``."""
+    for layer in network.sublayers(include_self=True):
+        # Paddle's layers read one of these two on every call, and convolutions their channel axis.
+        for attribute in ("data_format", "_data_format"):
+            if hasattr(layer, attribute):
+                setattr(layer, attribute, data_format)
+        if isinstance(layer, nn.Conv2D):
+            layer._channel_dim = data_format.index("C")
+
+
+def from_nchw(x: paddle.Tensor, data_format: str) -> paddle.Tensor:
+    """Images or maps ``[N, C, H, W]`` in ``data_format``."""
+    return x if data_format == "NCHW" else x.transpose([0, 2, 3, 1])
+
+
+def to_nchw(x: paddle.Tensor, data_format: str) -> paddle.Tensor:
+    """Images or maps in ``data_format`` as ``[N, C, H, W]``."""
+    return x if data_format == "NCHW" else x.transpose([0, 3, 1, 2])
