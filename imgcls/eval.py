@@ -21,7 +21,8 @@ def main(config: DictConfig) -> float:
     source = assembly.load_source(config, config.eval.source, config.eval.weights)
     settings, sections = config.eval, source.config
 
-    samples = assembly.read_samples(sections.data, settings.split, len(source.class_names) or sections.model.num_classes)
+    num_classes = len(source.class_names) or sections.model.num_classes
+    samples = assembly.read_samples(sections.data, settings.split, num_classes)
     assembly.require_same_classes(samples, source.class_names)
     network = assembly.build_network(sections.model, samples.num_classes, require_all=True)
     loader = assembly.make_loader(

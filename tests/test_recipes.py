@@ -52,8 +52,6 @@ CHECKED = {
     *("use_ema", "ema_decay", "drop_connect_rate", "padding_type", "use_se", "validate", "print_step", "save_step"),
     *("use_fp16", "scale_loss", "use_dynamic_loss_scaling"),
 }
-# Recipes that need what other parts of the library do not offer yet.
-BLOCKED = {"EfficientNetB0": "AutoAugment", "ResNet50_fp16": "NHWC and DALI"}
 
 
 def compose(*overrides: str, program: str = "train") -> DictConfig:
@@ -174,13 +172,7 @@ def test_recipe_learns_at_the_rates_of_the_script(recipe):
     assert [schedule(step) for step in steps] == pytest.approx([original_lr(args, step) for step in steps], rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(raises=UserError, reason=BLOCKED[name])) if name in BLOCKED else name
-        for name in RECIPES
-    ],
-)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_recipe_can_be_started(recipe, tmp_path):
     config = composed(recipe).copy()
     config.data.root = str(tmp_path)
