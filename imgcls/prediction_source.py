@@ -37,12 +37,16 @@ def open_source(config: DictConfig) -> PredictionSource:
     """
     settings = config.predict
     is_graph = settings.source is not None and is_export(settings.source)
-    given = [f"predict.{key}" for key in ENGINE_OPTIONS if settings[key] not in (None, False)]
     if is_graph:
         return _open_export(settings)
-    if settings.engine not in (None, "eager") or given:
-        key = f"predict.engine={settings.engine}" if settings.engine not in (None, "eager") else given[0]
-        raise UserError(f"{key} is for exports. Export the model first, and name the directory as predict.source.")
+    given = {"engine": settings.engine, **_engine_options(settings)}
+    if given["engine"] in (None, "eager"):
+        del given["engine"]
+    if given:
+        key, value = next(iter(given.items()))
+        raise UserError(
+            f"predict.{key}={value} is for exports. Export the model first, and name the directory as predict.source."
+        )
     return _open_network(config)
 
 
@@ -53,11 +57,7 @@ def _open_export(settings: DictConfig) -> PredictionSource:
         raise UserError(f"{settings.source} gives features, not classes. Set predict.output=features.")
     if wants_features and not gives_features:
         raise UserError(f"{settings.source} gives {contract.output}. For features, export with export.output=features.")
-    options = {key: settings[key] for key in ENGINE_OPTIONS if settings[key] not in (None, False)}
-    if settings.onednn is False:
-        options["onednn"] = False
-    if settings.gpu_id is not None:
-        options["gpu_mem"] = settings.gpu_mem
+    options = _engine_options(settings)
     if settings.tensorrt is not None:
         options["tensorrt"] = _tensorrt(contract, settings.tensorrt, settings.batch_size)
     predictor = open_export(settings.source, settings.engine, **options)
@@ -65,8 +65,18 @@ def _open_export(settings: DictConfig) -> PredictionSource:
     if settings.bfloat16 and not wants_features:
         exact = open_export(settings.source, settings.engine, **{**options, "bfloat16": False})
         log.info("bfloat16: %s", measure_agreement(predictor, exact, bundled_photos(transform)))
-    origin = {"model files": list(contract.sha256.values()), "bfloat16": settings.bfloat16}
+    origin = {"model_files": list(contract.sha256.values()), "bfloat16": settings.bfloat16}
     return PredictionSource(predictor, transform, contract.class_names, origin)
+
+
+def _engine_options(settings: DictConfig) -> dict[str, Any]:
+    """Those that are not left at what every engine does by itself."""
+    options = {key: settings[key] for key in ENGINE_OPTIONS if settings[key] is not None}
+    if not settings.bfloat16:
+        del options["bfloat16"]
+    if settings.gpu_id is not None:
+        options["gpu_mem"] = settings.gpu_mem
+    return options
 
 
 def _tensorrt(contract: Contract, precision: str, batch_size: int) -> TensorRT:

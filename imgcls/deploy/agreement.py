@@ -20,8 +20,8 @@ class Agreement:
 
     def __str__(self) -> str:
         return (
-            f"{self.photos - self.same} of {self.photos} bundled photos get another best class, probabilities change by "
-            f"up to {self.largest_difference:.2g}"
+            f"{self.photos - self.same} of {self.photos} bundled photos get another best class, "
+            f"probabilities change by up to {self.largest_difference:.2g}"
         )
 
 

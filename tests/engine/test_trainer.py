@@ -57,10 +57,10 @@ def make_loader(shuffle: bool = True, batch: int = BATCH):
     return build_loader(SyntheticDataset(samples, SIZE, seed=1), sampler)
 
 
-def make_trainer(epochs: int = 2, accumulate: int = 1, grad_clip_norm: float | None = None, **net_options):
+def make_trainer(epochs: int = 2, accumulate: int = 1, grad_clip_norm: float | None = None, amp=None, **net_options):
     paddle.seed(7)
     network = SmallNet(**net_options)
-    trainer = Trainer(network, preprocess, seed=5, accumulate=accumulate)
+    trainer = Trainer(network, preprocess, seed=5, accumulate=accumulate, amp=amp)
     schedule = build_schedule("cosine_step", base_lr=0.1, steps_per_epoch=3, epochs=epochs)
     trainer.prepare(
         build_optimizer("momentum", network, OptimizerLR(schedule), weight_decay=1e-3, grad_clip_norm=grad_clip_norm)
@@ -154,7 +154,7 @@ def all_callbacks(directory, loader, max_steps=None):
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 5])
 def test_a_resumed_run_ends_with_the_same_bits(tmp_path, stop_after):
-    """Mid-epoch and at its end, with dropout, mixup, EMA and momentum; in one process, where Paddle's counters go on."""
+    """Mid-epoch and at its end, with all that has state; in one process, where Paddle's counters go on."""
     validation = make_loader(shuffle=False)
     undisturbed = make_trainer(epochs=2)
     (tmp_path / "whole").mkdir()

@@ -28,7 +28,7 @@ def test_a_killed_run_leaves_no_lock(start, tmp_path):
     """Nor do the data workers that outlive it for a moment."""
     first = start(*LONG, "trainer.num_workers=2")
     run = tmp_path / "outputs" / "tiny"
-    wait_for(has_logged(run, "epoch 1/"), first)
+    wait_for((run / "checkpoints" / "last").exists, first)
     first.kill()
     first.wait()
     assert status(run) == "running"

@@ -1,0 +1,120 @@
+"""Every kind of export of one model against the eager network: what the matrix of tests and ``--full`` run.
+
+The weights are the reference's: a pure function of their names, with statistics that keep the
+logits of every depth within a few units.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import paddle
+import weights
+from locations import REFERENCE
+
+import imgcls
+from imgcls.deploy.contract import LAYOUTS, Contract
+from imgcls.deploy.engines import inference, jit
+from imgcls.deploy.exporter import TOLERANCE, export
+from imgcls.deploy.predictor import NetworkPredictor
+from imgcls.preprocessing import normalize_array
+from imgcls.registry import IMAGENET_MEAN, IMAGENET_STD, model_info
+
+AT_LEAST_139 = ("inception_v4", "xception", "xception_deeplab")
+
+
+@cache
+def families() -> list[str]:
+    """The smallest published network of each family."""
+    smallest = {}
+    for info in map(model_info, imgcls.list_models(published=True)):
+        if info.module not in smallest or info.params < smallest[info.module].params:
+            smallest[info.module] = info
+    return sorted(info.name for info in smallest.values())
+
+
+def quick_size(name: str) -> int:
+    """A small image size that the network takes."""
+    return 139 if model_info(name).module in AT_LEAST_139 else min(96, model_info(name).input_size)
+
+
+def filled(name: str) -> paddle.nn.Layer:
+    """The network with the reference's weights."""
+    network = imgcls.create_model(name)
+    file = REFERENCE / "models" / f"{model_info(name).published_name}.json"
+    values = dict(weights.make_parameters(json.loads(file.read_text())))
+    for tensor in network.state_dict().values():
+        tensor.set_value(values[tensor.name])
+    network.eval()
+    return network
+
+
+def contract_of(name: str, size: int, input: str, output: str, dynamic_size: bool) -> Contract:
+    return Contract(
+        model=name,
+        input=input,
+        layout=LAYOUTS[input],
+        image_size=size,
+        resize_size=size,
+        interpolation="linear",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        output=output,
+        dynamic_size=dynamic_size,
+        class_names=() if output == "features" else tuple(map(str, range(1000))),
+    )
+
+
+class Inside(paddle.nn.Layer):
+    """An exported network as a part of another."""
+
+    def __init__(self, network: paddle.nn.Layer):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        return self.network(images) * 2
+
+
+def check_paddle(name: str, size: int, images: np.ndarray, directory: Path) -> dict[str, float]:
+    """Largest difference over the range of the expected answers, for each way to run an export.
+
+    The float graph with logits is run in every way that there is and at other sizes; the graphs of
+    the other inputs and outputs under the engines that ``export`` compares by itself.
+    """
+    network = filled(name)
+    logits = NetworkPredictor(network, IMAGENET_MEAN, IMAGENET_STD).logits(images)
+    export(network, contract_of(name, size, "float", "logits", True), directory / "float", images)
+    x = normalize_array(images, IMAGENET_MEAN, IMAGENET_STD)
+    inside = Inside(paddle.jit.load(str(directory / "float" / "inference")))
+    inside.eval()
+    with paddle.no_grad():
+        found = {
+            "jit": jit(directory / "float")(x),
+            "inside another layer": inside(paddle.to_tensor(x)).numpy() / 2,
+            "inference": inference(directory / "float", onednn=False)(x),
+            "inference with oneDNN": inference(directory / "float", onednn=True)(x),
+        }
+    differences = {way: relative(array, logits) for way, array in found.items()}
+    for input, output in (("uint8", "probabilities"), ("float", "features")):
+        worst = export(network, contract_of(name, size, input, output, False), directory / output, images)
+        differences[f"{input} to {output}"] = max(worst.values())
+    return differences
+
+
+def check_onnx(name: str, size: int, images: np.ndarray, directory: Path) -> float:
+    """Largest difference of the ONNX graph's logits under onnxruntime, over their range."""
+    network = filled(name)
+    logits = NetworkPredictor(network, IMAGENET_MEAN, IMAGENET_STD).logits(images)
+    contract = contract_of(name, size, "float", "logits", False)
+    return export(network, contract, directory / "onnx", images, "onnx")["onnxruntime"] / float(np.ptp(logits))
+
+
+def relative(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(found - expected).max() / np.ptp(expected))
+
+
+def require_within_tolerance(name: str, differences: dict[str, float]) -> None:
+    print(f"{name}: " + ", ".join(f"{way} {difference:.1e}" for way, difference in differences.items()))
+    assert max(differences.values()) <= TOLERANCE

@@ -1,0 +1,44 @@
+"""Every published network exported every way gives the eager network's numbers; one of each family by default.
+
+All 104, with the largest difference of each way printed:
+``python -m pytest tests/deploy/test_matrix.py --full -rP``.
+"""
+
+import importlib.util
+
+import pytest
+from matrix import check_onnx, check_paddle, families, quick_size, require_within_tolerance
+
+import imgcls
+from imgcls.data.transforms import eval_transform
+from imgcls.deploy.agreement import bundled_photos
+
+needs_onnx = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("paddle2onnx", "onnx", "onnxruntime")),
+    reason="the extra imgcls[onnx] is not installed",
+)
+
+
+def one_of_each_family_or_full(name: str):
+    return pytest.param(name, marks=[] if name in families() else [pytest.mark.full])
+
+
+def photos(size: int):
+    """Two bundled photos."""
+    return bundled_photos(eval_transform(size, size), every=18)
+
+
+PUBLISHED = imgcls.list_models(published=True)
+
+
+@pytest.mark.parametrize("name", map(one_of_each_family_or_full, PUBLISHED))
+def test_paddle_graphs(name, tmp_path):
+    size = quick_size(name)
+    require_within_tolerance(name, check_paddle(name, size, photos(size), tmp_path))
+
+
+@needs_onnx
+@pytest.mark.parametrize("name", map(one_of_each_family_or_full, PUBLISHED))
+def test_onnx_graphs(name, tmp_path):
+    size = quick_size(name)
+    require_within_tolerance(name, {"onnxruntime": check_onnx(name, size, photos(size), tmp_path)})
