@@ -13,7 +13,9 @@ def main(config: DictConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from imgcls.benchmarks.inference import measure_inference
     from imgcls.benchmarks.model import measure_model
+    from imgcls.benchmarks.predict import measure_predict
     from imgcls.benchmarks.trainer import measure_trainer
     from imgcls.device import select_device
     from imgcls.resume import config_hash
@@ -24,7 +26,12 @@ def main(config: DictConfig) -> None:
     log.info(system_line(config_hash(config)))
     log.info("%s: %s, %d px, batch %d", settings.what, model.name, model.input_size, settings.batch_size)
     log.setLevel("WARNING")  # the measured runs have a log of their own to write
-    measure = {"trainer": measure_trainer, "model": measure_model}[settings.what]
+    measure = {
+        "trainer": measure_trainer,
+        "model": measure_model,
+        "inference": measure_inference,
+        "predict": measure_predict,
+    }[settings.what]
     figures = measure(
         model.name,
         size=model.input_size,

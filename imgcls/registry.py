@@ -9,8 +9,10 @@ import fnmatch
 import importlib
 import inspect
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 WEIGHTS_HOST = "https://paddle-imagenet-models-name.bj.bcebos.com/"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+ARGUMENT_TYPES = {bool: bool, int: Integral, float: Real, str: str}
+"""What is taken for an argument of each simple type."""
 
 
 @dataclass(frozen=True)
@@ -112,24 +116,37 @@ def create_model(
         ``[N, num_classes]``.
 
     Raises:
-        UserError: unknown model, override or data format; weights missing or not fitting.
+        UserError: unknown model, override or data format; an impossible value; weights missing or not fitting.
     """
     info = model_info(name)
     require_paddle()
     build = importlib.import_module(f"imgcls.models.{info.module}").VARIANTS[info.name]
-    known = [p for p in inspect.signature(build).parameters if p != "num_classes"]
-    for key in overrides:
-        if key not in known:
-            raise UserError(
-                f"{info.name} takes no argument '{key}'.{close_matches(key, known)} It takes: {', '.join(known)}."
-            )
-    network = build(num_classes=num_classes, **overrides)
-    network.set_data_format(data_format)
+    _require_arguments(info.name, build, {"num_classes": num_classes, **overrides})
+    try:
+        network = build(num_classes=num_classes, **overrides)
+        network.set_data_format(data_format)
+    except UserError as error:
+        raise UserError(f"{info.name}: {error}") from error
     if pretrained:
         from imgcls.weights.load import load_pretrained
 
         load_pretrained(network, info, pretrained)
     return network
+
+
+def _require_arguments(model: str, build: Callable, arguments: dict[str, Any]) -> None:
+    """Check arguments to be among those of ``build``, and numbers and texts where it wants them."""
+    annotations = {key: parameter.annotation for key, parameter in inspect.signature(build).parameters.items()}
+    for key, value in arguments.items():
+        if key not in annotations:
+            known = [name for name in annotations if name != "num_classes"]
+            raise UserError(
+                f"{model} takes no argument '{key}'.{close_matches(key, known)} It takes: {', '.join(known)}."
+            )
+        if not isinstance(value, ARGUMENT_TYPES.get(annotations[key], object)):
+            raise UserError(f"{model}: {key}={value!r} is no {annotations[key].__name__}.")
+    if arguments["num_classes"] < 1:
+        raise UserError(f"{model}: num_classes={arguments['num_classes']} is not possible. Take one above 0.")
 
 
 def _info(row: dict[str, str]) -> ModelInfo:

@@ -3,7 +3,7 @@
 import numpy as np
 import paddle
 
-from imgcls.data.decode import MAX_PIXELS, decode_image
+from imgcls.data.decode import MAX_PIXELS, open_photo
 from imgcls.data.samples import Samples
 from imgcls.data.transforms import Transform
 
@@ -49,5 +49,6 @@ class ImageDataset(ClassificationDataset):
         self.max_pixels = max_pixels
 
     def image(self, epoch: int, index: int) -> np.ndarray:
-        image = decode_image(self.samples.path(index), max_pixels=self.max_pixels)
-        return self.transform(image, np.random.default_rng([self.seed, epoch, index]))
+        rng = np.random.default_rng([self.seed, epoch, index])
+        with open_photo(self.samples.path(index), max_pixels=self.max_pixels) as photo:
+            return self.transform.of_photo(photo, rng)

@@ -7,10 +7,14 @@ which is what cut-outs and logos are drawn for. ICC profiles are not applied.
 
 import io
 import os
+import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
@@ -21,6 +25,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000"
 
 # The size at which Pillow itself refuses.
 MAX_PIXELS = 178_956_970
+
+REDUCTIONS = (8, 4, 2)
+"""Factors by which a JPEG decoder can shrink while it decodes, from the coefficients."""
 
 BACKGROUND = (255, 255, 255)
 
@@ -33,56 +40,137 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+ON_ITS_SIDE = (5, 6, 7, 8)
+
+Source = str | os.PathLike | bytes
+"""A path, or the content of a file."""
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
-def decode_image(
-    source: str | os.PathLike | bytes, name: str | None = None, max_pixels: int = MAX_PIXELS
-) -> Image.Image:
-    """Decode one image.
+class BadImage(UserError):
+    """An image file that is missing, empty, damaged, too large or no image; the message names it."""
+
+
+def decode_image(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode one image: loaded, in mode ``RGB``, upright. See ``open_photo``."""
+    with open_photo(source, name, max_pixels) as photo:
+        return photo.decode()
+
+
+@contextmanager
+def open_photo(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Iterator["Photo"]:
+    """Open one image and read its header.
 
     Args:
-        source: a path, or the content of a file.
         name: what messages call the image; the path when left out.
         max_pixels: larger images are refused before their pixels are decoded.
 
-    Returns:
-        A loaded image in mode ``RGB``, upright.
-
     Raises:
-        UserError: the file is missing, empty, truncated, too large or no image; the message names it.
+        BadImage: here, or when it is decoded.
     """
-    if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), len(source), name or "image", max_pixels)
-    name = name or printable(source)
+    is_content = isinstance(source, bytes)
+    name = name or ("image" if is_content else printable(source))
+    with io.BytesIO(source) if is_content else _open(source, name) as file:
+        num_bytes = len(source) if is_content else os.fstat(file.fileno()).st_size
+        if num_bytes == 0:
+            raise BadImage(f"The image {name} is empty (zero bytes). Replace or remove it.")
+        with _refusals(name, max_pixels):
+            image = Image.open(file, formats=FORMATS)
+        with image:
+            yield Photo(image, name, max_pixels)
+
+
+class Photo:
+    """An open image, whose pixels are decoded when they are asked for.
+
+    Args:
+        image: as Pillow opened it.
+    """
+
+    def __init__(self, image: Image.Image, name: str, max_pixels: int):
+        self.name = name
+        self.max_pixels = max_pixels
+        self._image = image
+        self._decoded: Image.Image | None = None
+        if image.width * image.height > max_pixels:
+            raise BadImage(_too_large(name, f"{image.width} x {image.height} pixels", max_pixels))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, upright. Other formats than JPEG may tell which side is up only after their pixels."""
+        if not self._can_shrink():
+            return self.decode().size
+        width, height = self._image.size
+        return (height, width) if _orientation(self._image) in ON_ITS_SIDE else (width, height)
+
+    def decode(self) -> Image.Image:
+        """The whole image in mode ``RGB``, upright."""
+        if self._decoded is None:
+            with _refusals(self.name, self.max_pixels):
+                self._image.load()
+                self._decoded = _to_rgb(_upright(self._image))
+        return self._decoded
+
+    def decode_around(self, box: Box, size: int) -> tuple[Image.Image, Box]:
+        """The image, shrunk if ``box`` has more pixels than needed, and the box in its coordinates.
+
+        A JPEG that has not been decoded yet is shrunk by the largest factor that leaves the box
+        ``size`` pixels high and wide; anything else comes as it is.
+        """
+        reduction = self._shrink(largest_reduction(box, size)) if self._can_shrink() else 1
+        image = self.decode()
+        return image, box if reduction == 1 else tuple(edge / reduction for edge in box)
+
+    def _can_shrink(self) -> bool:
+        return self._decoded is None and isinstance(self._image, JpegImagePlugin.JpegImageFile)
+
+    def _shrink(self, reduction: int) -> int:
+        """Let the decoder shrink; returns the factor by which it will."""
+        if reduction == 1:
+            return 1
+        with _refusals(self.name, self.max_pixels):
+            wanted = self._image.width // reduction, self._image.height // reduction
+            return reduction if self._image.draft(None, wanted) else 1
+
+
+def largest_reduction(box: Box, size: int) -> int:
+    """The largest factor of ``REDUCTIONS``, or 1, that leaves a box ``size`` pixels high and wide."""
+    shorter = min(box[2] - box[0], box[3] - box[1])
+    return next((factor for factor in REDUCTIONS if shorter >= factor * size), 1)
+
+
+def _open(path: str | os.PathLike, name: str) -> BinaryIO:
     try:
-        with open(source, "rb") as file:
-            return _decode(file, os.fstat(file.fileno()).st_size, name, max_pixels)
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would wait for its other end
+            raise BadImage(f"Cannot open the image {name}: it is a pipe or a device, not a file.")
+        return open(path, "rb")
     except OSError as error:
-        raise UserError(f"Cannot open the image {name}: {error.strerror or error}.") from error
+        raise BadImage(f"Cannot open the image {name}: {error.strerror or error}.") from error
+    except ValueError as error:  # a zero byte in the name
+        raise BadImage(f"Cannot open the image {name!r}: {error}.") from error
 
 
-def _decode(file: io.BufferedIOBase, num_bytes: int, name: str, max_pixels: int) -> Image.Image:
-    if num_bytes == 0:
-        raise UserError(f"The image {name} is empty (zero bytes). Replace or remove it.")
+@contextmanager
+def _refusals(name: str, max_pixels: int) -> Iterator[None]:
+    """Whatever goes wrong in a decoder as a ``BadImage``."""
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)  # Pillow refuses at twice this number
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file, formats=FORMATS) as image:
-                if image.width * image.height <= max_pixels:
-                    image.load()
-                    return _to_rgb(_upright(image))
-                size = f"{image.width} x {image.height} pixels"
+            yield
+    except BadImage:
+        raise
     except UnidentifiedImageError as error:
-        raise UserError(f"{name} is not an image, or is damaged at its start. Replace or remove it.") from error
+        raise BadImage(f"{name} is not an image, or is damaged at its start. Replace or remove it.") from error
     except Image.DecompressionBombError as error:
-        raise UserError(_too_large(name, "too many pixels", max_pixels)) from error
+        raise BadImage(_too_large(name, "too many pixels", max_pixels)) from error
     except Exception as error:
         # Decoders meet a damaged file with whatever their code happens to raise: OSError mostly,
         # but SyntaxError, ValueError, struct.error, IndexError, MemoryError and others as well.
-        raise UserError(f"Cannot decode the image {name}: {_reason(error)}. Replace or remove it.") from error
-    raise UserError(_too_large(name, size, max_pixels))
+        raise BadImage(f"Cannot decode the image {name}: {_reason(error)}. Replace or remove it.") from error
 
 
 def _too_large(name: str, size: str, max_pixels: int) -> str:
@@ -99,11 +187,16 @@ def _reason(error: Exception) -> str:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    orientation = _orientation(image)
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _orientation(image: Image.Image) -> int | None:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a damaged EXIF block does not damage the picture
-        return image
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+        return None
+    return orientation if isinstance(orientation, int) else None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -6,16 +6,14 @@ which averages when it shrinks, while the original's OpenCV did not.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
 from imgcls.data.autoaugment import AutoAugment
+from imgcls.data.decode import Box, Photo
 from imgcls.data.randaugment import RandAugment
 from imgcls.errors import UserError, close_matches
-
-Transform = Callable[[Image.Image, np.random.Generator], np.ndarray]
 
 INTERPOLATIONS = {
     "linear": Image.Resampling.BILINEAR,
@@ -24,6 +22,24 @@ INTERPOLATIONS = {
     "area": Image.Resampling.BOX,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+
+class Transform:
+    """Steps one after the other; the result as a contiguous uint8 array ``[H, W, 3]``."""
+
+    def __init__(self, transforms: list):
+        self.transforms = transforms
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
+        for transform in self.transforms:
+            image = transform(image, rng)
+        return np.asarray(image)
+
+    def of_photo(self, photo: Photo, rng: np.random.Generator) -> np.ndarray:
+        """As of the decoded photo, but a crop that comes first has it decoded no larger than it needs."""
+        first, *others = self.transforms
+        image = first.of_photo(photo, rng) if isinstance(first, CropResize) else first(photo.decode(), rng)
+        return Transform(others)(image, rng)
 
 
 def train_transform(
@@ -65,7 +81,7 @@ def train_transform(
         transforms.append(AutoAugment(autoaugment))
     if randaugment[0]:
         transforms.append(RandAugment(*randaugment))
-    return Compose(transforms)
+    return Transform(transforms)
 
 
 def eval_transform(size: int, resize_size: int, interpolation: str = "linear", crop: bool = True) -> Transform:
@@ -80,20 +96,8 @@ def eval_transform(size: int, resize_size: int, interpolation: str = "linear", c
         UserError: a value outside its range.
     """
     if crop:
-        return Compose([ResizeCentreCrop(size, resize_size, interpolation)])
-    return Compose([Resize(size, interpolation)])
-
-
-class Compose:
-    """Transforms one after the other; the result as a contiguous uint8 array ``[H, W, 3]``."""
-
-    def __init__(self, transforms: list):
-        self.transforms = transforms
-
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
-        for transform in self.transforms:
-            image = transform(image, rng)
-        return np.asarray(image)
+        return Transform([ResizeCentreCrop(size, resize_size, interpolation)])
+    return Transform([Resize(size, interpolation)])
 
 
 class RandomRotation:
@@ -108,7 +112,30 @@ class RandomRotation:
         return image.rotate(angle, Image.Resampling.BILINEAR)
 
 
-class RandomCropResize:
+class CropResize:
+    """A box of the image, resized to a square of ``size``; a subclass says which box."""
+
+    def __init__(self, size: int, interpolation: str = "linear"):
+        _require_size(size)
+        self.size = size
+        self.resampling = _resampling(interpolation)
+
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
+        """The box in an image of this size."""
+        raise NotImplementedError
+
+    def cut(self, image: Image.Image, box: Box) -> Image.Image:
+        return image.resize((self.size, self.size), self.resampling, box=box)
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        return self.cut(image, self.box(*image.size, rng))
+
+    def of_photo(self, photo: Photo, rng: np.random.Generator) -> Image.Image:
+        """The same from a photo, decoded at a resolution that leaves the box ``size`` pixels high and wide."""
+        return self.cut(*photo.decode_around(self.box(*photo.size, rng), self.size))
+
+
+class RandomCropResize(CropResize):
     """A crop of random area, shape and place, resized to a square.
 
     The area is bounded so that a crop of the drawn shape always fits; nothing is tried again.
@@ -121,17 +148,19 @@ class RandomCropResize:
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
         interpolation: str = "linear",
     ):
-        _require_size(size)
+        super().__init__(size, interpolation)
         _require(len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1, "scale", scale, "two shares, 0 < low <= high <= 1")
         _require(len(ratio) == 2 and 0 < ratio[0] <= ratio[1], "ratio", ratio, "two ratios, 0 < low <= high")
-        self.size = size
         self.scale = scale
         self.ratio = ratio
-        self.resampling = _resampling(interpolation)
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        box = random_crop_box(image.width, image.height, self.scale, self.ratio, rng)
-        return image.crop(box).resize((self.size, self.size), self.resampling)
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
+        return random_crop_box(width, height, self.scale, self.ratio, rng)
+
+    def cut(self, image: Image.Image, box: Box) -> Image.Image:
+        left, top = math.floor(box[0]), math.floor(box[1])
+        crop = image.crop((left, top, math.ceil(box[2]), math.ceil(box[3])))  # what lies around it has no influence
+        return super().cut(crop, (box[0] - left, box[1] - top, box[2] - left, box[3] - top))
 
 
 class ColorJitter:
@@ -172,37 +201,29 @@ class HorizontalFlip:
         return image
 
 
-class Resize:
+class Resize(CropResize):
     """The whole image as a square."""
 
-    def __init__(self, size: int, interpolation: str = "linear"):
-        _require_size(size)
-        self.size = size
-        self.resampling = _resampling(interpolation)
-
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        return image.resize((self.size, self.size), self.resampling)
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
+        return 0, 0, width, height
 
 
-class ResizeCentreCrop:
+class ResizeCentreCrop(CropResize):
     """Short side to ``resize_size``, then the central square of ``size``.
 
     Only the pixels of the crop are computed, so a very long and thin image costs no more than a square one.
     """
 
     def __init__(self, size: int, resize_size: int, interpolation: str = "linear"):
-        _require_size(size)
+        super().__init__(size, interpolation)
         _require(resize_size >= size, "resize_size", resize_size, f"at least the size of the crop, {size}")
-        self.size = size
         self.resize_size = resize_size
-        self.resampling = _resampling(interpolation)
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        width, height = resize_short_size(image.width, image.height, self.resize_size)
-        left, top, right, bottom = centre_crop_box(width, height, self.size)
-        across, down = image.width / width, image.height / height
-        box = (left * across, top * down, right * across, bottom * down)
-        return image.resize((self.size, self.size), self.resampling, box=box)
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
+        resized_width, resized_height = resize_short_size(width, height, self.resize_size)
+        left, top, right, bottom = centre_crop_box(resized_width, resized_height, self.size)
+        across, down = width / resized_width, height / resized_height
+        return left * across, top * down, right * across, bottom * down
 
 
 def random_crop_box(

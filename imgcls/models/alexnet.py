@@ -43,6 +43,7 @@ class AlexNet(Network):
 
     num_features = 256
     map_size = 6
+    min_input_size = 63
 
     def __init__(self, dropout: float = 0.5, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()

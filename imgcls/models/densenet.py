@@ -29,6 +29,8 @@ class DenseNet(Network):
         growth: channels that each of them adds; the stem has twice as many.
     """
 
+    min_input_size = 29
+
     def __init__(self, repeats: tuple[int, ...], growth: int = 32, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
         channels = 2 * growth

@@ -141,6 +141,7 @@ class EfficientNet(Network):
         self.stem = conv_bn(in_channels, channels, 3, "_conv_stem", "_bn0", act=act, **stem)
         repeats = [math.ceil(depth * stage[3]) for stage in STAGES]
         blocks = []
+        windows = [(3, 2)]
         for (kernel_size, expansion, out_channels, _, first_stride), repeat in zip(STAGES, repeats, strict=True):
             out_channels = rounded(out_channels, width)
             for index in range(repeat):
@@ -154,7 +155,11 @@ class EfficientNet(Network):
                 name = f"_blocks.{len(blocks)}"
                 blocks.append(MBConv(channels, out_channels, kernel_size, expansion, stride, name, **options))
                 channels = out_channels
+                windows.append((kernel_size, stride))
         self.blocks = nn.Sequential(*blocks)
+        if padding_type == "VALID":
+            for kernel_size, stride in reversed(windows):
+                self.min_input_size = stride * (self.min_input_size - 1) + kernel_size
         self.num_features = rounded(1280, width)
         self.last = conv_bn(channels, self.num_features, 1, "_conv_head", "_bn1", act=act)
         self.dropout = nn.Dropout(dropout)

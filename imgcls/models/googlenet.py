@@ -99,6 +99,7 @@ class GoogLeNet(Network):
     """
 
     num_features = 1024
+    min_input_size = 61
 
     def __init__(self, dropout: float = 0.4, aux_dropout: float = 0.7, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()

@@ -145,6 +145,7 @@ class InceptionV4(Network):
     """
 
     num_features = 1536
+    min_input_size = 75
 
     def __init__(self, dropout: float = 0.2, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()

@@ -42,7 +42,7 @@ class Network(MapLayer):
     head_layers = ("head",)
     """Sublayers of ``forward_head``, as opposed to ``forward_maps``."""
     min_input_size = 1
-    """Shortest side, in pixels, of an image of which the last feature map is not empty."""
+    """Shortest side, in pixels, of an image in whose maps every window of a convolution or pool finds room."""
 
     def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         """Last feature map of images, both in the network's data format."""

@@ -61,6 +61,10 @@ class SqueezeNet(Network):
             layers.append(Fire(channels, expand // 4, expand, f"fire{number}"))
             channels = 2 * expand
         self.features = nn.Sequential(*layers)
+        side = 1
+        for _ in pools:
+            side = 2 * side + 1
+        self.min_input_size = 2 * (side - 1) + kernel_size - 2 * padding
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
         self.head = conv2d(channels, num_classes, 1, weight="conv10_weights", bias="conv10_offset")
 

@@ -32,6 +32,7 @@ class VGG(Network):
 
     num_features = WIDTHS[-1]
     map_size = 7
+    min_input_size = 32
 
     def __init__(self, depth: int, dropout: float = 0.5, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()

@@ -165,3 +165,23 @@ def test_a_nan_on_one_rank_stops_all_and_is_not_saved(start, tmp_path):
 def test_mistakes_are_found_before_anything_starts(start, tmp_path, wrong, message):
     assert message in finish(start(*TWO, wrong), 2)
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.full
+def test_ranks_wait_for_a_slow_disk(start, tmp_path):
+    """gloo gives up after 30 seconds; a checkpoint that takes longer must not end the run."""
+    (tmp_path / "slow.py").write_text(
+        textwrap.dedent(
+            """
+            import time
+            from imgcls.callbacks.base import Callback
+
+            class Slow(Callback):
+                def on_epoch_end(self, epoch, logs=None):
+                    time.sleep(40 if self.trainer.ranks.first else 0)
+            """
+        )
+    )
+    process = start(*TWO, "trainer.epochs=1", "trainer.eval_every=1", "callbacks.extra=[{_target_: slow.Slow}]")
+    finish(process)
+    assert status(run_path(tmp_path)) == "finished"
