@@ -184,9 +184,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     if not known:
         known = list(getattr(error.object_type, "__dataclass_fields__", ()))
     where = f"in '{parent}'" if parent else "at the top level"
-    return (
-        f"There is no key '{key}' {where}.{close_matches(key, map(str, known))} Known: {', '.join(map(str, known))}."
-    )
+    return f"There is no key '{key}' {where}.{close_matches(key, map(str, known))} Known: {', '.join(map(str, known))}."
 
 
 def _drop_missing(config: DictConfig) -> None:

@@ -5,8 +5,10 @@ import json
 import sys
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.errors import UserError
 from imgcls.launch import Job, RankFailed, run_ranks
 from imgcls.logs import log, start_log
 from imgcls.run_directory import Run, RunDirectory
@@ -31,11 +33,14 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
         The best value of ``trainer.monitor``; ``None`` on the other machines.
 
     Raises:
+        UserError: there are several machines, and no name for them to agree on.
         RankFailed: a rank failed for good.
         Interrupted: a signal stopped the run.
     """
     settings = config.trainer
     job = job_of(settings)
+    if job.nodes > 1:
+        _require_name()
     start_log()
     with RunDirectory(directory, settings.resume, log.warning) if job.node == 0 else Run(directory) as run:
         if job.node == 0:
@@ -54,6 +59,12 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
                 log.warning("%s", error)
                 log.warning("Restart %d of %d from %s.", restarts, settings.max_restarts, run.start_from or "the start")
         return _best(run, settings.monitor)
+
+
+def _require_name() -> None:
+    given = HydraConfig.get().overrides.task
+    if not any(override.startswith("run.name=") for override in given):
+        raise UserError("With several machines (trainer.nodes) give run.name: the default differs between them.")
 
 
 def _command(run: Run) -> list[str]:

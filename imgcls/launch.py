@@ -193,12 +193,14 @@ class _Ranks:
             self.output.close()
 
     def watch(self) -> None:
-        while any(process.poll() is None for process in self.processes):
-            self._react()
-            self._show()
+        while True:
+            codes = [process.poll() for process in self.processes]
+            self._react(codes)
+            if self.output:
+                self.output.copy()
+            if None not in codes:
+                return self._conclude(codes)
             time.sleep(POLL_SECONDS)
-        self._show()
-        self._conclude()
 
     def _start(self, rank: int, environment: dict[str, str]) -> subprocess.Popen:
         with log_file(self.logs, rank).open("a") as log:
@@ -224,9 +226,8 @@ class _Ranks:
             self.kill_at = time.monotonic()  # a person who presses Ctrl-C twice does not want to wait
         self.received = self.received or signal.Signals(number)
 
-    def _react(self) -> None:
+    def _react(self, codes: list[int | None]) -> None:
         now = time.monotonic()
-        codes = [process.poll() for process in self.processes]
         if self.received is None and (stopped := [code for code in codes if code in STOPPED]):
             self.received = signal.Signals(stopped[0] - 128)
         if self.received is not None and self.kill_at is None:
@@ -247,10 +248,7 @@ class _Ranks:
             if process.poll() is None:
                 process.terminate()
 
-    def _conclude(self) -> None:
-        codes = [process.returncode for process in self.processes]
-        if self.received is None and any(code in STOPPED for code in codes):
-            self.received = signal.Signals(next(code for code in codes if code in STOPPED) - 128)
+    def _conclude(self, codes: list[int]) -> None:
         if self.failure is None and self.received is None and any(codes):
             self.failure = self._failure(codes)
         if self.failure:
@@ -273,10 +271,6 @@ class _Ranks:
             f"The end of its log, {path}:\n{_tail(path)}"
         )
         return RankFailed(message, restartable=USER_ERROR_STATUS not in codes)
-
-    def _show(self) -> None:
-        if self.output:
-            self.output.copy()
 
 
 class _Output:

@@ -39,7 +39,9 @@ FREE = (
 def config_hash(config: DictConfig) -> str:
     """Short fingerprint of a configuration, the same wherever and under whatever name it runs."""
     flat = _flat(OmegaConf.to_container(config))
-    settings = {key: value for key, value in flat.items() if not key.startswith("run.")}
+    settings = {
+        key: value for key, value in flat.items() if not key.startswith(("run.", "trainer.node", "trainer.master"))
+    }
     return hashlib.sha256(yaml.safe_dump(settings).encode()).hexdigest()[:12]
 
 

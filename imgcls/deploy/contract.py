@@ -15,8 +15,11 @@ from imgcls.data.transforms import INTERPOLATIONS, Transform, eval_transform
 from imgcls.errors import UserError
 
 FILE = "inference.yaml"
-MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
-ONNX_FILES = ("inference.onnx",)
+NAME = "inference"
+"""Of the model files, without their suffixes."""
+
+MODEL_FILES = (f"{NAME}.pdmodel", f"{NAME}.pdiparams")
+ONNX_FILES = (f"{NAME}.onnx",)
 FILES = {"paddle": MODEL_FILES, "onnx": ONNX_FILES}
 """Model files of each kind of graph."""
 

@@ -10,13 +10,10 @@ from paddle import nn
 from paddle.nn import functional as F
 from paddle.static import InputSpec
 
-from imgcls.deploy.contract import Contract
+from imgcls.deploy.contract import NAME, Contract
 from imgcls.errors import UserError
 from imgcls.models.layers import Network
 from imgcls.preprocessing import normalize
-
-NAME = "inference"
-"""Files of a graph are ``inference.pdmodel`` and ``inference.pdiparams``, or ``inference.onnx``."""
 
 INPUT = "images"
 OTHER_SIZE = (32, 64)

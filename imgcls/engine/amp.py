@@ -97,12 +97,13 @@ class LossScaler(paddle.amp.GradScaler):
             self._scale = paddle.clip(self._scale, min=self.floor)
 
     def state_dict(self) -> dict[str, Any]:
+        """JSON-serialisable, unlike Paddle's; empty if the scaler is off."""
         state = super().state_dict()
-        return {**state, "skipped_in_a_row": self.skipped_in_a_row} if state else {}
+        return {**state, "scale": self.scale_now, "skipped_in_a_row": self.skipped_in_a_row} if state else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.skipped_in_a_row = state_dict.get("skipped_in_a_row", 0)
+        super().load_state_dict({**state_dict, "scale": [state_dict["scale"]]})
+        self.skipped_in_a_row = state_dict["skipped_in_a_row"]
 
 
 def float32_state(

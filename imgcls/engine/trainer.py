@@ -190,9 +190,11 @@ class Trainer(paddle.Model):
             # Ranks may have had different numbers of batches: nothing is exchanged before this.
             self.ranks.wait()
             sums = self.ranks.sum(paddle.to_tensor([float(self.signalled), *self._meter.sums()], "float64")).numpy()
-            self.signalled = bool(sums[0])
+            stopped = bool(sums[0])  # a signal that came since is seen after the next update, by all
             self._meter.replace_sums(sums[1:])
-        if self.signalled:
+        else:
+            stopped = self.signalled
+        if stopped:
             raise EvaluationInterrupted
         return self._meter.result()
 
@@ -256,7 +258,7 @@ class Trainer(paddle.Model):
             "progress": asdict(self.progress),
             "totals": {**asdict(replace(self.totals, loss=0.0)), "loss": float(self.totals.loss)},
             "metrics": self.metrics,
-            "scaler": {key: _plain(value) for key, value in self.scaler.state_dict().items()},
+            "scaler": self.scaler.state_dict(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -365,7 +367,3 @@ class _InterruptibleLoader:
             yield batch
             totals.waiting += received - asked
             totals.seconds += time.perf_counter() - asked
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value

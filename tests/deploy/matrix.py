@@ -22,6 +22,8 @@ from imgcls.preprocessing import normalize_array
 from imgcls.registry import IMAGENET_MEAN, IMAGENET_STD, model_info
 
 AT_LEAST_139 = ("inception_v4", "xception", "xception_deeplab")
+OWN_SIZE = ("alexnet", "vgg")
+"""Families whose head pools to a fixed size; ONNX has no pooling that enlarges a smaller feature map."""
 
 
 @cache
@@ -36,7 +38,10 @@ def families() -> list[str]:
 
 def quick_size(name: str) -> int:
     """A small image size that the network takes."""
-    return 139 if model_info(name).module in AT_LEAST_139 else min(96, model_info(name).input_size)
+    info = model_info(name)
+    if info.module in OWN_SIZE:
+        return info.input_size
+    return 139 if info.module in AT_LEAST_139 else min(96, info.input_size)
 
 
 def filled(name: str) -> paddle.nn.Layer:
@@ -85,18 +90,25 @@ def check_paddle(name: str, size: int, images: np.ndarray, directory: Path) -> d
     network = filled(name)
     logits = NetworkPredictor(network, IMAGENET_MEAN, IMAGENET_STD).logits(images)
     export(network, contract_of(name, size, "float", "logits", True), directory / "float", images)
-    x = normalize_array(images, IMAGENET_MEAN, IMAGENET_STD)
-    loaded = paddle.jit.load(str(directory / "float" / "inference"))
+    found = _under_every_engine(directory / "float", normalize_array(images, IMAGENET_MEAN, IMAGENET_STD))
+    return {way: relative(array, logits) for way, array in found.items()}
+
+
+def _under_every_engine(directory: Path, x: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        **_under_jit(directory, x),
+        "inference": inference(directory, onednn=False)(x),
+        "inference with oneDNN": inference(directory, onednn=True)(x),
+    }
+
+
+def _under_jit(directory: Path, x: np.ndarray) -> dict[str, np.ndarray]:
+    loaded = paddle.jit.load(str(directory / "inference"))
     inside = Inside(loaded)
     inside.eval()
+    x = paddle.to_tensor(x)
     with paddle.no_grad():
-        found = {
-            "jit": loaded(paddle.to_tensor(x)).numpy(),
-            "inside another layer": inside(paddle.to_tensor(x)).numpy() / 2,
-            "inference": inference(directory / "float", onednn=False)(x),
-            "inference with oneDNN": inference(directory / "float", onednn=True)(x),
-        }
-    return {way: relative(array, logits) for way, array in found.items()}
+        return {"jit": loaded(x).numpy(), "inside another layer": inside(x).numpy() / 2}
 
 
 def check_others(name: str, size: int, images: np.ndarray, directory: Path) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """Every published network exported every way gives the eager network's numbers; one of each family by default.
 
 All 104, with the largest difference of each way printed:
-``python -m pytest tests/deploy/test_matrix.py --full -rP``.
+``python -m pytest tests/deploy/test_matrix.py --full -rP -o tmp_path_retention_policy=failed``
+(hours of CPU, 20 GB of memory for the largest).
 """
 
+import gc
 import importlib.util
 
 import pytest
@@ -31,6 +33,13 @@ def light_or_full(name: str):
 def photos(size: int):
     """Two bundled photos."""
     return bundled_photos(eval_transform(size, size), every=18)
+
+
+@pytest.fixture(autouse=True)
+def _free_memory():
+    """Translated networks refer to themselves: without this, 104 of them would pile up."""
+    yield
+    gc.collect()
 
 
 LIGHT = ("mobilenetv3_small_x1_0", "alexnet", "googlenet")
