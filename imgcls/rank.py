@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 
 from imgcls.config import report
 from imgcls.errors import Interrupted
+from imgcls.installation import require_paddle
 from imgcls.launch import end_with_parent
 from imgcls.run_directory import Run
 from imgcls.signals import interruptible
-from imgcls.train import train
 
 
 def main() -> int:
@@ -23,6 +23,9 @@ def main() -> int:
     config = OmegaConf.create(sys.stdin.read())
     try:
         with interruptible():
+            require_paddle()
+            from imgcls.training import train
+
             train(config, lambda: Run(directory, *checkpoint))
     except (Exception, Interrupted) as error:
         return report(error)

@@ -63,7 +63,7 @@ def measure_predict(model: str, size: int, batch_size: int, steps: int, warmup: 
 def _copies(count: int, directory: Path) -> list[str]:
     directory.mkdir()
     photos = islice(cycle(sorted(SAMPLE_PHOTOS.glob("*/*/*.jpg"))), count)
-    return [shutil.copy(photo, directory / f"{number:07}.jpg") for number, photo in enumerate(photos)]
+    return [str(shutil.copy(photo, directory / f"{number:07}.jpg")) for number, photo in enumerate(photos)]
 
 
 def _answered(

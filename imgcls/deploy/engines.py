@@ -108,6 +108,8 @@ def _use_cpu(config: Config, threads: int | None, onednn: bool | None, bfloat16:
         raise UserError("This processor has no AVX512: it cannot compute in bfloat16. Leave out predict.bfloat16.")
     if onednn:
         config.enable_mkldnn()
+    else:
+        config.disable_mkldnn()  # Paddle switches it on by itself
     if bfloat16:
         config.enable_mkldnn_bfloat16()
 

@@ -11,7 +11,7 @@ import numpy as np
 from imgcls.deploy.agreement import bundled_photos
 from imgcls.deploy.contract import FILE, FILES, MODEL_FILES, Contract, sha256, write_contract
 from imgcls.deploy.engines import ENGINES_OF
-from imgcls.deploy.graph import OTHER_SIZE, evaluation_mode, save_graph
+from imgcls.deploy.graph import OTHER_SIZE, evaluation_mode, name_in_graph, save_graph
 from imgcls.deploy.onnx_graph import convert
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError
@@ -135,7 +135,7 @@ def _require_whole(network: Network, directory: Path) -> None:
     Raises:
         UserError: one is missing, cut off or of another value.
     """
-    tensors = {tensor.name: tensor.numpy() for tensor in network.state_dict().values()}
+    tensors = {name_in_graph(tensor.name): tensor.numpy() for tensor in network.state_dict().values()}
     try:
         written = read_inference_model(*(directory / name for name in MODEL_FILES))
     except UserError as error:

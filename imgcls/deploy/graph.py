@@ -85,6 +85,11 @@ def _require_any_size(network: Network, contract: Contract) -> None:
         ) from error
 
 
+def name_in_graph(name: str) -> str:
+    r"""Of a tensor: other than ASCII characters become ``\xNN`` or ``\uNNNN``."""
+    return name.encode("ascii", "backslashreplace").decode()
+
+
 @contextlib.contextmanager
 def evaluation_mode(network: nn.Layer) -> Iterator[None]:
     """Every layer in evaluation mode inside this context, and as it was after it."""
@@ -118,7 +123,7 @@ def _own_forward(network: nn.Layer) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ascii_names(network: nn.Layer) -> Iterator[None]:
-    r"""Tensors with other characters in their names have them as ``\xNN`` inside this context.
+    """Every tensor is called by its ``name_in_graph`` inside this context.
 
     ``paddle.jit.load`` fails on such names, and the fluid names of Res2Net200_vd_26w_4s are of that kind.
     """
@@ -126,7 +131,7 @@ def _ascii_names(network: nn.Layer) -> Iterator[None]:
     state = network.state_dict()
     try:
         for key, name in names.items():
-            state[key].name = name.encode("ascii", "backslashreplace").decode()
+            state[key].name = name_in_graph(name)
         yield
     finally:
         for key, name in names.items():

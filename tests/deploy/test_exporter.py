@@ -129,7 +129,7 @@ def test_odd_parameter_names(small_contract, small_images, tmp_path):
 @pytest.mark.parametrize("kind", ["float", "uint8"])
 def test_a_graph_that_differs_is_not_published(kind, small_contract, small_images, tmp_path):
     contract = replace(small_contract, **KINDS[kind])
-    with pytest.raises(ExportDiffers, match="small under jit"):
+    with pytest.raises(ExportDiffers, match="small under inference"):
         export(TwoFaced(), contract, tmp_path / "out", small_images)
     assert list(tmp_path.iterdir()) == []
 

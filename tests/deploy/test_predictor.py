@@ -43,7 +43,7 @@ def test_features_are_what_the_head_sees(eager, squeezenet, images):
 def test_answers_an_export_does_not_have(exports, images):
     with pytest.raises(UserError, match="gives probabilities, not logits"):
         open_export(exports["uint8"]).logits(images)
-    with pytest.raises(UserError, match="no features"):
+    with pytest.raises(UserError, match="gives logits, not features"):
         open_export(exports["float"]).features(images)
 
 

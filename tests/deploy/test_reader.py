@@ -1,7 +1,11 @@
-"""Reading ahead: order, batches, pictures that fail, and how far ahead."""
+"""Reading ahead: order, batches, pictures that fail, how far ahead, and processes that die."""
 
-import threading
+import multiprocessing
+import os
+import signal
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +21,32 @@ def read(path: str) -> np.ndarray:
     return np.full((2, 2, 3), int(path), np.uint8)
 
 
-@pytest.mark.parametrize("num_workers", [0, 1, 4])
+def buggy(path: str) -> np.ndarray:
+    raise ZeroDivisionError
+
+
+def deadly(path: str) -> np.ndarray:
+    if path == "7":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return np.zeros((2, 2, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Leaves a file named after each path it was asked for, with the number of its process in it."""
+
+    directory: Path
+
+    def __call__(self, path: str) -> np.ndarray:
+        (self.directory / path).write_text(str(os.getpid()))
+        return np.zeros((2, 2, 3), np.uint8)
+
+
+def refuse(path: str, error: UserError) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 3])
 def test_batches_in_order_without_the_bad(num_workers):
     bad = []
     paths = [str(number) for number in range(13)]
@@ -30,36 +59,27 @@ def test_batches_in_order_without_the_bad(num_workers):
     assert bad == [("4", "4 is broken"), ("9", "9 is broken")]
 
 
-def test_reads_only_so_far_ahead():
-    started = []
-
-    def count(path: str) -> np.ndarray:
-        started.append(path)
-        return np.zeros((2, 2, 3), np.uint8)
-
-    batches = read_batches(map(str, range(10_000)), count, 4, 2, lambda path, error: None)
+def test_other_processes_read_and_only_so_far_ahead(tmp_path):
+    batches = read_batches(map(str, range(10_000)), Noted(tmp_path), 4, 2, refuse)
     next(batches)
-    time.sleep(0.2)
-    assert len(started) <= 4 + 2 * 4 + 2 + 1
+    time.sleep(0.5)
+    assert 4 < len(os.listdir(tmp_path)) <= 4 + 2 * 4 + 2 + 1
+    assert str(os.getpid()) not in {file.read_text() for file in tmp_path.iterdir()}
     batches.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("reader")]
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_bug_is_not_taken_for_a_bad_picture(num_workers):
-    def buggy(path: str) -> np.ndarray:
-        raise ZeroDivisionError
-
     with pytest.raises(ZeroDivisionError):
-        list(read_batches(["1", "2"], buggy, 1, num_workers, lambda path, error: None))
+        list(read_batches(["1", "2"], buggy, 1, num_workers, refuse))
 
 
-def test_no_workers_reads_in_this_thread():
-    threads = []
+def test_a_process_that_is_killed():
+    with pytest.raises(UserError, match=r"was killed at \d or soon after it.*predict\.resume=true"):
+        list(read_batches(map(str, range(100)), deadly, 1, 2, refuse))
 
-    def where(path: str) -> np.ndarray:
-        threads.append(threading.current_thread())
-        return np.zeros((2, 2, 3), np.uint8)
 
-    list(read_batches(["1", "2"], where, 2, 0, lambda path, error: None))
-    assert set(threads) == {threading.main_thread()}
+def test_no_workers_reads_in_this_process(tmp_path):
+    list(read_batches(["1", "2"], Noted(tmp_path), 2, 0, refuse))
+    assert {file.read_text() for file in tmp_path.iterdir()} == {str(os.getpid())}
