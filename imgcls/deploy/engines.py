@@ -16,6 +16,9 @@ from imgcls.errors import UserError
 
 Run = Callable[[np.ndarray], np.ndarray]
 
+UNSAFE_PASS = "batch_norm_act_fuse_pass"
+"""Of oneDNN. It takes a batch norm with one activation after it for a pair, and fails in DARTS, where there are two."""
+
 
 def jit(directory: str | Path) -> Run:
     """The graph under ``paddle.jit.load``: the kernels of eager mode, and its numbers."""
@@ -108,6 +111,7 @@ def _use_cpu(config: Config, threads: int | None, onednn: bool | None, bfloat16:
         raise UserError("This processor has no AVX512: it cannot compute in bfloat16. Leave out predict.bfloat16.")
     if onednn:
         config.enable_mkldnn()
+        config.delete_pass(UNSAFE_PASS)
     else:
         config.disable_mkldnn()  # Paddle switches it on by itself
     if bfloat16:

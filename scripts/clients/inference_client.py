@@ -46,10 +46,11 @@ config.disable_glog_info()
 config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)))
 if platform.machine() in ("x86_64", "AMD64"):
     config.enable_mkldnn()
+    config.delete_pass("batch_norm_act_fuse_pass")  # fails in DARTS
 network = create_predictor(config)
 for path in options.pictures:
     images = network_input(read_picture(path, contract)[np.newaxis], contract)
-    network.get_input_handle(network.get_input_names()[0]).copy_from_cpu(images)
+    network.get_input_handle("images").copy_from_cpu(images)
     network.run()
     scores = network.get_output_handle(network.get_output_names()[0]).copy_to_cpu()[0]
     if contract["output"] == "logits":

@@ -4,57 +4,17 @@ By default the small networks run whole and the big ones are compared in structu
 ever being filled; ``--full`` runs everything.
 """
 
-import json
-from functools import cache
-
 import numpy as np
 import paddle
 import pytest
 import weights
 from locations import REFERENCE
+from zoo import NAMES, families, filled, one_per_family_or_full, small_or_full, smaller_size, specification
 
 import imgcls
 from imgcls.models.layers import fluid_names
 
 LOGITS = np.load(REFERENCE / "logits.npz")
-SMALL = 14e6  # parameters a network may have to run by default
-NAMES = imgcls.list_models()
-
-
-@cache
-def families() -> list[str]:
-    """The smallest network of each family."""
-    smallest: dict[str, imgcls.registry.ModelInfo] = {}
-    for info in map(imgcls.model_info, NAMES):
-        if info.module not in smallest or info.params < smallest[info.module].params:
-            smallest[info.module] = info
-    return sorted(info.name for info in smallest.values())
-
-
-def small_or_full(name: str):
-    """A test case; of the big networks only with ``--full``."""
-    marks = [] if imgcls.model_info(name).params < SMALL else [pytest.mark.full]
-    return pytest.param(name, marks=marks)
-
-
-def one_per_family_or_full(name: str):
-    marks = [] if name in families() else [pytest.mark.full]
-    return pytest.param(name, marks=marks)
-
-
-def specification(name: str) -> dict:
-    path = REFERENCE / "models" / f"{imgcls.model_info(name).published_name}.json"
-    if not path.exists():
-        pytest.skip(f"the original cannot build {name}: there is nothing to compare with")
-    return json.loads(path.read_text())
-
-
-def smaller_size(name: str) -> int:
-    """An image size other than the published one that the network takes, and quick."""
-    info = imgcls.model_info(name)
-    if info.module in ("inception_v4", "xception", "xception_deeplab"):
-        return 139
-    return 96 if info.input_size > 96 else info.input_size
 
 
 def assert_close(ours: np.ndarray, theirs: np.ndarray) -> None:
@@ -94,16 +54,6 @@ def test_logits(name):
     with paddle.no_grad():
         logits = network(paddle.to_tensor(weights.make_input(spec["input_size"]))).numpy()
     assert_close(logits, LOGITS[spec["model"]])
-
-
-def filled(name: str, spec: dict) -> paddle.nn.Layer:
-    """The network with the reference's weights, in evaluation mode."""
-    network = imgcls.create_model(name)
-    values = dict(weights.make_parameters(spec))
-    for tensor in network.state_dict().values():
-        tensor.set_value(values[tensor.name])
-    network.eval()
-    return network
 
 
 @pytest.mark.parametrize("name", map(one_per_family_or_full, NAMES))
@@ -149,24 +99,6 @@ def test_interface(name, tmp_path):
         network.reset_head(7)
         assert network(images).shape == [2, 7]
         assert fluid_names(network).keys() == names.keys()
-
-
-@pytest.mark.parametrize("name", map(one_per_family_or_full, NAMES))
-def test_static_graph(name, tmp_path):
-    """Saved by ``paddle.jit`` with a free batch and loaded again, the network gives the same numbers."""
-    paddle.seed(1)
-    size = smaller_size(name)
-    network = imgcls.create_model(name)
-    network.eval()
-    images = paddle.to_tensor(weights.make_input(size))
-    static = paddle.jit.to_static(network, input_spec=[paddle.static.InputSpec([None, 3, size, size])])
-    paddle.jit.save(static, str(tmp_path / "network"))
-    loaded = paddle.jit.load(str(tmp_path / "network"))
-    with paddle.no_grad():
-        expected = imgcls.create_model(name)
-        expected.set_state_dict(network.state_dict())
-        expected.eval()
-        np.testing.assert_allclose(loaded(images).numpy(), expected(images).numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", families())

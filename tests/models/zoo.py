@@ -1,0 +1,60 @@
+"""Which networks a test over all of them runs on, with what weights and images."""
+
+import json
+from functools import cache
+
+import paddle
+import pytest
+import weights
+from locations import REFERENCE
+
+import imgcls
+
+SMALL = 14e6  # parameters a network may have to run by default
+NAMES = imgcls.list_models()
+
+
+@cache
+def families() -> list[str]:
+    """The smallest network of each family."""
+    smallest: dict[str, imgcls.registry.ModelInfo] = {}
+    for info in map(imgcls.model_info, NAMES):
+        if info.module not in smallest or info.params < smallest[info.module].params:
+            smallest[info.module] = info
+    return sorted(info.name for info in smallest.values())
+
+
+def small_or_full(name: str):
+    """A test case; of the big networks only with ``--full``."""
+    marks = [] if imgcls.model_info(name).params < SMALL else [pytest.mark.full]
+    return pytest.param(name, marks=marks)
+
+
+def one_per_family_or_full(name: str):
+    marks = [] if name in families() else [pytest.mark.full]
+    return pytest.param(name, marks=marks)
+
+
+def specification(name: str) -> dict:
+    path = REFERENCE / "models" / f"{imgcls.model_info(name).published_name}.json"
+    if not path.exists():
+        pytest.skip(f"the original cannot build {name}: there is nothing to compare with")
+    return json.loads(path.read_text())
+
+
+def filled(name: str, spec: dict, **arguments) -> paddle.nn.Layer:
+    """The network with the reference's weights, in evaluation mode."""
+    network = imgcls.create_model(name, **arguments)
+    values = dict(weights.make_parameters(spec))
+    for tensor in network.state_dict().values():
+        tensor.set_value(values[tensor.name])
+    network.eval()
+    return network
+
+
+def smaller_size(name: str) -> int:
+    """An image size other than the published one that the network takes, and quick."""
+    info = imgcls.model_info(name)
+    if info.module in ("inception_v4", "xception", "xception_deeplab"):
+        return 139
+    return 96 if info.input_size > 96 else info.input_size
