@@ -145,7 +145,7 @@ def report(error: BaseException) -> int:
     if message is None:
         sys.excepthook(type(error), error, error.__traceback__)
     else:
-        print(f"error: {message}", file=sys.stderr)
+        print(message if isinstance(error, Interrupted) else f"error: {message}", file=sys.stderr)
     return _status(error)
 
 

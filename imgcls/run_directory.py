@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgcls.engine.checkpoint import list_checkpoints, newest_whole, remove_remains, verify
+from imgcls.engine.checkpoint import MANIFEST, list_checkpoints, newest_whole, remove_remains, verify
 from imgcls.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class RunDirectory(Run):
             given = Path(resume)
             if not given.is_dir():
                 raise UserError(f"trainer.resume={resume}: there is no such checkpoint directory.")
-            verify(given)
+            if (given / MANIFEST).exists() or not (given / "learning_rate").exists():  # the latter: the original's
+                verify(given)
             return given.resolve()
         newest = newest_whole(self.checkpoints, self.report)
         if newest is None and list_checkpoints(self.checkpoints):

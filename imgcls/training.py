@@ -12,6 +12,7 @@ from imgcls.engine.amp import AmpSettings
 from imgcls.engine.ranks import join
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
+from imgcls.fluid_resume import is_fluid_checkpoint, restore_fluid
 from imgcls.freezing import freeze
 from imgcls.logs import log, start_log, system_line
 from imgcls.optim import OptimizerLR, build_optimizer
@@ -39,7 +40,8 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
 
     with agree_on_run(ranks, open_run) as run:
         texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": "".join(f"{c}\n" for c in class_names)}
-        if run.start_from:
+        fluid = run.start_from is not None and is_fluid_checkpoint(run.start_from)
+        if run.start_from and not fluid:
             require_same_run(run.start_from, texts)
         if ranks.first:
             write_texts(run.path, texts)
@@ -89,8 +91,11 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
         options = assembly.without(config.optimizer, "lr", "scale_lr", "base_batch_size")
         trainer.prepare(build_optimizer(network=network, lr=OptimizerLR(schedule), **options))
         callbacks = assembly.training_callbacks(config, run, val_loader, texts)
-        if run.start_from:
+        if fluid:
+            restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
+        elif run.start_from:
             restore(run.start_from, trainer, callbacks)
+        if run.start_from:
             log.info("continuing from %s, after %d updates", run.start_from, trainer.progress.step)
         trainer.fit(train_loader, settings.epochs, callbacks)
         ranks.wait()

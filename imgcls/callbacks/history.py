@@ -32,8 +32,8 @@ class History(Callback):
                 "lr": float(trainer._optimizer.get_lr()),
                 "train_loss": totals.mean_loss(),
                 **evaluated,
-                "images_per_second": round(totals.samples / max(totals.seconds, 1e-9), 1),
-                "data_wait": round(totals.waiting / max(totals.seconds, 1e-9), 3),
+                "images_per_second": round(totals.images_per_second(), 1),
+                "data_wait": round(totals.waiting_share(), 3),
             }
         )
         write_csv(self.rows, self.directory / "metrics.csv")

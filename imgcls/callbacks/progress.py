@@ -52,9 +52,9 @@ class ProgressBar(Callback):
             trainer.progress.epochs_begun,
             trainer.epochs,
             ", ".join(f"{name} {value:.4f}" for name, value in shown.items()),
-            totals.samples / max(totals.seconds, 1e-9),
+            totals.images_per_second(),
         )
-        waited = totals.waiting / max(totals.seconds, 1e-9)
+        waited = totals.waiting_share()
         if waited > WAIT_WARNING and totals.seconds > 5:
             log.warning(
                 "%.0f%% of the time was spent waiting for data. Raise trainer.num_workers, or make the pictures "
@@ -64,13 +64,11 @@ class ProgressBar(Callback):
 
     def _status(self) -> str:
         trainer, totals = self.trainer, self.trainer.totals
-        seconds = max(totals.seconds, 1e-9)
-        speed = totals.samples / seconds
         done = trainer.progress.epoch * trainer.steps_per_epoch + trainer.progress.batch
         left = trainer.epochs * trainer.steps_per_epoch - done
         batches = max(trainer.progress.batch, 1)
-        eta = tqdm.format_interval(left * seconds / batches)
+        eta = tqdm.format_interval(left * totals.seconds / batches)
         return (
-            f"loss {float(trainer.last_loss):.4f}, lr {trainer._optimizer.get_lr():.3g}, {speed:.0f} img/s, "
-            f"data wait {100 * totals.waiting / seconds:.0f}%, ETA {eta}"
+            f"loss {float(trainer.last_loss):.4f}, lr {trainer._optimizer.get_lr():.3g}, "
+            f"{totals.images_per_second():.0f} img/s, data wait {100 * totals.waiting_share():.0f}%, ETA {eta}"
         )

@@ -58,9 +58,29 @@ class EpochTotals:
     skipped: int = 0
     seconds: float = 0.0
     waiting: float = 0.0
+    _last: float | None = None
 
     def mean_loss(self) -> float:
         return float(self.loss) / max(self.samples, 1)
+
+    def images_per_second(self) -> float:
+        return self.samples / max(self.seconds, 1e-9)
+
+    def waiting_share(self) -> float:
+        """Share of the time that training waited for data, 0 to 1."""
+        return self.waiting / max(self.seconds, 1e-9)
+
+    def tick(self) -> float:
+        """Add the time since the last tick to ``seconds``, and return it."""
+        now = time.perf_counter()
+        passed = 0.0 if self._last is None else now - self._last
+        self._last = now
+        self.seconds += passed
+        return passed
+
+    def state(self) -> dict[str, float]:
+        """JSON-serialisable; the clock starts anew."""
+        return {**asdict(replace(self, loss=0.0, _last=None)), "loss": float(self.loss)}
 
 
 class EvaluationMeter:
@@ -220,6 +240,7 @@ class Trainer(paddle.Model):
             self.totals.samples += batch.global_size
         self.progress.step += 1
         self.progress.batch += 1
+        self.totals.tick()
 
     @paddle.no_grad()
     def eval_batch(self, inputs, labels=None) -> None:
@@ -256,7 +277,7 @@ class Trainer(paddle.Model):
         """The plain part of a run's state: JSON-serialisable."""
         return {
             "progress": asdict(self.progress),
-            "totals": {**asdict(replace(self.totals, loss=0.0)), "loss": float(self.totals.loss)},
+            "totals": self.totals.state(),
             "metrics": self.metrics,
             "scaler": self.scaler.state_dict(),
         }
@@ -359,11 +380,9 @@ class _InterruptibleLoader:
         totals = self.trainer.totals if self.trainer else EpochTotals()
         batches = iter(self.loader)
         while not self.stopped():
-            asked = time.perf_counter()
+            totals.tick()
             batch = next(batches, None)
-            received = time.perf_counter()
+            totals.waiting += totals.tick()
             if batch is None:
                 return
             yield batch
-            totals.waiting += received - asked
-            totals.seconds += time.perf_counter() - asked

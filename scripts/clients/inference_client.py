@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import platform
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +43,7 @@ contract = yaml.safe_load((options.directory / "inference.yaml").read_text(encod
 config = Config(*(str(options.directory / f"inference.{part}") for part in ("pdmodel", "pdiparams")))
 config.disable_glog_info()
 config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)))
-if platform.machine() in ("x86_64", "AMD64"):
-    config.enable_mkldnn()
-    config.delete_pass("batch_norm_act_fuse_pass")  # fails in DARTS
+config.delete_pass("batch_norm_act_fuse_pass")  # of oneDNN, which is on by default; it fails in DARTS
 network = create_predictor(config)
 for path in options.pictures:
     images = network_input(read_picture(path, contract)[np.newaxis], contract)
