@@ -12,7 +12,7 @@ from imgcls.deploy.agreement import bundled_photos
 from imgcls.deploy.contract import FILE, FILES, MODEL_FILES, Contract, sha256, write_contract
 from imgcls.deploy.engines import ENGINES_OF
 from imgcls.deploy.graph import OTHER_SIZE, evaluation_mode, name_in_graph, save_graph
-from imgcls.deploy.onnx_graph import convert
+from imgcls.deploy.onnx_graph import convert, require_onnx
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError
 from imgcls.models.layers import Network
@@ -54,6 +54,8 @@ def export(
     """
     directory = Path(directory)
     require_replaceable(directory)
+    if graph == "onnx":
+        require_onnx("paddle2onnx", "onnx", *(("onnxruntime",) if images is not None else ()))
     partial = directory.absolute().with_name(f".{directory.absolute().name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -99,6 +101,7 @@ def compare(network: Network, directory: Path, contract: Contract, images: np.nd
 
     Raises:
         ExportDiffers: it is beyond ``TOLERANCE``.
+        UserError: an engine cannot run a graph of dynamic size at another size.
     """
     differences = {}
     with evaluation_mode(network):
@@ -110,7 +113,15 @@ def compare(network: Network, directory: Path, contract: Contract, images: np.nd
         for part, expected in cases:
             # answers that are all alike differ by their rounding, whatever their range
             allowed = TOLERANCE * max(float(np.ptp(expected)), 0.01 * float(np.abs(expected).max()))
-            found = float(np.abs(_answers(predictor, contract, part) - expected).max())
+            try:
+                found = float(np.abs(_answers(predictor, contract, part) - expected).max())
+            except RuntimeError as error:
+                if not contract.dynamic_size:
+                    raise
+                raise UserError(
+                    f"{contract.model} under {engine} cannot take pictures of {part.shape[2]} x {part.shape[1]} pixels "
+                    f"({str(error).splitlines()[-1]}). Leave out export.dynamic_size."
+                ) from error
             if not found <= allowed:
                 raise ExportDiffers(
                     f"{contract.model} under {engine}: the exported graph's {contract.output} differ from the "

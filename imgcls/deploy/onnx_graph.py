@@ -23,8 +23,7 @@ def convert(directory: Path) -> dict[str, str]:
     Raises:
         UserError: the extra is missing, or the graph cannot be converted.
     """
-    for module in ("paddle2onnx", "onnx"):
-        require_onnx(module)
+    require_onnx("paddle2onnx", "onnx")
     import onnx
     import paddle2onnx
 
@@ -48,14 +47,15 @@ def convert(directory: Path) -> dict[str, str]:
     return {"paddle2onnx": paddle2onnx.__version__, "onnx_opset": str(OPSET)}
 
 
-def require_onnx(module: str) -> None:
-    """Refuse to go on without a package of the extra ``onnx``.
+def require_onnx(*packages: str) -> None:
+    """Refuse to go on without packages of the extra ``onnx``.
 
     Raises:
-        UserError: it is not installed.
+        UserError: one is not installed.
     """
-    if importlib.util.find_spec(module) is None:
-        raise UserError(f'ONNX needs the package {module}. Install it with: pip install "imgcls[onnx]"')
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f'ONNX needs the package {package}. Install it with: pip install "imgcls[onnx]"')
 
 
 def _export(model: Path, parameters: Path, target: Path) -> None:

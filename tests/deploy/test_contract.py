@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from imgcls.deploy.contract import FILE, MODEL_FILES, is_export, read_contract, verify_files, write_contract
+from imgcls.deploy.contract import (
+    FILE,
+    MODEL_FILES,
+    ONNX_FILES,
+    OPTIONAL,
+    is_export,
+    read_contract,
+    verify_files,
+    write_contract,
+)
 from imgcls.errors import UserError
 
 DIGESTS = dict.fromkeys(MODEL_FILES, "0" * 64)
@@ -42,6 +51,7 @@ NONSENSE = {
     "mean": [0.485, 0.456],
     "std": [0.229, 0.0, 0.225],
     "output": "poem",
+    "dynamic_size": "sometimes",
     "sha256": {"inference.pdmodel": "0" * 64},
     "class_names": ["cat", 7],
 }
@@ -54,10 +64,35 @@ def test_nonsense_is_named(key, contract, tmp_path):
     (tmp_path / FILE).write_text(yaml.safe_dump(content | {key: NONSENSE[key]}))
     with pytest.raises(UserError, match=f"{key} is "):
         read_contract(tmp_path)
+    if key in OPTIONAL:
+        return
     del content[key]
     (tmp_path / FILE).write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=f"{key} is missing"):
         read_contract(tmp_path)
+
+
+def test_a_key_added_later_may_be_missing(contract, tmp_path):
+    write_contract(contract, tmp_path)
+    content = yaml.safe_load((tmp_path / FILE).read_text(encoding="utf-8"))
+    del content["dynamic_size"]
+    (tmp_path / FILE).write_text(yaml.safe_dump(content))
+    assert read_contract(tmp_path) == contract
+
+
+def test_features_have_no_class_names_and_classes_do(contract, tmp_path):
+    for changed in (replace(contract, output="features"), replace(contract, class_names=())):
+        write_contract(changed, tmp_path)
+        with pytest.raises(UserError, match="class_names"):
+            read_contract(tmp_path)
+    write_contract(replace(contract, output="features", class_names=()), tmp_path)
+    assert read_contract(tmp_path).class_names == ()
+
+
+def test_the_files_tell_the_kind_of_graph(contract, tmp_path):
+    assert contract.graph == "paddle"
+    write_contract(replace(contract, sha256=dict.fromkeys(ONNX_FILES, "0" * 64)), tmp_path)
+    assert read_contract(tmp_path).graph == "onnx"
 
 
 def test_not_a_number_is_refused(contract, tmp_path):

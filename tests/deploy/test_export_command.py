@@ -1,10 +1,13 @@
 """``imgcls.export`` as a user types it: from a run, from a file, and what it refuses."""
 
+import importlib.util
 import shutil
 
+import numpy as np
 import paddle
 import pytest
 
+from imgcls.data.build import SAMPLE_PHOTOS
 from imgcls.deploy.contract import MODEL_FILES, read_contract, sha256
 from imgcls.weights.safe_pickle import load_pickle
 
@@ -33,6 +36,38 @@ def test_without_a_directory_it_goes_to_that_of_the_job(run_program, tmp_path):
     contract = read_contract(tmp_path / "outputs" / "out")
     assert (contract.image_size, contract.resize_size) == (96, 110)
     assert {path.name for path in (tmp_path / "outputs" / "out").iterdir()} == {*MODEL_FILES, "inference.yaml"}
+
+
+def test_features_of_any_size(run_program, tmp_path):
+    arguments = ("export.output=features", "export.dynamic_size=true", "export.dir=served", "transform.size=96")
+    run_program("export", *arguments, cwd=tmp_path)
+    contract = read_contract(tmp_path / "served")
+    assert (contract.output, contract.dynamic_size, contract.class_names) == ("features", True, ())
+    photo = SAMPLE_PHOTOS / "val" / "tool" / "wrench.jpg"
+    arguments = ("predict.source=served", f"predict.input={photo}", "run.name=told")
+    run_program("predict", *arguments, "predict.output=features", cwd=tmp_path)
+    with np.load(tmp_path / "outputs" / "told" / "features.npz") as content:
+        assert content["features"].shape == (1, 512)
+    result = run_program("predict", *arguments, cwd=tmp_path, check=False)
+    assert result.returncode == USER_ERROR
+    assert "gives features, not classes. Set predict.output=features" in result.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("paddle2onnx") is None, reason="the extra imgcls[onnx] is not installed")
+def test_onnx_and_predictions_with_it(run_program, tmp_path):
+    run_program("export", "export.format=onnx", "export.dir=served", cwd=tmp_path)
+    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["inference.onnx", "inference.yaml"]
+    assert read_contract(tmp_path / "served").versions["onnx_opset"] == "14"
+    photo = SAMPLE_PHOTOS / "val" / "land_animal" / "tabby_cat.jpg"
+    result = run_program("predict", "predict.source=served", f"predict.input={photo}", cwd=tmp_path)
+    assert "tabby, tabby cat" in result.stdout
+
+
+@pytest.mark.skipif(importlib.util.find_spec("paddle2onnx") is not None, reason="the extra imgcls[onnx] is installed")
+def test_onnx_without_its_packages(run_program, tmp_path):
+    message = refused(run_program, tmp_path, "export.format=onnx", "export.dir=served")
+    assert 'ONNX needs the package paddle2onnx. Install it with: pip install "imgcls[onnx]"' in message
+    assert not (tmp_path / "served").exists()
 
 
 def refused(run_program, cwd, *arguments) -> str:

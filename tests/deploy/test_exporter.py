@@ -40,6 +40,17 @@ class TwoFaced(Small):
         return features if paddle.in_dynamic_mode() else features + 0.01
 
 
+class OneSize(Small):
+    """Takes pictures of 16 pixels only."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = linear(4 * 16 * 16, 5, weight="fc_0.w_0", bias="fc_0.b_0")
+
+    def forward_head(self, features):
+        return self.head(features.flatten(1))
+
+
 KINDS = {
     "float": {"input": "float", "layout": "NCHW", "output": "logits"},
     "uint8": {"input": "uint8", "layout": "NHWC", "output": "probabilities"},
@@ -117,6 +128,34 @@ def test_the_network_trains_on_as_before(small_contract, small_images, tmp_path)
     network(paddle.randn([2, 3, 16, 16])).sum().backward()
     optimizer.step()
     assert not np.array_equal(before["head.weight"], network.head.weight.numpy())
+
+
+def test_any_image_size_where_the_network_allows(small_contract, small_images, tmp_path):
+    network = Small()
+    export(network, replace(small_contract, dynamic_size=True), tmp_path / "any", small_images)
+    assert read_contract(tmp_path / "any").dynamic_size
+    network.eval()
+    loaded = paddle.jit.load(str(tmp_path / "any" / "inference"))
+    for height, width in ((16, 16), (7, 31), (40, 20)):
+        x = paddle.randn([2, 3, height, width])
+        with paddle.no_grad():
+            assert np.array_equal(loaded(x).numpy(), network(x).numpy())
+    with pytest.raises(UserError, match=r"small is for pictures of 16 x 16 pixels: it cannot take 80 x 48"):
+        export(OneSize(), replace(small_contract, dynamic_size=True), tmp_path / "one", small_images)
+    assert not (tmp_path / "one").exists()
+    export(OneSize(), small_contract, tmp_path / "one", small_images)
+
+
+def test_features(small_contract, small_images, tmp_path):
+    network = Small()
+    contract = replace(small_contract, output="features", class_names=(), **{"input": "uint8", "layout": "NHWC"})
+    export(network, contract, tmp_path / "out", small_images)
+    answers = paddle.jit.load(str(tmp_path / "out" / "inference"))(paddle.to_tensor(small_images)).numpy()
+    assert answers.shape == (3, 4)
+    network.eval()
+    x = normalize(paddle.to_tensor(small_images), contract.mean, contract.std)
+    with paddle.no_grad():
+        assert np.abs(answers - network.forward_features(x).mean([2, 3]).numpy()).max() < 1e-5
 
 
 def test_odd_parameter_names(small_contract, small_images, tmp_path):

@@ -1,10 +1,15 @@
 """``imgcls.predict`` as a user types it: inputs, answers, features, and pictures that cannot be read."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
+from locations import ROOT
 
 USER_ERROR = 2
 
@@ -38,6 +43,9 @@ def test_bad_pictures_are_named_and_the_rest_go_on(album, run_program, tmp_path)
     assert "2 of 5 pictures could not be read" in last
     assert "album/c.jpg" in last
     assert "album/e.jpg" in last
+    bad = (tmp_path / "outputs" / "told" / "unreadable.jsonl").read_text().splitlines()
+    assert [json.loads(line)["path"] for line in bad] == ["album/c.jpg", "album/e.jpg"]
+    assert "not an image" in json.loads(bad[0])["error"]
     assert [record["path"] for record in told(tmp_path)] == ["album/a.jpg", "album/b.jpg", "album/d.jpg"]
     assert [len(record["top"]) for record in told(tmp_path)] == [5, 5, 5]
     scores = [answer["score"] for answer in told(tmp_path)[0]["top"]]
@@ -68,12 +76,46 @@ def test_features(album, run_program, tmp_path, squeezenet, contract_for):
     assert np.abs(features - expected).max() < 1e-5
 
 
+def test_an_interrupted_run_is_gone_on_with(photos, exports, tmp_path):
+    """Killed in the middle, and gone on with: each picture once, in order, as if nothing had happened."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    names = [f"{number:03}.jpg" for number in range(400)]
+    for name in names:
+        os.link(photos / "plain.jpg", folder / name)
+    arguments = ["predict.input=many", f"predict.source={exports['float']}", "run.name=told", "predict.resume=true"]
+    command = [sys.executable, "-m", "imgcls.predict", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    file = tmp_path / "outputs" / "told" / "predictions.jsonl"
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
+        while not (file.is_file() and file.stat().st_size > 5000):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    before = len(told(tmp_path)) if file.read_bytes().endswith(b"\n") else None
+    assert before != len(names)
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "of 400 pictures were done before" in result.stderr
+    assert [record["path"] for record in told(tmp_path)] == [f"many/{name}" for name in names]
+    again = subprocess.run([*command, "predict.topk=1"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert again.returncode == USER_ERROR
+    assert "topk was 5, now 1" in again.stderr
+
+
+def test_what_an_export_does_not_give(album, exports, run_program, tmp_path):
+    arguments = (f"predict.source={exports['float']}", "predict.input=album", "predict.output=features")
+    result = predict(run_program, tmp_path, *arguments, check=False)
+    assert result.returncode == USER_ERROR
+    assert "gives logits. For features, export with export.output=features" in result.stderr
+
+
 MISTAKES = {
     "nothing there": (["predict.input=nowhere.jpg"], ["nothing at", "nowhere.jpg"]),
     "nothing matches": (["predict.input='album/*.tiff'"], ["No file matches the pattern album/*.tiff"]),
     "no input": ([], ["predict.input is required"]),
     "no source": (["predict.input=album", "predict.source=gone"], ["gone", "no such run"]),
     "engine": (["predict.input=album", "predict.engine=jit"], ["predict.engine=jit is for exports"]),
+    "engine's option": (["predict.input=album", "predict.gpu_id=0"], ["predict.gpu_id=0 is for exports"]),
     "no weights": (["predict.input=album", "model=resnet18"], ["No weights are given for resnet18"]),
 }
 

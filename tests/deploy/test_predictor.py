@@ -3,10 +3,13 @@
 import shutil
 
 import numpy as np
+import paddle
 import pytest
 import yaml
 
+from imgcls.deploy.agreement import Agreement, bundled_photos, measure_agreement
 from imgcls.deploy.contract import FILE
+from imgcls.deploy.gpu import TensorRT
 from imgcls.deploy.predictor import NetworkPredictor, open_export, softmax, top_classes
 from imgcls.errors import UserError
 
@@ -50,6 +53,36 @@ def test_answers_an_export_does_not_have(exports, images):
 def test_unknown_engine(exports):
     with pytest.raises(UserError, match=r"no engine 'jti'.*Did you mean 'jit'"):
         open_export(exports["float"], "jti")
+
+
+def test_an_engine_for_another_kind_of_graph_or_with_other_options(exports):
+    with pytest.raises(UserError, match=r"format paddle: its engine is inference or jit"):
+        open_export(exports["float"], "onnxruntime")
+    with pytest.raises(UserError, match=r"engine jit takes no threads"):
+        open_export(exports["float"], "jit", threads=1)
+
+
+def test_bfloat16_is_near_and_says_how_near(exports, contract_for):
+    if not paddle.base.core.supports_bfloat16():
+        pytest.skip("this processor cannot compute in bfloat16")
+    exact = open_export(exports["float"])
+    photos = bundled_photos(contract_for().transform(), every=4)
+    assert measure_agreement(exact, exact, photos) == Agreement(9, 9, 0.0)
+    found = measure_agreement(open_export(exports["float"], bfloat16=True), exact, photos)
+    assert found.same >= 8
+    assert 0 < found.largest_difference < 0.1
+    assert str(found).startswith(f"{9 - found.same} of 9 bundled photos get another best class")
+
+
+@pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="this build can use a GPU")
+def test_what_a_cpu_build_cannot_do(exports, tmp_path):
+    with pytest.raises(UserError, match=r"predict\.gpu_id=0: this machine has none"):
+        open_export(exports["float"], gpu_id=0)
+    tensorrt = TensorRT(precision="fp16", batch_size=8, image_shape=(3, 224, 224), cache=tmp_path / "cache")
+    with pytest.raises(UserError, match=r"predict\.tensorrt=fp16 is for GPUs"):
+        open_export(exports["float"], tensorrt=tensorrt)
+    with pytest.raises(UserError, match="computed by oneDNN"):
+        open_export(exports["float"], bfloat16=True, onednn=False)
 
 
 @pytest.fixture

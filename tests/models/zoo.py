@@ -35,6 +35,11 @@ def one_per_family_or_full(name: str):
     return pytest.param(name, marks=marks)
 
 
+def small_family_or_full(name: str):
+    marks = [] if name in families() and imgcls.model_info(name).params < SMALL else [pytest.mark.full]
+    return pytest.param(name, marks=marks)
+
+
 def specification(name: str) -> dict:
     path = REFERENCE / "models" / f"{imgcls.model_info(name).published_name}.json"
     if not path.exists():
