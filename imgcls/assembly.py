@@ -14,13 +14,19 @@ from imgcls.callbacks.base import Callback
 from imgcls.callbacks.checkpoint import Checkpoint
 from imgcls.callbacks.evaluation import Evaluation
 from imgcls.callbacks.history import History
+from imgcls.callbacks.logger import TensorBoard
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.callbacks.max_steps import MaxSteps
 from imgcls.callbacks.nan_guard import NanGuard
 from imgcls.callbacks.preemption import Preemption
+from imgcls.callbacks.profiler import Profiler
 from imgcls.callbacks.progress import ProgressBar
+from imgcls.callbacks.same_batch import SameBatch
 from imgcls.config import output_directory as output_directory
+from imgcls.data.bad_files import BadFiles
 from imgcls.data.build import build_samples
+from imgcls.data.cache import RamCache
+from imgcls.data.dali import DaliLoader
 from imgcls.data.dataset import ImageDataset
 from imgcls.data.loader import build_loader
 from imgcls.data.sampler import EpochSampler
@@ -31,10 +37,11 @@ from imgcls.engine.checkpoint import verify
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
-from imgcls.logs import log
+from imgcls.logs import log, system_line
 from imgcls.preprocessing import normalize
 from imgcls.recorded import adopt, read_recorded
 from imgcls.registry import create_model, model_info
+from imgcls.resume import config_hash
 from imgcls.run_directory import Run
 from imgcls.weights.load import load_pretrained
 
@@ -46,6 +53,9 @@ FEATURES = {
     "ema": "EMA",
 }
 """Optional callbacks in the order they see a batch: the key below ``callbacks`` and module name, and the class."""
+
+OF_THE_JOB = ("on_error", "max_errors", "cache", "cache_mb", "worker_timeout")
+"""Keys of ``data`` that say how a job reads pictures, not what a run was trained on."""
 
 
 def read_samples(
@@ -104,13 +114,15 @@ def make_loader(
     num_workers: int,
     seed: int = 0,
     shuffle: bool = False,
-) -> paddle.io.DataLoader:
+    directory: Path | None = None,
+) -> paddle.io.DataLoader | DaliLoader:
     """Batches of this rank: uint8 images ``[N, H, W, 3]``, labels and sample numbers.
 
     Args:
         transform: of pictures from files; synthetic ones are made in the right ``size``.
         batch_size: over all ranks.
         shuffle: for training: a new order each epoch, and a batch for every rank at every step.
+        directory: where ``bad_files.txt`` goes when files that cannot be read are skipped.
 
     Raises:
         UserError: the ranks cannot have equal shares of a batch for training.
@@ -124,7 +136,8 @@ def make_loader(
     if data.format == "synthetic":
         dataset = SyntheticDataset(samples, size, seed=seed + (not shuffle))  # other pictures for validation
     else:
-        dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels)
+        held = RamCache(samples, transform.decode, data.cache_mb, data.max_pixels) if data.cache == "ram" else None
+        dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels, cache=held)
     sampler = EpochSampler(
         len(samples),
         batch_size=max(1, batch_size // ranks.count),
@@ -134,7 +147,13 @@ def make_loader(
         seed=seed,
         pad=shuffle,
     )
-    return build_loader(dataset, sampler, num_workers=num_workers, timeout=data.worker_timeout)
+    if data.backend == "dali" and data.format != "synthetic":
+        place = paddle.device.get_device()
+        gpu = int(place.removeprefix("gpu:")) if place.startswith("gpu:") else None
+        return DaliLoader(dataset, sampler, num_threads=num_workers, timeout=data.worker_timeout, device_id=gpu)
+    list_file = directory / "bad_files.txt" if directory else None
+    bad_files = BadFiles(data.max_errors, list_file) if data.on_error == "skip" else None
+    return build_loader(dataset, sampler, num_workers, timeout=data.worker_timeout, bad_files=bad_files)
 
 
 def build_network(model: DictConfig, num_classes: int, require_all: bool = False) -> paddle.nn.Layer:
@@ -200,6 +219,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
     if not file.is_file():
         raise UserError(f"{recorded.checkpoint} has no {weights} weights: the run did not keep an average.")
     result = adopt(config, recorded)
+    result.data.update({key: config.data[key] for key in OF_THE_JOB})
     result.model.pretrained = str(file)
     result.model.exclude = []
     return Source(result, tuple(recorded.class_names), recorded.checkpoint)
@@ -267,16 +287,25 @@ def training_callbacks(
     config: DictConfig, run: Run, val_loader: paddle.io.DataLoader, texts: dict[str, str]
 ) -> list[Callback]:
     """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens."""
-    settings = config.trainer
+    settings, first = config.trainer, current_ranks().first
+    same = [SameBatch(settings.same_batch)] if settings.same_batch else []
     guard = [NanGuard(settings.log_every, settings.amp.max_skipped)] if config.callbacks.nan_guard.enabled else []
     limit = [MaxSteps(settings.max_steps)] if settings.max_steps else []
-    shown = [History(run.path), ProgressBar(every=settings.log_every)] if current_ranks().first else []
+    evaluation = [Evaluation(val_loader, every=settings.eval_every, topk=tuple(settings.topk))]
+    if settings.profiler.enabled:
+        options = without(settings.profiler, "enabled")
+        limit, evaluation = [*limit, Profiler(run.path / "profile" if first else None, **options)], []
+    shown = [History(run.path), ProgressBar(every=settings.log_every)] if first else []
+    if first and config.logger.name == "tensorboard":
+        about = system_line(config_hash(config))
+        shown.append(TensorBoard(run.path / "tensorboard", every=settings.log_every, about=about))
     return [
+        *same,
         *optional_callbacks(config.callbacks),
         LRSchedule(),
         *guard,
         *limit,
-        Evaluation(val_loader, every=settings.eval_every, topk=tuple(settings.topk)),
+        *evaluation,
         *shown,
         Checkpoint(
             run.checkpoints,
@@ -298,7 +327,8 @@ def finish(run: Run, trainer: Trainer, monitor: str) -> float | None:
     metrics = {name.removeprefix("val_"): value for name, value in best.items() if name.startswith("val_")}
     summary = {"best": {**metrics, "epoch": best.get("epoch")}, "epochs": trainer.progress.epoch}
     (run.path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    log.info("best %s %s in epoch %s", monitor, metrics.get(monitor), best.get("epoch"))
+    if best:
+        log.info("best %s %s in epoch %s", monitor, metrics.get(monitor), best["epoch"])
     log.info("curves: %s", run.path / "curves.png")
     log.info("model: %s", run.checkpoints / ("best" if (run.checkpoints / "best").exists() else "last"))
     return metrics.get(monitor)

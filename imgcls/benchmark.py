@@ -13,7 +13,9 @@ def main(config: DictConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from imgcls import assembly
     from imgcls.benchmarks.inference import measure_inference
+    from imgcls.benchmarks.loader import measure_loader
     from imgcls.benchmarks.model import measure_model
     from imgcls.benchmarks.predict import measure_predict
     from imgcls.benchmarks.trainer import measure_trainer
@@ -26,6 +28,19 @@ def main(config: DictConfig) -> None:
     log.info(system_line(config_hash(config)))
     log.info("%s: %s, %d px, batch %d", settings.what, model.name, model.input_size, settings.batch_size)
     log.setLevel("WARNING")  # the measured runs have a log of their own to write
+    if settings.what == "loader":
+        has_files = config.data.format not in ("sample", "synthetic")
+        tables = measure_loader(
+            assembly.read_samples(config.data, "train", None) if has_files else None,
+            size=model.input_size,
+            batch_size=settings.batch_size,
+            num_workers=settings.num_workers,
+            steps=settings.steps,
+            repeats=settings.repeats,
+        )
+        for table in tables:
+            Console().print(table)
+        return
     measure = {
         "trainer": measure_trainer,
         "model": measure_model,

@@ -1,10 +1,15 @@
 """``python -m imgcls.eval``: how good a run, a checkpoint or a weights file is."""
 
+from functools import partial
+
 from omegaconf import DictConfig
 
 from imgcls.config import entry_point
 from imgcls.installation import require_paddle
 from imgcls.logs import log, start_log
+
+MISTAKES = 24
+"""So many of the most confident ones are on the page."""
 
 
 @entry_point("eval")
@@ -14,7 +19,14 @@ def main(config: DictConfig) -> float:
     from imgcls import assembly
     from imgcls.device import select_device
     from imgcls.engine.trainer import Trainer
-    from imgcls.reports import DetailedMeter, write_evaluation
+    from imgcls.report.answers import DetailedMeter
+    from imgcls.report.confusion_drawing import draw_confusion_matrix
+    from imgcls.report.content import page_content
+    from imgcls.report.curves import read_curves
+    from imgcls.report.mistakes import explained_mistakes, surest_mistakes
+    from imgcls.report.page import page
+    from imgcls.report.reliability import reliability
+    from imgcls.report.tables import summarise, write_tables
 
     start_log()
     select_device(None)
@@ -25,22 +37,49 @@ def main(config: DictConfig) -> float:
     samples = assembly.read_samples(sections.data, settings.split, num_classes)
     assembly.require_same_classes(samples, source.class_names)
     network = assembly.build_network(sections.model, samples.num_classes, require_all=True)
-    loader = assembly.make_loader(
-        samples,
-        assembly.picture_transform(sections.transform, sections.model, training=False),
-        sections.data,
+    load = partial(
+        assembly.make_loader,
+        transform=assembly.picture_transform(sections.transform, sections.model, training=False),
+        data=sections.data,
         size=sections.transform.size,
         batch_size=settings.batch_size,
         num_workers=settings.num_workers,
+        directory=assembly.output_directory(),
     )
     trainer = Trainer(network, assembly.preprocessing(sections.transform))
     meter = DetailedMeter(samples.num_classes, settings.topk)
-    result = trainer.evaluate(loader, meter)
+    result = trainer.evaluate(load(samples), meter)
 
     directory = assembly.output_directory()
-    write_evaluation(directory, meter, result, samples, source=str(settings.source or sections.model.pretrained))
+    answers = meter.answers()
+    origin = {
+        "model": sections.model.name,
+        "source": str(settings.source or sections.model.pretrained),
+        **({"checkpoint": source.checkpoint.name, "weights": settings.weights} if source.checkpoint else {}),
+        "data": sections.data.root or sections.data.name,
+        "split": settings.split,
+    }
+    summary = summarise(origin, result, meter.confusion, answers)
+    write_tables(directory, summary, meter.confusion, answers, samples)
+    draw_confusion_matrix(meter.confusion.counts, samples.class_names, directory / "confusion_matrix.png")
     log.info("%s on %d pictures", ", ".join(f"{name} {value:.4f}" for name, value in result.items()), len(samples))
     log.info("confusion matrix: %s", directory / "confusion_matrix.png")
+    if settings.report:
+        # Made-up pictures depend on their number in the whole set: a part of it would be other ones.
+        shown = surest_mistakes(answers, limit=0 if sections.data.format == "synthetic" else MISTAKES)
+        pictures = load(samples.subset(answers.indices[shown])) if len(shown) else ()
+        content = page_content(
+            summary=summary,
+            class_names=samples.class_names,
+            confusion=meter.confusion,
+            reliability=reliability(answers.scores, answers.right),
+            panels=read_curves(source.checkpoint),
+            mistakes=explained_mistakes(
+                network, (images for images, *_ in pictures), trainer.preprocess, answers, shown, samples
+            ),
+        )
+        (directory / "report.html").write_text(page(f"{sections.model.name} on {len(answers):,} pictures", content))
+        log.info("page to look at: %s", directory / "report.html")
     log.info("report: %s", directory)
     return result["top1"] if "top1" in result else result["loss"]
 

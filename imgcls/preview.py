@@ -4,7 +4,6 @@ For the training pictures these are the very ones that ``imgcls.train`` shows it
 that epoch, with the same configuration.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,7 +61,7 @@ def main(config: DictConfig) -> None:
 def _evenly_spaced(samples: "Samples", count: int) -> "Samples":
     """Lists often have one class after the other: the first pictures would be of one class."""
     picked = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
-    return replace(samples, starts=samples.starts[picked], ends=samples.ends[picked], labels=samples.labels[picked])
+    return samples.subset(picked)
 
 
 def _displayable(image: np.ndarray, mean: list[float], std: list[float]) -> np.ndarray:

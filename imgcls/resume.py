@@ -13,6 +13,8 @@ FREE = (
     "run.",
     "data.root",
     "data.check_files",
+    "data.max_errors",
+    "data.on_error",
     "data.worker_timeout",
     "model.pretrained",
     "model.exclude",

@@ -42,6 +42,10 @@ class DataConfig:
     allow_empty_classes: bool = MISSING
     max_pixels: int = MISSING
     worker_timeout: int = MISSING
+    on_error: str = MISSING  # fail | skip
+    max_errors: int = MISSING
+    cache: str | None = MISSING  # ram
+    cache_mb: int = MISSING
 
 
 @dataclass
@@ -160,6 +164,13 @@ class AmpConfig:
 
 
 @dataclass
+class ProfilerConfig:
+    enabled: bool = MISSING
+    start: int = MISSING
+    steps: int = MISSING
+
+
+@dataclass
 class TrainerConfig:
     epochs: int = MISSING
     batch_size: int = MISSING
@@ -184,7 +195,14 @@ class TrainerConfig:
     resume: str | None = MISSING
     seed: int = MISSING
     deterministic: bool = MISSING
+    same_batch: int | None = MISSING
+    profiler: ProfilerConfig = field(default_factory=ProfilerConfig)
     amp: AmpConfig = field(default_factory=AmpConfig)
+
+
+@dataclass
+class LoggerConfig:
+    name: str = MISSING  # csv | tensorboard
 
 
 @dataclass
@@ -196,12 +214,12 @@ class RunConfig:
 @dataclass
 class EvalConfig:
     source: str | None = MISSING  # run directory, checkpoint or weights
-    output: str | None = MISSING  # where the report goes
     split: str = MISSING
     batch_size: int = MISSING
     num_workers: int = MISSING
     topk: list[int] = MISSING
     weights: str = MISSING  # network | ema
+    report: bool = MISSING
 
 
 @dataclass
@@ -251,6 +269,7 @@ class BenchmarkConfig:
     steps: int = MISSING
     warmup: int = MISSING
     repeats: int = MISSING
+    num_workers: int = MISSING
 
 
 @dataclass
@@ -258,6 +277,12 @@ class PreviewConfig:
     split: str = MISSING
     epoch: int = MISSING
     count: int = MISSING
+
+
+@dataclass
+class VerifyConfig:
+    min_size: int = MISSING
+    num_workers: int | None = MISSING
 
 
 @dataclass
@@ -272,6 +297,7 @@ class Train:
     lr_schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
 
 
 @dataclass
@@ -317,6 +343,7 @@ class Benchmark:
     """``imgcls.benchmark``"""
 
     model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
 
 
@@ -332,6 +359,14 @@ class Preview:
     preview: PreviewConfig = field(default_factory=PreviewConfig)
 
 
+@dataclass
+class Verify:
+    """``imgcls.verify``"""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+
+
 SCHEMAS = {
     "train": Train,
     "eval": Eval,
@@ -340,4 +375,5 @@ SCHEMAS = {
     "convert": Convert,
     "benchmark": Benchmark,
     "preview": Preview,
+    "verify": Verify,
 }

@@ -57,6 +57,7 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             num_workers=settings.num_workers,
             seed=settings.seed,
             shuffle=True,
+            directory=run.path,
         )
         val_loader = assembly.make_loader(
             val_samples,
@@ -65,6 +66,7 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             size=config.transform.size,
             batch_size=settings.eval_batch_size,
             num_workers=settings.num_workers,
+            directory=run.path,
         )
         sizes = len(train_samples), len(val_samples), len(class_names)
         log.info("%d training and %d validation pictures in %d classes", *sizes)

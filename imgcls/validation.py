@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from imgcls.errors import UserError
 from imgcls.schedules import SCHEDULES
@@ -22,6 +23,8 @@ RANGES = (
     ("data.val_size", 1, None),
     ("data.max_pixels", 1, None),
     ("data.worker_timeout", 1, None),
+    ("data.max_errors", 0, None),
+    ("data.cache_mb", 1, None),
     ("transform.size", 1, None),
     ("transform.resize_size", 1, None),
     ("transform.rotation", 0, 180),
@@ -60,11 +63,16 @@ RANGES = (
     ("trainer.keep_checkpoints", 1, None),
     ("trainer.log_every", 1, None),
     ("trainer.seed", 0, None),
+    ("trainer.same_batch", 1, None),
+    ("trainer.profiler.start", 0, None),
+    ("trainer.profiler.steps", 1, None),
     ("trainer.amp.scale_loss", 1, None),
     ("trainer.amp.min_scale", 0, None),
     ("trainer.amp.max_skipped", 1, None),
     ("eval.batch_size", 1, None),
     ("eval.num_workers", 0, None),
+    ("verify.min_size", 0, None),
+    ("verify.num_workers", 0, None),
     ("predict.topk", 1, None),
     ("predict.batch_size", 1, None),
     ("predict.num_workers", 0, None),
@@ -77,6 +85,7 @@ RANGES = (
     ("benchmark.steps", 1, None),
     ("benchmark.warmup", 0, None),
     ("benchmark.repeats", 1, None),
+    ("benchmark.num_workers", 0, None),
 )
 
 BOUNDS = ("transform.scale", "transform.ratio", "callbacks.random_erasing.area", "callbacks.random_erasing.ratio")
@@ -85,11 +94,14 @@ CHOICES = (
     ("model.data_format", ("NCHW", "NHWC")),
     ("data.backend", ("pillow", "dali")),
     ("data.check_files", ("auto", "all", "sample", "none")),
+    ("data.on_error", ("fail", "skip")),
+    ("data.cache", ("ram",)),
     ("transform.interpolation", INTERPOLATIONS),
     ("lr_schedule.name", tuple(SCHEDULES)),
     ("callbacks.random_erasing.fill", ("noise", "mean")),
     ("trainer.amp.level", ("O0", "O1", "O2")),
     ("trainer.amp.dtype", ("float16", "bfloat16")),
+    ("logger.name", ("csv", "tensorboard")),
     ("eval.split", ("train", "val")),
     ("eval.weights", ("network", "ema")),
     ("predict.output", ("classes", "features")),
@@ -102,7 +114,16 @@ CHOICES = (
     ("export.weights", ("network", "ema")),
     ("convert.weights", ("parameters", "averaged")),
     ("preview.split", ("train", "val")),
-    ("benchmark.what", ("trainer", "model", "inference", "predict")),
+    ("benchmark.what", ("trainer", "model", "inference", "predict", "loader")),
+)
+
+NEVER_WITH_DALI = {"data.on_error": "skip", "data.cache": "ram", "transform.interpolation": "area"}
+
+AUGMENTATION_WITHOUT_DALI = (
+    "transform.rotation",
+    "transform.color_jitter",
+    "transform.autoaugment",
+    "transform.randaugment.num_layers",
 )
 
 
@@ -149,8 +170,10 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         if topk is not None and (not topk or min(topk) < 1):
             yield f"{key}={list(topk)}: must be a list of positive numbers."
     yield from _augmentation(config)
+    yield from _dali(config)
     yield from _classes(config)
     yield from _devices(config)
+    yield from _logger(config)
     root, reads_files = _get(config, "data.root"), _get(config, "data.format") in ("folder", "list", "tar")
     if root is None and reads_files and "trainer" in config:
         yield f"data.root is required: data={config.data.name} needs data.root=<directory>."
@@ -167,8 +190,18 @@ def _augmentation(config: DictConfig) -> Iterator[str]:
     area = _get(config, "callbacks.random_erasing.area")
     if area is not None and max(area) > 1:
         yield f"callbacks.random_erasing.area={list(area)}: must be shares of the image, at most 1."
-    if _get(config, "data.backend") == "dali":
-        yield "data.backend=dali: not available yet; set it to pillow."
+
+
+def _dali(config: DictConfig) -> Iterator[str]:
+    if _get(config, "data.backend") != "dali":
+        return
+    for key, value in NEVER_WITH_DALI.items():
+        if _get(config, key) == value:
+            yield f"{key}={value}: not with data.backend=dali; leave it out, or use pillow."
+    values = {key: _get(config, key) for key in AUGMENTATION_WITHOUT_DALI if "trainer" in config}
+    on = [key for key, value in values.items() if (any(value) if isinstance(value, ListConfig) else value)]
+    if on:
+        yield f"data.backend=dali crops, resizes and flips only: switch {', '.join(on)} off, or use pillow."
 
 
 def _classes(config: DictConfig) -> Iterator[str]:
@@ -197,6 +230,16 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.batch_size={batch} is shared by {ranks} devices: it must be a multiple of {ranks}."
     elif batch < ranks * config.trainer.accumulate:
         yield f"trainer.accumulate={config.trainer.accumulate}: a batch of {batch} cannot be split so often."
+    same = _get(config, "trainer.same_batch")
+    if same is not None and ranks > 1:
+        yield f"trainer.same_batch={same} is for one process; {ranks} share the batch."
+    elif same is not None and same > batch:
+        yield f"trainer.same_batch={same}: must be at most trainer.batch_size={batch}."
+
+
+def _logger(config: DictConfig) -> Iterator[str]:
+    if _get(config, "logger.name") == "tensorboard" and find_spec("tensorboardX") is None:
+        yield 'logger=tensorboard needs the package tensorboardX: pip install "imgcls[tensorboard]"'
 
 
 def _get(config: DictConfig, key: str):

@@ -115,8 +115,8 @@ TRAIN = {
     "ema_decay": Flag(float, key="callbacks.ema.decay"),
     "enable_ce": Flag(boolean, False),
     "random_seed": Flag(int),
-    "is_profiler": Flag(boolean, False),
-    "profiler_path": Flag(str, gone="see --is_profiler"),
+    "is_profiler": Flag(boolean, key="trainer.profiler.enabled"),
+    "profiler_path": Flag(str, gone="the profile is in outputs/<run.name>/profile"),
     "max_iter": Flag(int, 0),
     "same_feed": Flag(int, 0),
 }

@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
 # Installs what the tests need into .venv and runs them; arguments go to pytest (--full for every model).
+# With --dali as the first argument, NVIDIA DALI too (about 500 MB), and the tests of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
-make_environment cpu,test
+extras=cpu,test
+if [ "${1:-}" = --dali ]; then
+    extras+=,dali
+    shift
+fi
+make_environment "$extras"
 exec .venv/bin/python -m pytest "$@"

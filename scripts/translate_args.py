@@ -223,9 +223,8 @@ def _train(args: dict[str, Any], given: dict[str, Any], out: Translation) -> Non
         out.set("trainer.seed", 0 if args["enable_ce"] else args["random_seed"])
     if args["max_iter"] > 0:
         out.set("trainer.max_steps", args["max_iter"])
-    for name in ("is_profiler", "same_feed"):
-        if args[name]:
-            out.note(f"--{name}", "dropped, there is no key for it.")
+    if args["same_feed"] > 0:
+        out.set("trainer.same_batch", args["same_feed"])
 
 
 def _strategy(args: dict[str, Any], given: dict[str, Any], out: Translation) -> None:
@@ -277,7 +276,7 @@ def _eval(args: dict[str, Any], given: dict[str, Any], out: Translation) -> None
     out.set("eval.batch_size", args["batch_size"])
     out.set("eval.num_workers", args["reader_thread"])
     if args["same_feed"]:
-        out.note("--same_feed", "dropped, there is no key for it.")
+        out.note("--same_feed", "dropped, evaluation takes every picture once.")
 
 
 def _infer(args: dict[str, Any], given: dict[str, Any], out: Translation) -> None:

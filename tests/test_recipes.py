@@ -172,22 +172,11 @@ def test_recipe_learns_at_the_rates_of_the_script(recipe):
     assert [schedule(step) for step in steps] == pytest.approx([original_lr(args, step) for step in steps], rel=1e-9)
 
 
-@pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "ResNet50_fp16"])
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_recipe_can_be_started(recipe, tmp_path):
     config = composed(recipe).copy()
     config.data.root = str(tmp_path)
     typed(config, "train")
-
-
-def test_the_recipe_that_needs_dali_says_so(tmp_path):
-    """Its numbers compose (above); with Pillow in DALI's place it can be started."""
-    for backend in ("dali", "pillow"):
-        config = compose("experiment=resnet50_fp16", f"data.root={tmp_path}", f"data.backend={backend}")
-        if backend == "pillow":
-            typed(config, "train")
-            continue
-        with pytest.raises(UserError, match=r"data\.backend=dali: not available yet; set it to pillow"):
-            typed(config, "train")
 
 
 def test_command_line_wins_over_a_recipe():
@@ -229,7 +218,10 @@ def test_every_program_composes(program):
         "convert": ["convert.source=old", "convert.output=new.pdparams"],
     }
     config = typed(compose(*required.get(program, []), program=program), program)
-    assert config.model.name == "squeezenet1_1"
+    if program == "verify":  # looks at pictures, not at networks
+        assert config.data.name == "sample"
+    else:
+        assert config.model.name == "squeezenet1_1"
 
 
 def test_no_file_at_the_top_of_conf_is_left_over():

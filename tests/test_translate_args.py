@@ -198,6 +198,8 @@ TRAIN_CASES = {
     "--use_label_smoothing=t": ["callbacks.label_smoothing.enabled=true"],
     "--enable_ce=True": ["trainer.deterministic=true", "trainer.seed=0"],
     "--random_seed=7 --max_iter=100": ["trainer.seed=7", "trainer.max_steps=100"],
+    "--is_profiler=true": ["trainer.profiler.enabled=true"],
+    "--same_feed=4": ["trainer.same_batch=4"],
     "--model=EfficientNetB3 --padding_type=VALID --use_se=False --drop_connect_rate=0.3": [
         "model=efficientnetb3",
         "model.args.padding_type=VALID",
@@ -229,7 +231,7 @@ def test_training_flags(flags, expected, tmp_path):
         ("--lr_strategy=cosine_decay --step_epochs 30 60", "--step_epochs: dropped, cosine_decay did not read it"),
         ("--lr_strategy=adam_decay --l2_decay=0.1", "--l2_decay: dropped, adam_decay did not read it"),
         ("--model=InceptionV4", "transform.size=224: as the old command had it"),
-        ("--same_feed=4", "--same_feed: dropped"),
+        ("--profiler_path=profile/", "--profiler_path: dropped, the profile is in"),
     ],
 )
 def test_what_lost_its_meaning_is_said(flags, note, tmp_path):

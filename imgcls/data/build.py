@@ -1,6 +1,7 @@
 """From the settings of a data set to its samples."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +9,13 @@ from imgcls.data.class_names import default_class_names, read_class_map
 from imgcls.data.folder import class_folders, read_folder
 from imgcls.data.list_file import read_list
 from imgcls.data.paths import printable
-from imgcls.data.samples import Samples, require_directory
+from imgcls.data.samples import SPLITS, Samples, require_directory
 from imgcls.data.synthetic import synthetic_samples
+from imgcls.data.tar import TarSamples, tar_samples
+from imgcls.data.tar_index import LIST, read_index
 from imgcls.errors import UserError, close_matches
 
-FORMATS = ("folder", "list", "sample", "synthetic")
-SPLITS = ("train", "val")
+FORMATS = ("folder", "list", "tar", "sample", "synthetic")
 SAMPLE_PHOTOS = Path(__file__).parent.parent / "assets" / "sample_photos"
 
 
@@ -29,12 +31,14 @@ def build_samples(
     check_files: str = "auto",
     allow_empty_classes: bool = False,
     num_samples: int = 1024,
+    on_wrong_line: Callable[[int, str], None] | None = None,
 ) -> Samples:
     """The samples of one split.
 
     Args:
         format: ``folder`` (``root/train`` and ``root/val``, a directory per class in each), ``list``
-            (lists of ``path label`` lines), ``sample`` (the bundled photos) or ``synthetic``.
+            (lists of ``path label`` lines), ``tar`` (tar files in ``root/train`` and ``root/val``),
+            ``sample`` (the bundled photos) or ``synthetic``.
         train_list: list file, relative to the working directory or to ``root``; ``train_list.txt`` when left out.
         val_list: likewise, ``val_list.txt``.
         class_map: file of lines ``index name``, see ``read_class_map``.
@@ -45,9 +49,11 @@ def build_samples(
         check_files: which files of a list must exist, see ``read_list``.
         allow_empty_classes: accept classes without an image in ``train`` too.
         num_samples: size of a synthetic data set.
+        on_wrong_line: called for wrong lines of the split's list, see ``read_list``.
 
     Raises:
-        UserError: see ``read_folder`` and ``read_list``; or the class count differs from ``num_classes``.
+        UserError: see ``read_folder``, ``read_list``, ``read_index`` and ``tar_samples``; or the class
+            count differs from ``num_classes``.
     """
     if format not in FORMATS:
         raise UserError(
@@ -67,26 +73,54 @@ def build_samples(
         return synthetic_samples(num_samples, num_classes or len(class_names or ()) or 10)
     if format == "list":
         lists = {"train": train_list, "val": val_list}
-        return _from_lists(root, lists, split, num_classes, class_names, check_files, allow_empty_classes)
+        options = (check_files, allow_empty_classes, on_wrong_line)
+        return _from_lists(root, lists, split, num_classes, class_names, *options)
     root = SAMPLE_PHOTOS if format == "sample" else require_directory(root, "data.root")
-    samples = _from_folders(root, split, class_names, allow_empty_classes)
+    if format == "tar":
+        samples = _from_shards(root, split, num_classes, class_names, allow_empty_classes)
+    else:
+        samples = _from_folders(root, split, class_names, allow_empty_classes)
     _require_count(num_classes, samples.num_classes, f"{printable(root)}")
     return samples
 
 
 def _from_folders(root: Path, split: str, class_names: tuple[str, ...] | None, allow_empty_classes: bool) -> Samples:
-    directory = root / split
-    if not directory.is_dir():
-        raise UserError(
-            f"{printable(root)} has no directory '{split}'. The folder format wants "
-            f"{printable(root)}/train/<class name>/<image> and the same below val."
-        )
-    training = root / "train" if (root / "train").is_dir() else directory
+    directory, training = _directories(root, split, "folder", "<class name>/<image>")
     folders = class_folders(training)
     display = _display_names(folders)
     if class_names in (None, display):
         return replace(read_folder(directory, folders, allow_empty_classes), class_names=display)
     return read_folder(directory, class_names, allow_empty_classes)
+
+
+def _from_shards(
+    root: Path, split: str, num_classes: int | None, class_names: tuple[str, ...] | None, allow_empty_classes: bool
+) -> TarSamples:
+    directory, training = _directories(root, split, "tar", "<name>.tar")
+    index = read_index(directory)
+    of_training = index if training == directory else read_index(training)
+    if (index.folders is None) != (of_training.folders is None):
+        raise UserError(f"Of train and val in {printable(root)}, only one has shards with a {printable(LIST)} in them.")
+    if of_training.folders is None:
+        if num_classes is None and class_names is None:
+            num_classes = int(of_training.classes.max()) + 1
+        return tar_samples(index, directory, class_names, num_classes, allow_empty_classes)
+    display = _display_names(of_training.folders)
+    if class_names in (None, display):
+        samples = tar_samples(index, directory, of_training.folders, None, allow_empty_classes)
+        return replace(samples, class_names=display)
+    return tar_samples(index, directory, class_names, None, allow_empty_classes)
+
+
+def _directories(root: Path, split: str, format: str, content: str) -> tuple[Path, Path]:
+    """Of the images of a split, and of those of training, or of the split where there are none."""
+    directory, training = root / split, root / "train"
+    if not directory.is_dir():
+        raise UserError(
+            f"{printable(root)} has no directory '{split}'. The {format} format wants "
+            f"{printable(root)}/train/{content} and the same below val."
+        )
+    return directory, training if training.is_dir() else directory
 
 
 def _display_names(folders: tuple[str, ...]) -> tuple[str, ...]:
@@ -104,14 +138,16 @@ def _from_lists(
     class_names: tuple[str, ...] | None,
     check_files: str,
     allow_empty_classes: bool,
+    on_wrong_line: Callable[[int, str], None] | None,
 ) -> Samples:
     root = require_directory(root, "data.root")
     list_file = _find_list(root, lists[split], split)
     if split == "val" and num_classes is None and class_names is None:
         # The validation list may lack the last classes; the training list says how many there are.
         training = _find_list(root, lists["train"], "train")
-        num_classes = read_list(root, training, check_files="none", allow_empty_classes=True).num_classes
-    return read_list(root, list_file, num_classes, class_names, check_files, allow_empty_classes)
+        ignored = on_wrong_line and (lambda number, fault: None)
+        num_classes = read_list(root, training, None, None, "none", True, ignored).num_classes
+    return read_list(root, list_file, num_classes, class_names, check_files, allow_empty_classes, on_wrong_line)
 
 
 def _find_list(root: Path, given: str | None, split: str) -> Path:

@@ -3,16 +3,22 @@
 import numpy as np
 import paddle
 
+from imgcls.data.cache import RamCache
 from imgcls.data.decode import MAX_PIXELS, open_photo
+from imgcls.data.paths import printable
 from imgcls.data.samples import Samples
 from imgcls.data.transforms import Transform
+
+Sample = tuple[np.ndarray, np.int64, np.int64]
+"""Image uint8 ``[H, W, 3]``, label, index."""
 
 
 class ClassificationDataset(paddle.io.Dataset):
     """Labelled images; a subclass says what the image of an epoch and index is.
 
     A key is ``(epoch, index)``, as ``EpochSampler`` yields it, or an index alone for epoch 0. The
-    sample is ``(image, label, index)``: uint8 ``[H, W, 3]``, int64, int64.
+    sample is ``(image, label, index)``: uint8 ``[H, W, 3]``, int64, int64. A file that cannot be read
+    raises ``BadImage``.
     """
 
     def __init__(self, samples: Samples):
@@ -26,7 +32,7 @@ class ClassificationDataset(paddle.io.Dataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[np.ndarray, np.int64, np.int64]:
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         return self.image(epoch, index), np.int64(self.samples.label(index)), np.int64(index)
 
@@ -40,15 +46,28 @@ class ImageDataset(ClassificationDataset):
     Args:
         transform: takes an RGB image and a random generator, returns uint8 ``[H, W, 3]``.
         max_pixels: larger images are refused.
+        cache: decoded images that need not be read again.
     """
 
-    def __init__(self, samples: Samples, transform: Transform, seed: int = 0, max_pixels: int = MAX_PIXELS):
+    def __init__(
+        self,
+        samples: Samples,
+        transform: Transform,
+        seed: int = 0,
+        max_pixels: int = MAX_PIXELS,
+        cache: RamCache | None = None,
+    ):
         super().__init__(samples)
         self.transform = transform
         self.seed = seed
         self.max_pixels = max_pixels
+        self.cache = cache
 
     def image(self, epoch: int, index: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch, index])
-        with open_photo(self.samples.path(index), max_pixels=self.max_pixels) as photo:
+        held = self.cache.get(index) if self.cache else None
+        if held is not None:
+            return self.transform(held, rng)
+        name = printable(self.samples.path(index))
+        with open_photo(self.samples.source(index), name, self.max_pixels) as photo:
             return self.transform.of_photo(photo, rng)

@@ -21,7 +21,7 @@ from imgcls.errors import UserError
 
 # Pillow opens anything it has a reader for, and some readers start other programs (EPS does) or
 # hold no photos. Only these are tried, whatever the file is called.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "TGA", "ICO", "PCX", "SGI")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "PCX", "SGI", "TGA")
 
 # The size at which Pillow itself refuses.
 MAX_PIXELS = 178_956_970

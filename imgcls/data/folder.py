@@ -46,7 +46,7 @@ def read_folder(
     if class_names is None:
         class_names = found
     else:
-        _refuse_other_classes(root, found, class_names)
+        refuse_other_classes(printable(root), found, class_names)
 
     label_of = {name: label for label, name in enumerate(class_names)}
     with os.scandir(os.fsencode(root)) as entries:
@@ -80,13 +80,21 @@ def _images(directory: bytes, prefix: bytes, above: frozenset = frozenset()) -> 
                 yield name
 
 
-def _refuse_other_classes(root: os.PathLike, found: tuple[str, ...], expected: tuple[str, ...]) -> None:
+def refuse_other_classes(where: str, found: tuple[str, ...], expected: tuple[str, ...], may_lack: bool = False) -> None:
+    """Compare the class directories with those there must be.
+
+    Args:
+        may_lack: directories without an image are not to be seen ``where`` this looks.
+
+    Raises:
+        UserError: naming the first that are unknown or missing.
+    """
     unknown = sorted(set(found) - set(expected))
-    absent = [name for name in expected if name not in set(found)]
+    absent = [] if may_lack else [name for name in expected if name not in set(found)]
     lines = [f"'{name}' is not a class of the training images.{close_matches(name, expected)}" for name in unknown[:5]]
     lines += [f"'{name}' is missing (an empty directory is enough)" for name in absent[:5]]
     if lines:
         raise UserError(
-            f"The class directories of {printable(root)} are not the {len(expected)} expected ones:\n"
+            f"The class directories of {where} are not the {len(expected)} expected ones:\n"
             f"{bullet_list(lines, len(unknown) + len(absent))}"
         )

@@ -6,6 +6,8 @@ about a second: the lines are taken apart by numpy, and only wrong lines are loo
 """
 
 import os
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,8 @@ CHECK_ALL_UP_TO = 100_000
 SAMPLE_SIZE = 1_000
 SHOWN = 5
 LABEL_DIGITS = 9
+MOST_CLASSES = 1_000_000
+"""That are believed without ``num_classes``; more is a wrong column or a typing mistake."""
 
 IS_BLANK = np.zeros(256, bool)
 IS_BLANK[list(b" \t\r\v\f")] = True
@@ -33,6 +37,7 @@ def read_list(
     class_names: tuple[str, ...] | None = None,
     check_files: str = "auto",
     allow_empty_classes: bool = False,
+    on_wrong_line: Callable[[int, str], None] | None = None,
 ) -> Samples:
     """Read a list of samples and check it.
 
@@ -44,9 +49,11 @@ def read_list(
         check_files: whether the images exist: ``all``, ``sample`` (1,000 spread over the list),
             ``none``, or ``auto``: all of a list of up to 100,000 lines, a sample of a longer one.
         allow_empty_classes: accept classes without an image.
+        on_wrong_line: called with number and fault of each wrong line, which is then left out.
 
     Raises:
-        UserError: the list is missing or empty, or lines of it are wrong (named by their numbers).
+        UserError: the list is missing or empty, or lines of it are wrong (named by their numbers; not with
+            ``on_wrong_line``).
     """
     if check_files not in CHECKS:
         raise UserError(f"check_files is '{check_files}'; it can be {', '.join(CHECKS)}.")
@@ -54,11 +61,7 @@ def read_list(
         num_classes = len(class_names)
     name = printable(list_file)
     text = _read_bytes(list_file, name)
-    lines = _parse(np.frombuffer(text, np.uint8), first=3 if text.startswith(b"\xef\xbb\xbf") else 0)
-    if not len(lines.labels):
-        raise UserError(f"The list {name} has no lines. Each line is 'path label'.")
-    _refuse_wrong_lines(text, lines, num_classes, name)
-
+    lines = _checked_lines(text, num_classes, name, on_wrong_line)
     if class_names is None:
         class_names = default_class_names(num_classes or int(lines.labels.max()) + 1)
     samples = Samples(os.fspath(root), text, lines.starts, lines.path_ends, lines.labels.astype(np.int32), class_names)
@@ -70,6 +73,17 @@ def read_list(
             samples, name, "Add images, lower num_classes, or set data.allow_empty_classes=true."
         )
     return samples
+
+
+def parse_list(text: bytes, name: str) -> tuple[list[bytes], list[int]]:
+    """Paths and labels of the lines of a short list.
+
+    Raises:
+        UserError: lines of it are wrong; the message calls the list ``name``.
+    """
+    lines = _checked_lines(text, None, name)
+    paths = [text[start:end] for start, end in zip(lines.starts, lines.path_ends, strict=True)]
+    return paths, lines.labels.tolist()
 
 
 class _Lines(NamedTuple):
@@ -144,22 +158,31 @@ def _labels(text: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.
     return labels, label_starts
 
 
-def _refuse_wrong_lines(text: bytes, lines: _Lines, num_classes: int | None, name: str) -> None:
-    wrong = lines.labels < 0
-    if num_classes is not None:
-        wrong |= lines.labels >= num_classes
-    wrong = np.flatnonzero(wrong)
-    if not len(wrong):
-        return
-    messages = [
-        f"line {lines.numbers[i]}: {_what_is_wrong(text[lines.starts[i] : lines.ends[i]], num_classes)}"
-        for i in wrong[:SHOWN]
-    ]
-    raise UserError(
-        f"{len(wrong):,} of {len(lines.labels):,} lines of the list {name} are wrong:\n"
-        f"{bullet_list(messages, len(wrong))}\n"
-        "Each line is 'path label', the label a whole number from 0."
-    )
+def _checked_lines(
+    text: bytes, num_classes: int | None, name: str, on_wrong_line: Callable[[int, str], None] | None = None
+) -> _Lines:
+    """The lines of a list that are right; raises for the others, or reports them."""
+    lines = _parse(np.frombuffer(text, np.uint8), first=3 if text.startswith(b"\xef\xbb\xbf") else 0)
+    wrong = (lines.labels < 0) | (lines.labels >= (num_classes or MOST_CLASSES))
+    count = np.count_nonzero(wrong)
+    if count:
+        faults = (
+            (int(lines.numbers[i]), _what_is_wrong(text[lines.starts[i] : lines.ends[i]], num_classes))
+            for i in np.flatnonzero(wrong)
+        )
+        if on_wrong_line is None:
+            messages = [f"line {number}: {fault}" for number, fault in islice(faults, SHOWN)]
+            raise UserError(
+                f"{count:,} of {len(wrong):,} lines of the list {name} are wrong:\n"
+                f"{bullet_list(messages, count)}\n"
+                "Each line is 'path label', the label a whole number from 0."
+            )
+        for number, fault in faults:
+            on_wrong_line(number, fault)
+        lines = _Lines(*(values[~wrong] for values in lines))
+    if not len(lines.labels):
+        raise UserError(f"The list {name} has no lines{' that are right' if count else ''}. Each is 'path label'.")
+    return lines
 
 
 def _what_is_wrong(line: bytes, num_classes: int | None) -> str:
@@ -172,7 +195,7 @@ def _what_is_wrong(line: bytes, num_classes: int | None) -> str:
     except ValueError:
         return f"the label '{printable(label[:40])}' is not a whole number: '{shown}'"
     if num_classes is None:
-        return f"the label {value} is not a class number: '{shown}'"
+        return f"the label {value} is no class number (set data.num_classes if there are so many): '{shown}'"
     return f"the label {value} is outside 0 to {num_classes - 1} ({num_classes} classes): '{shown}'"
 
 

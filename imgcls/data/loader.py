@@ -11,14 +11,15 @@ import gc
 import os
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import paddle
 
-from imgcls.data.dataset import ClassificationDataset
+from imgcls.data.bad_files import BadFile, BadFiles, substitute
+from imgcls.data.dataset import ClassificationDataset, Sample
 from imgcls.data.sampler import EpochSampler
 from imgcls.data.workers import Watch, start_worker
 from imgcls.errors import UserError
@@ -32,6 +33,7 @@ def build_loader(
     num_workers: int = 0,
     timeout: float = 120.0,
     prefetch: int = 2,
+    bad_files: BadFiles | None = None,
 ) -> "Loader":
     """A loader of ``[images, labels, indices]``: uint8 ``[N, H, W, 3]``, int64 ``[N]``, int64 ``[N]``.
 
@@ -42,10 +44,12 @@ def build_loader(
             breakpoint in the data set stops.
         timeout: seconds to wait for a batch of the workers before giving up.
         prefetch: batches each worker prepares ahead.
+        bad_files: the account of files that cannot be read, for which others then stand in (see
+            ``substitute``); when left out, the first such file ends the iteration.
 
     Raises:
-        UserError: a setting outside its range. While iterating: what the data set raised, a worker
-            that was killed, or the time-out.
+        UserError: a setting outside its range. While iterating: what the data set raised, too many
+            bad files, a worker that was killed, or the time-out.
     """
     if num_workers < 0:
         raise UserError(f"trainer.num_workers is {num_workers}; it must be 0 or more.")
@@ -53,7 +57,7 @@ def build_loader(
         raise UserError(f"The number of batches to prefetch is {prefetch}; it must be 1 or more.")
     if timeout <= 0:
         raise UserError(f"The time-out of the data workers is {timeout} s; it must be more than 0.")
-    return Loader(dataset, sampler, num_workers, timeout, prefetch)
+    return Loader(dataset, sampler, num_workers, timeout, prefetch, bad_files)
 
 
 class Loader(paddle.io.DataLoader):
@@ -66,9 +70,11 @@ class Loader(paddle.io.DataLoader):
         num_workers: int,
         timeout: float,
         prefetch: int,
+        bad_files: BadFiles | None,
     ):
+        fetch = partial(substitute, order=sampler.order, limit=bad_files.limit) if bad_files else _fetch
         super().__init__(
-            _Guarded(dataset),
+            _Guarded(dataset, fetch),
             batch_sampler=sampler,
             collate_fn=_collate_guarded,
             num_workers=num_workers,
@@ -76,14 +82,16 @@ class Loader(paddle.io.DataLoader):
             worker_init_fn=partial(start_worker, os.getpid()),
         )
         self.patience = timeout
+        self.bad_files = bad_files
 
     def __iter__(self) -> Iterator[Batch]:
         return self._from_workers() if self.num_workers else self._from_here()
 
     def _from_here(self) -> Iterator[Batch]:
-        dataset = self.dataset.dataset
         for keys in self.batch_sampler:
-            yield [paddle.to_tensor(array) for array in collate([dataset[key] for key in keys])]
+            fetched = [self.dataset.fetch(self.dataset.dataset, key) for key in keys]
+            self._account(_bad_files(fetched))
+            yield [paddle.to_tensor(array) for array in collate([sample for sample, _ in fetched])]
 
     def _from_workers(self) -> Iterator[Batch]:
         workers = self._start_workers()
@@ -91,7 +99,7 @@ class Loader(paddle.io.DataLoader):
             while True:
                 watch.waiting_since = time.monotonic()
                 try:
-                    *batch, failure = next(workers)
+                    *batch, report = next(workers)
                 except StopIteration:
                     return
                 except Exception as error:
@@ -99,9 +107,14 @@ class Loader(paddle.io.DataLoader):
                         raise UserError(watch.problem) from error
                     raise
                 watch.waiting_since = None
-                if failure is not None:
-                    raise failure.as_exception()
+                if isinstance(report, _Failure):
+                    raise report.as_exception()
+                self._account(report)
                 yield batch
+
+    def _account(self, found: Sequence[BadFile]) -> None:
+        if found:
+            self.bad_files.add(found)
 
     def _start_workers(self) -> Iterator:
         """Paddle's iterator over the batches of fresh worker processes."""
@@ -116,7 +129,7 @@ class Loader(paddle.io.DataLoader):
             np.random.set_state(random_state)  # Paddle drew a seed; a resumed run must not differ by that
 
 
-def collate(samples: list[tuple[np.ndarray, np.int64, np.int64]]) -> list[np.ndarray]:
+def collate(samples: list[Sample]) -> list[np.ndarray]:
     """Samples stacked: images ``[N, H, W, 3]``, labels ``[N]``, indices ``[N]``."""
     images, labels, indices = zip(*samples, strict=True)
     return [np.stack(images), np.array(labels, np.int64), np.array(indices, np.int64)]
@@ -141,29 +154,47 @@ class _Failure:
         return RuntimeError(f"A data worker failed:\n{self.message}")
 
 
-class _Guarded(paddle.io.Dataset):
-    """A data set whose exceptions are returned, so that they can travel with the batch."""
+Fetched = tuple[Sample | None, list[BadFile]]
+"""A sample, or none when too many files are bad, and the bad files that it stands in for."""
 
-    def __init__(self, dataset: ClassificationDataset):
+
+def _fetch(dataset: ClassificationDataset, key: tuple[int, int]) -> Fetched:
+    return dataset[key], []
+
+
+class _Guarded(paddle.io.Dataset):
+    """What ``fetch`` gives for each key; its exceptions are returned, so that they can travel with the batch."""
+
+    def __init__(
+        self, dataset: ClassificationDataset, fetch: Callable[[ClassificationDataset, tuple[int, int]], Fetched]
+    ):
         super().__init__()
         self.dataset = dataset
+        self.fetch = fetch
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple | _Failure:
+    def __getitem__(self, key: tuple[int, int]) -> Fetched | _Failure:
         try:
-            return self.dataset[key]
+            return self.fetch(self.dataset, key)
         except Exception as error:
             return _Failure.of(error)
 
 
-def _collate_guarded(samples: list[tuple | _Failure]) -> list:
-    """Three arrays and ``None``, or an empty array and the first failure."""
-    failure = next((sample for sample in samples if isinstance(sample, _Failure)), None)
+def _collate_guarded(fetched: list[Fetched | _Failure]) -> list:
+    """Three arrays and the bad files, or an empty array and what there is instead: the first failure, bad files."""
+    failure = next((one for one in fetched if isinstance(one, _Failure)), None)
     if failure is None:
+        bad = _bad_files(fetched)
+        if any(sample is None for sample, _ in fetched):
+            return [np.zeros(1, np.uint8), bad]
         try:
-            return [*collate(samples), None]
+            return [*collate([sample for sample, _ in fetched]), bad]
         except Exception as error:
             failure = _Failure.of(error)
     return [np.zeros(1, np.uint8), failure]
+
+
+def _bad_files(fetched: list[Fetched]) -> tuple[BadFile, ...]:
+    return tuple(bad for _, found in fetched for bad in found)

@@ -79,17 +79,18 @@ class EpochSampler(paddle.io.BatchSampler):
         """Batches left from the position on."""
         return max(0, self.batches_per_epoch - self.batch)
 
+    def order(self, epoch: int) -> np.ndarray:
+        """All indices in the order of this epoch, before they are cut into batches; int64 ``[num_samples]``."""
+        if self.shuffle:
+            return np.random.default_rng([self.seed, epoch]).permutation(self.num_samples)
+        return np.arange(self.num_samples)
+
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch = self.epoch
-        order = self._order(epoch)
+        order = self.order(epoch)
         for batch in range(self.batch, self.batches_per_epoch):
             start = batch * self.global_batch_size
             indices = order[start : start + self.global_batch_size]
             if self.pad and len(indices) < self.ranks:
                 indices = np.concatenate([indices, np.resize(order, self.ranks - len(indices))])
             yield [(epoch, int(index)) for index in indices[self.rank :: self.ranks]]
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if self.shuffle:
-            return np.random.default_rng([self.seed, epoch]).permutation(self.num_samples)
-        return np.arange(self.num_samples)

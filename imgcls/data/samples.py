@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from imgcls.data.paths import bullet_list
 from imgcls.errors import UserError
+
+SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +57,15 @@ class Samples:
 
     def path(self, index: int) -> str:
         """Full path of one sample; a name that is not UTF-8 keeps its bytes, as ``os.fsdecode`` has it."""
-        name = self.text[self.starts[index] : self.ends[index]]
-        return os.fsdecode(os.path.join(os.fsencode(self.root), name))
+        return os.fsdecode(os.path.join(os.fsencode(self.root), self.relative_path(index)))
+
+    def relative_path(self, index: int) -> bytes:
+        """Path of one sample from ``root``."""
+        return self.text[self.starts[index] : self.ends[index]]
+
+    def source(self, index: int) -> str | bytes:
+        """What the image of one sample is decoded from: a path, or the content."""
+        return self.path(index)
 
     def label(self, index: int) -> int:
         """Label of one sample, ``0 <= label < num_classes``."""
@@ -64,6 +74,11 @@ class Samples:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    def subset(self, indices: np.ndarray) -> Self:
+        """Some of the samples, in the order of ``indices``."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: a[indices] for name, a in arrays.items() if isinstance(a, np.ndarray)})
 
     def class_counts(self) -> np.ndarray:
         """Number of samples of each class, int64 ``[num_classes]``."""

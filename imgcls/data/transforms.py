@@ -41,6 +41,14 @@ class Transform:
         image = first.of_photo(photo, rng) if isinstance(first, CropResize) else first(photo.decode(), rng)
         return Transform(others)(image, rng)
 
+    def decode(self, photo: Photo) -> Image.Image:
+        """The photo as small as any crop of it allows; one image to crop again and again."""
+        first = self.transforms[0]
+        if not isinstance(first, CropResize):
+            return photo.decode()
+        side = first.smallest_side(*photo.size)
+        return photo.decode_around((0, 0, side, side), first.size)[0]
+
 
 def train_transform(
     size: int,
@@ -124,6 +132,11 @@ class CropResize:
         """The box in an image of this size."""
         raise NotImplementedError
 
+    def smallest_side(self, width: int, height: int) -> float:
+        """Length that no side of a box in an image of this size is shorter than."""
+        left, top, right, bottom = self.box(width, height, np.random.default_rng(0))
+        return min(right - left, bottom - top)
+
     def cut(self, image: Image.Image, box: Box) -> Image.Image:
         return image.resize((self.size, self.size), self.resampling, box=box)
 
@@ -156,6 +169,17 @@ class RandomCropResize(CropResize):
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
         return random_crop_box(width, height, self.scale, self.ratio, rng)
+
+    def smallest_side(self, width: int, height: int) -> float:
+        # Boxes get wider with their aspect and lower, also where the image bounds their area.
+        narrowest, widest = self.ratio
+        area = width * height
+        least_width = math.sqrt(area * self._least_share(width, height, narrowest)) * math.sqrt(narrowest)
+        least_height = math.sqrt(area * self._least_share(width, height, widest)) / math.sqrt(widest)
+        return max(1, int(min(least_width, least_height)))
+
+    def _least_share(self, width: int, height: int, aspect: float) -> float:
+        return min(self.scale[0], height / width * aspect, width / height / aspect)
 
     def cut(self, image: Image.Image, box: Box) -> Image.Image:
         left, top = math.floor(box[0]), math.floor(box[1])

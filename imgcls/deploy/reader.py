@@ -13,7 +13,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from imgcls.data.decode import decode_image
+from imgcls.data.decode import open_photo
 from imgcls.data.paths import printable
 from imgcls.data.transforms import Transform
 from imgcls.errors import UserError
@@ -33,7 +33,8 @@ class PictureReader:
     max_pixels: int
 
     def __call__(self, path: str) -> np.ndarray:
-        return self.transform(decode_image(path, max_pixels=self.max_pixels), np.random.default_rng(0))
+        with open_photo(path, max_pixels=self.max_pixels) as photo:
+            return self.transform.of_photo(photo, np.random.default_rng(0))
 
 
 def read_batches(

@@ -5,9 +5,11 @@ import os
 import numpy as np
 import paddle
 import pytest
+from PIL import Image
 
 from imgcls.data.build import build_samples
 from imgcls.data.dataset import ImageDataset
+from imgcls.data.decode import decode_image
 from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
 from imgcls.data.transforms import eval_transform, train_transform
 from imgcls.errors import UserError
@@ -81,3 +83,24 @@ def test_synthetic_classes_can_be_told_apart():
     centres = np.stack([images[:20][labels[:20] == label].mean(axis=0) for label in range(4)])
     distances = ((images[20:, None] - centres) ** 2).sum(axis=(2, 3, 4))
     assert (distances.argmin(axis=1) == labels[20:]).all()
+
+
+def test_large_photos_are_decoded_at_the_resolution_that_the_crop_needs(tmp_path):
+    """The same crop but for rounding; the same bits where nothing is to be gained."""
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    coarse.resize((1600, 1200), Image.Resampling.BICUBIC).save(tmp_path / "train" / "a" / "0.jpg", exif=exif)
+    samples = build_samples("folder", os.fspath(tmp_path))
+    whole = decode_image(samples.path(0))
+    assert whole.size == (1200, 1600)
+    same = 0
+    for transform in (train_transform(300), eval_transform(300, 336), train_transform(300, rotation=10)):
+        dataset = ImageDataset(samples, transform, seed=1)
+        for epoch in range(12):
+            expected = transform(whole, np.random.default_rng([1, epoch, 0]))
+            image = dataset[(epoch, 0)][0]
+            assert np.abs(image.astype(int) - expected).mean() < 1.5
+            same += int((image == expected).all())
+    assert 12 < same < 24  # all that are rotated, no crop for evaluation, some small ones for training

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgcls.data.decode import decode_image
+from imgcls.data.decode import BadImage, decode_image, open_photo
 from imgcls.errors import UserError
 
 RED, GREEN, BLUE = (200, 30, 40), (20, 180, 60), (10, 60, 220)
@@ -249,3 +249,108 @@ def test_postscript_is_not_even_tried(tmp_path):
 def test_float_pixels_are_refused_with_advice(tmp_path):
     Image.new("F", (4, 4), 0.5).save(tmp_path / "float.tiff")
     assert "convert it to 8 or 16 bits" in refusal(tmp_path / "float.tiff")
+
+
+def test_everything_refused_is_a_bad_image(tmp_path):
+    with pytest.raises(BadImage):
+        decode_image(tmp_path / "none.jpg")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert "pipe.jpg: it is a pipe or a device" in refusal(tmp_path / "pipe.jpg")
+    assert "it is a pipe or a device" in refusal("/dev/zero")
+
+
+def test_a_zero_byte_in_a_name(tmp_path):
+    assert "null byte" in refusal(f"{tmp_path}/a\0b.jpg")
+
+
+def test_an_icon_is_not_taken_for_another_format(tmp_path):
+    quadrants().save(tmp_path / "image.ico", sizes=[(40, 24)])
+    assert_quadrants(decode_image(tmp_path / "image.ico"))
+
+
+def landscape(width, height):
+    """A smooth random picture: what any decoder agrees on."""
+    coarse = np.random.default_rng(7).integers(0, 256, (height // 40 + 2, width // 40 + 2, 3), np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize(
+    ("box", "size", "reduction"),
+    [
+        ((0, 0, 800, 600), 75, 8),
+        ((0, 0, 800, 600), 76, 4),
+        ((10, 20, 410, 321), 75, 4),
+        ((10, 20, 410, 319), 75, 2),
+        ((10, 20, 158, 400), 75, 1),
+        ((0.5, 0.5, 150.5, 150.5), 75, 2),
+    ],
+)
+def test_a_jpeg_is_decoded_no_smaller_than_its_crop_needs(tmp_path, box, size, reduction):
+    path = tmp_path / "large.jpg"
+    landscape(803, 605).save(path, quality=95)
+    whole = decode_image(path)
+    with open_photo(path) as photo:
+        assert photo.size == (803, 605)
+        image, there = photo.decode_around(box, size)
+    assert image.size == (-(-803 // reduction), -(-605 // reduction))
+    assert there == tuple(edge / reduction for edge in box)
+    assert min(there[2] - there[0], there[3] - there[1]) >= min(size, box[2] - box[0])
+    if reduction == 1:
+        assert (np.asarray(image) == np.asarray(whole)).all()
+    one, other = (
+        np.asarray(source.resize((size, size), Image.Resampling.BILINEAR, box=within)).astype(int)
+        for source, within in ((image, there), (whole, box))
+    )
+    assert np.abs(one - other).mean() < 1.5
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_shrunk_jpeg_is_upright_too(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "large.jpg"
+    STORED[orientation](quadrants(320, 192)).save(path, exif=exif, quality=95)
+    with open_photo(path) as photo:
+        assert photo.size == (320, 192)
+        image, box = photo.decode_around((0, 0, 320, 192), 24)
+    assert box == (0, 0, 40, 24)
+    assert_quadrants(image, tolerance=20)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L"])
+def test_grey_and_cmyk_jpegs_are_shrunk(tmp_path, mode):
+    quadrants(320, 192).convert(mode).save(tmp_path / "large.jpg", quality=95)
+    whole = decode_image(tmp_path / "large.jpg").resize((40, 24), Image.Resampling.BOX)
+    with open_photo(tmp_path / "large.jpg") as photo:
+        image, _ = photo.decode_around((0, 0, 320, 192), 24)
+    assert image.size == (40, 24)
+    assert image.mode == "RGB"
+    assert np.abs(np.asarray(image).astype(int) - np.asarray(whole)).mean() < 3
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_other_formats_come_as_they_are(tmp_path, suffix):
+    landscape(320, 200).save(tmp_path / f"image.{suffix}")
+    with open_photo(tmp_path / f"image.{suffix}") as photo:
+        image, box = photo.decode_around((0, 0, 320, 200), 10)
+    assert (image.size, box) == ((320, 200), (0, 0, 320, 200))
+
+
+def test_a_decoded_photo_is_not_decoded_again(tmp_path):
+    landscape(320, 200).save(tmp_path / "image.jpg")
+    with open_photo(tmp_path / "image.jpg") as photo:
+        image = photo.decode()
+        assert photo.decode() is image
+        assert photo.decode_around((0, 0, 320, 200), 10) == (image, (0, 0, 320, 200))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_damage_shows_in_a_shrunk_jpeg(tmp_path, share):
+    path = tmp_path / "cut.jpg"
+    landscape(800, 600).save(path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with open_photo(path) as photo, pytest.raises(BadImage, match=r"cut\.jpg"):
+        photo.decode_around((0, 0, 800, 600), 10)

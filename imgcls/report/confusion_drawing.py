@@ -1,0 +1,32 @@
+"""A confusion matrix as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+MAX_NAMED_CLASSES = 60
+
+
+def draw_confusion_matrix(counts: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Rows are true classes, coloured by their share of each prediction; numbers where they can be read."""
+    from matplotlib.figure import Figure
+
+    classes = len(names)
+    named = classes <= MAX_NAMED_CLASSES
+    side = min(3 + 0.45 * classes, 16) if named else 12
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if named:
+        # A dollar sign would begin a formula.
+        axes.set_xticks(range(classes), names, rotation=90, parse_math=False)
+        axes.set_yticks(range(classes), names, parse_math=False)
+        for true, predicted in np.argwhere(counts):
+            color = "white" if share[true, predicted] > 0.5 else "black"
+            axes.text(predicted, true, counts[true, predicted], ha="center", va="center", color=color)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,56 @@
+"""The curves of a training run, out of its ``metrics.csv``."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PANELS = (("loss", "loss"), ("top", "accuracy"), ("lr", "learning rate"))
+"""What a column's name contains, and the title of the panel it belongs to."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves over epochs that share an axis: points ``(epoch, value)`` of each column, as far as they are numbers."""
+
+    title: str
+    curves: dict[str, list[tuple[float, float]]]
+
+
+def read_curves(checkpoint: Path | None) -> list[Panel]:
+    """Panels of loss, accuracy and learning rate of the run that wrote a checkpoint.
+
+    Returns:
+        Panels that have a point; none when there is no checkpoint, or its run does not lie around it.
+    """
+    if checkpoint is None or checkpoint.parent.name != "checkpoints":
+        return []
+    history = checkpoint.parent.parent / "metrics.csv"
+    return _panels(history) if history.is_file() else []
+
+
+def _panels(history: Path) -> list[Panel]:
+    with history.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = list(csv.DictReader(file))
+    columns = [name for name in (rows[0] if rows else ()) if name]
+    panels = []
+    for part, title in PANELS:
+        curves = {name: _points(rows, name) for name in columns if part in name}
+        curves = {name: points for name, points in curves.items() if points}
+        if curves:
+            panels.append(Panel(title, curves))
+    return panels
+
+
+def _points(rows: Sequence[dict[str, str]], column: str) -> list[tuple[float, float]]:
+    pairs = ((_number(row.get("epoch")), _number(row.get(column))) for row in rows)
+    return [(epoch, value) for epoch, value in pairs if epoch is not None and value is not None]
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,159 @@
+"""The program's aids to debugging, its repeatability and its appetite for memory, as a user meets them."""
+
+import csv
+import json
+import os
+import re
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from event_file import scalars, texts
+from tiny_run import TINY, assert_same_end, finish, last, rows, starter, wait_for
+
+MB = 2**20
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("running_well")
+
+
+@pytest.fixture(scope="module")
+def start(directory):
+    with starter(directory) as start:
+        yield start
+
+
+def test_a_profiled_run_ends_after_its_window(directory, start):
+    wanted = ("trainer.profiler.enabled=true", "trainer.profiler.start=2", "trainer.profiler.steps=2")
+    output = finish(start(*TINY, *wanted, "run.name=profiled"))
+    run = directory / "outputs" / "profiled"
+    assert f"profile of 2 updates: {run}/profile" in output
+    trace = json.loads((run / "profile" / "trace.json").read_text())
+    names = [event.get("name", "") for event in trace["traceEvents"]]
+    assert len({name for name in names if name.startswith("ProfileStep")}) == 2
+    assert "Operator Summary" in (run / "profile" / "summary.txt").read_text()
+    assert last(run).name.endswith("4")
+    (row,) = rows(run)
+    assert row["step"] == "4"
+    assert "val_top1" not in row
+
+
+def test_a_network_learns_one_batch_of_photos_by_heart(directory, start):
+    """What cannot be learned by heart points to a bug in the network or in what feeds it."""
+    wanted = ("model=mobilenetv1_x0_25", "transform.size=64", "trainer.gpus=0", "trainer.num_workers=0")
+    length = ("trainer.epochs=8", "trainer.eval_every=8", "trainer.save_every=8", "optimizer.lr=0.05")
+    finish(start(*wanted, *length, "trainer.same_batch=8", "run.name=same"))
+    losses = [float(row["train_loss"]) for row in rows(directory / "outputs" / "same")]
+    assert losses[0] > 0.5
+    assert losses[-1] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("trainer.same_batch=9", "trainer.same_batch=9: must be at most trainer.batch_size=8."),
+        ("trainer.profiler.steps=0", "trainer.profiler.steps=0: must be at least 1."),
+        ("logger=wandb", "There is no logger=wandb. There are: csv, tensorboard."),
+    ],
+)
+def test_mistakes(wanted, message, start):
+    assert message in finish(start(*TINY, wanted), status=2)
+
+
+def test_same_batch_is_for_one_process(start):
+    output = finish(start(*TINY, "trainer.same_batch=4", "trainer.processes=2"), status=2)
+    assert "trainer.same_batch=4 is for one process; 2 share the batch." in output
+
+
+def test_a_deterministic_run_gives_the_same_bits_twice(directory, start):
+    """With readers in other processes and all that draws random numbers."""
+    chance = ("callbacks.mixup.enabled=true", "callbacks.random_erasing.enabled=true", "trainer.num_workers=2")
+    for name in ("once", "twice"):
+        finish(start(*TINY, *chance, "trainer.deterministic=true", f"run.name={name}"))
+    assert_same_end(directory / "outputs" / "once", directory / "outputs" / "twice")
+
+
+@pytest.mark.skipif(find_spec("tensorboardX") is None, reason="needs the extra tensorboard")
+def test_tensorboard_has_the_figures_of_the_history(directory, start):
+    finish(start(*TINY, "logger=tensorboard", "run.name=shown"))
+    run = directory / "outputs" / "shown"
+    found = scalars(run / "tensorboard")
+    assert list(found["update/loss"]) == list(range(1, 13))
+    for row in csv.DictReader((run / "metrics.csv").open()):
+        for name in ("train_loss", "val_loss", "val_top1"):
+            assert found[f"epoch/{name}"][int(row["step"])] == pytest.approx(float(row[name]))
+    (system,) = texts(run / "tensorboard")
+    assert "paddlepaddle 2.6.2" in system
+    assert system in (run / "train.log").read_text()
+
+
+@pytest.mark.skipif(find_spec("tensorboardX") is not None, reason="the extra tensorboard is there")
+def test_tensorboard_without_the_extra(directory, start):
+    output = finish(start(*TINY, "logger=tensorboard", "run.name=not_shown"), status=2)
+    assert 'pip install "imgcls[tensorboard]"' in output
+    assert not (directory / "outputs" / "not_shown").exists()
+
+
+def family(process: int) -> list[int]:
+    """A process and what its main thread has started, without those that have ended."""
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [process, *(member for child in children for member in family(int(child)))]
+
+
+def resident(processes: list[int]) -> int:
+    """Bytes of memory, pages that processes share counted for each."""
+    pages = 0
+    for process in processes:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def shared(processes: set[int]) -> int:
+    """Bytes in the shared memory files that Paddle named for these processes."""
+    total = 0
+    for path in Path("/dev/shm").glob("paddle_*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if int(path.name.split("_")[1]) in processes else 0
+    return total
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("workers", [0, 2])
+def test_memory_is_flat_over_2000_updates(workers, directory, start, capsys):
+    """Means over the updates 500 to 1000 and 1500 to 2000 of one epoch."""
+    wanted = ("data.train_size=16000", "trainer.epochs=1", "trainer.log_every=10", f"trainer.num_workers={workers}")
+    process = start(*TINY, *wanted, f"run.name=long-{workers}")
+    log = directory / "outputs" / f"long-{workers}" / "train.log"
+    members: set[int] = set()
+    samples: list[tuple[int, int, int]] = []
+
+    def over() -> bool:
+        time.sleep(0.2)
+        found = re.findall(r"step (\d+):", log.read_text()) if log.exists() else []
+        if found:
+            now = family(process.pid)
+            members.update(now)
+            samples.append((int(found[-1]), resident(now), shared(members)))
+        return bool(found) and int(found[-1]) == 2000
+
+    wait_for(over, process, seconds=500)
+    finish(process)
+    table = np.array(samples)
+    early, late = (table[(table[:, 0] >= first) & (table[:, 0] < first + 500), 1:] for first in (500, 1500))
+    assert min(len(early), len(late)) > 20
+    (rss_early, shm_early), (rss_late, shm_late) = early.mean(axis=0) / MB, late.mean(axis=0) / MB
+    with capsys.disabled():
+        print(f"\n{workers} workers: RSS {rss_early:.1f}, then {rss_late:.1f} MB, of {len(members)} processes;")
+        print(f"/dev/shm {shm_early:.2f}, then {shm_late:.2f} MB, at most {table[:, 2].max() / MB:.2f} MB")
+    assert rss_late - rss_early < 8
+    assert shm_late - shm_early < 1
+    assert shared(members) == 0

@@ -1,0 +1,155 @@
+"""``imgcls.verify``: every kind of problem is found, in every format, with any number of processes."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import sys
+
+import numpy as np
+import pytest
+from locations import ROOT
+from PIL import Image
+
+from imgcls.data.build import SAMPLE_PHOTOS, build_samples
+from imgcls.data.file_check import check_files
+from imgcls.data.verification import Verification
+from imgcls.errors import UserError
+
+sys.path.insert(0, str(ROOT / "scripts"))
+from make_shards import write_shards
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two classes, six noise pictures each for training and two for validation."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 2)):
+        for name in ("cat", "собака"):
+            directory = tmp_path / "photos" / split / name
+            directory.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (40, 50, 3), np.uint8)
+                Image.fromarray(pixels).save(directory / f"{number}.jpg")
+    return tmp_path / "photos"
+
+
+def spoil(photos):
+    """One file of each kind, and what the report says of it: kind, split, path from the root, label."""
+    train, val = photos / "train", photos / "val"
+    (train / "cat" / "1.jpg").write_text("no picture")
+    (train / "cat" / "2.jpg").write_bytes((train / "cat" / "3.jpg").read_bytes()[:900])
+    (val / "cat" / "0.jpg").write_bytes(b"")
+    Image.new("RGB", (31, 500)).save(train / "собака" / "0.jpg")
+    shutil.copy(train / "собака" / "4.jpg", val / "cat" / "1.jpg")
+    return {
+        ("unreadable", "train", "train/cat/1.jpg", "0"),
+        ("unreadable", "train", "train/cat/2.jpg", "0"),
+        ("unreadable", "val", "val/cat/0.jpg", "0"),
+        ("tiny", "train", "train/собака/0.jpg", "1"),
+        ("duplicate", "val", "val/cat/1.jpg", "0"),
+    }
+
+
+def report(directory):
+    with (directory / "report.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def found(rows, root):
+    return {(row["kind"], row["split"], os.path.relpath(row["path"], root), row["label"]) for row in rows}
+
+
+def test_bundled_photos_are_in_order(run_program, tmp_path):
+    result = run_program("verify", "run.name=checked", cwd=tmp_path)
+    assert "85 training and 36 validation pictures in 5 classes" in result.stderr
+    assert "no problems" in result.stderr
+    summary = json.loads((tmp_path / "outputs" / "checked" / "summary.json").read_text())
+    assert summary["images"] == {"train": 85, "val": 36}
+    assert set(summary["problems"].values()) == {0}
+    assert report(tmp_path / "outputs" / "checked") == []
+
+
+def test_everything_wrong_with_a_folder(run_program, photos, tmp_path):
+    expected = spoil(photos)
+    (photos / "train" / "ящик").mkdir()
+    (photos / "val" / "ящик").mkdir()
+    result = run_program("verify", "data=folder", "data.root=photos", "run.name=x", cwd=tmp_path, check=False)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert "error: 7 problems: 3 unreadable, 1 tiny, 1 duplicate, 2 empty class." in result.stderr
+    assert "photos/train/cat/1.jpg is not an image" in result.stderr
+    rows = report(tmp_path / "outputs" / "x")
+    assert found([row for row in rows if row["kind"] != "empty class"], "photos") == expected
+    assert [row["detail"] for row in rows if row["kind"] == "empty class"] == ["no image of 'ящик'"] * 2
+    assert [row["detail"] for row in rows if row["kind"] == "tiny"] == ["31 x 500 pixels"]
+    twin = next(row["detail"] for row in rows if row["kind"] == "duplicate")
+    assert twin == "the same file as photos/train/собака/4.jpg"
+    assert json.loads((tmp_path / "outputs" / "x" / "summary.json").read_text())["problems"]["unreadable"] == 3
+
+
+def test_wrong_lines_and_missing_files_of_a_list(run_program, photos, tmp_path):
+    lines = [f"train/cat/{i}.jpg 0\n" for i in range(6)] + [f"train/собака/{i}.jpg 1\n" for i in range(6)]
+    lines += ["train/cat/7.jpg 1\n", "train/cat/0.jpg 5\n", "train/cat/0.jpg\n"]
+    (photos / "train_list.txt").write_text("".join(lines))
+    (photos / "val_list.txt").write_text("val/cat/0.jpg 0\nval/собака/0.jpg 9\n")
+    arguments = ("data=list", "data.root=photos", "data.num_classes=3", "run.name=x")
+    result = run_program("verify", *arguments, cwd=tmp_path, check=False)
+    assert result.returncode == 2
+    rows = report(tmp_path / "outputs" / "x")
+    wrong = [(row["path"], row["detail"]) for row in rows if row["kind"] == "wrong line"]
+    assert wrong == [
+        ("train_list.txt", "line 14: the label 5 is outside 0 to 2 (3 classes): 'train/cat/0.jpg 5'"),
+        ("train_list.txt", "line 15: no label after the path: 'train/cat/0.jpg'"),
+        ("val_list.txt", "line 2: the label 9 is outside 0 to 2 (3 classes): 'val/собака/0.jpg 9'"),
+    ]
+    unreadable = [row["detail"] for row in rows if row["kind"] == "unreadable"]
+    assert unreadable == ["Cannot open the image photos/train/cat/7.jpg: No such file or directory."]
+    empty = [(row["split"], row["label"]) for row in rows if row["kind"] == "empty class"]
+    assert empty == [("train", "2"), ("val", "1"), ("val", "2")]
+
+
+@pytest.mark.parametrize(("format", "num_workers"), [("folder", 0), ("folder", 3), ("tar", 1)])
+def test_format_and_number_of_processes_change_nothing(photos, format, num_workers):
+    expected = spoil(photos)
+    root = photos
+    if format == "tar":
+        root = photos.with_name("shards")
+        for split in ("train", "val"):
+            write_shards(build_samples("folder", photos, split=split), root / split, shard_mb=1000, listed=False)
+    splits = {split: build_samples(format, root, split=split) for split in ("train", "val")}
+    verification = Verification(splits, min_size=32)
+    for split, samples in splits.items():
+        for check in check_files(samples, num_workers):
+            verification.add(split, check)
+    problems = verification.finish()
+    assert [problem.kind for problem in problems] == ["unreadable"] * 3 + ["tiny", "duplicate"]
+    paths = [os.path.relpath(one.path, root).replace("/00000.tar", "") for one in problems]
+    labels = [str(one.label) for one in problems]
+    assert {
+        *zip([one.kind for one in problems], [one.split for one in problems], paths, labels, strict=True)
+    } == expected
+
+
+def test_a_file_that_kills_the_process_is_among_those_named():
+    class Deadly:
+        def __init__(self, samples):
+            self.samples = samples
+
+        def __len__(self):
+            return len(self.samples)
+
+        def path(self, index):
+            return self.samples.path(index)
+
+        def source(self, index):
+            if index == 50:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self.samples.source(index)
+
+    samples = build_samples("folder", SAMPLE_PHOTOS)
+    with pytest.raises(UserError) as caught:
+        list(check_files(Deadly(samples), 2))
+    assert samples.path(50) in str(caught.value)
+    assert "verify.num_workers=1" in str(caught.value)
