@@ -22,6 +22,7 @@ from imgcls.callbacks.preemption import Preemption
 from imgcls.callbacks.profiler import Profiler
 from imgcls.callbacks.progress import ProgressBar
 from imgcls.callbacks.same_batch import SameBatch
+from imgcls.callbacks.start_up import StartUp
 from imgcls.config import output_directory as output_directory
 from imgcls.data.bad_files import BadFiles
 from imgcls.data.build import build_samples
@@ -295,7 +296,7 @@ def training_callbacks(
     if settings.profiler.enabled:
         options = without(settings.profiler, "enabled")
         limit, evaluation = [*limit, Profiler(run.path / "profile" if first else None, **options)], []
-    shown = [History(run.path), ProgressBar(every=settings.log_every)] if first else []
+    shown = [StartUp(), History(run.path), ProgressBar(every=settings.log_every)] if first else []
     if first and config.logger.name == "tensorboard":
         about = system_line(config_hash(config))
         shown.append(TensorBoard(run.path / "tensorboard", every=settings.log_every, about=about))
@@ -328,7 +329,7 @@ def finish(run: Run, trainer: Trainer, monitor: str) -> float | None:
     summary = {"best": {**metrics, "epoch": best.get("epoch")}, "epochs": trainer.progress.epoch}
     (run.path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     if best:
-        log.info("best %s %s in epoch %s", monitor, metrics.get(monitor), best["epoch"])
+        log.info("best %s %.4f in epoch %s", monitor, metrics[monitor], best["epoch"])
     log.info("curves: %s", run.path / "curves.png")
     log.info("model: %s", run.checkpoints / ("best" if (run.checkpoints / "best").exists() else "last"))
     return metrics.get(monitor)

@@ -18,7 +18,8 @@ from imgcls.schedules import Schedule
 # RMSProp is not centred and has epsilon under the root, as in the original, which had these values beside the
 # exponential schedule and rho 0.95, epsilon 1 beside the cosine one.
 OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
-    "momentum": (Momentum, {"momentum": 0.9, "use_nesterov": False}),
+    # All parameters in one kernel, to the same bits as one after the other.
+    "momentum": (Momentum, {"momentum": 0.9, "use_nesterov": False, "use_multi_tensor": True}),
     "rmsprop": (RMSProp, {"rho": 0.9, "momentum": 0.9, "epsilon": 1e-3}),
     "adam": (Adam, {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}),
     "adamw": (AdamW, {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}),

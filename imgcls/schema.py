@@ -195,6 +195,7 @@ class TrainerConfig:
     resume: str | None = MISSING
     seed: int = MISSING
     deterministic: bool = MISSING
+    compile: bool = MISSING
     same_batch: int | None = MISSING
     profiler: ProfilerConfig = field(default_factory=ProfilerConfig)
     amp: AmpConfig = field(default_factory=AmpConfig)
@@ -270,6 +271,12 @@ class BenchmarkConfig:
     warmup: int = MISSING
     repeats: int = MISSING
     num_workers: int = MISSING
+    data: list[str] = MISSING  # synthetic, real
+    precisions: list[str] = MISSING  # float32, O1, O2
+    amp_dtype: str = MISSING
+    data_formats: list[str] = MISSING
+    compile: list[bool] = MISSING
+    processes: list[int] = MISSING
 
 
 @dataclass

@@ -83,6 +83,7 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             accumulate=settings.accumulate,
             amp=AmpSettings(**assembly.without(settings.amp, "max_skipped")),
             frozen=frozen,
+            compile=settings.compile,
         )
         schedule = build_schedule(
             base_lr=assembly.learning_rate(config.optimizer, settings.batch_size),

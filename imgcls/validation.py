@@ -86,7 +86,10 @@ RANGES = (
     ("benchmark.warmup", 0, None),
     ("benchmark.repeats", 1, None),
     ("benchmark.num_workers", 0, None),
+    ("benchmark.processes", 1, None),
 )
+
+NEVER_EMPTY = tuple(f"benchmark.{key}" for key in ("data", "precisions", "data_formats", "compile", "processes"))
 
 BOUNDS = ("transform.scale", "transform.ratio", "callbacks.random_erasing.area", "callbacks.random_erasing.ratio")
 
@@ -114,7 +117,11 @@ CHOICES = (
     ("export.weights", ("network", "ema")),
     ("convert.weights", ("parameters", "averaged")),
     ("preview.split", ("train", "val")),
-    ("benchmark.what", ("trainer", "model", "inference", "predict", "loader")),
+    ("benchmark.what", ("train", "trainer", "model", "inference", "predict", "loader")),
+    ("benchmark.data", ("synthetic", "real")),
+    ("benchmark.precisions", ("float32", "O1", "O2")),
+    ("benchmark.amp_dtype", ("float16", "bfloat16")),
+    ("benchmark.data_formats", ("NCHW", "NHWC")),
 )
 
 NEVER_WITH_DALI = {"data.on_error": "skip", "data.cache": "ram", "transform.interpolation": "area"}
@@ -136,18 +143,17 @@ def check(config: DictConfig, program: str) -> None:
 
 def _ranges(config: DictConfig) -> Iterator[str]:
     for key, smallest, largest in RANGES:
-        value = _get(config, key)
-        if value is None or (value >= smallest and (largest is None or value <= largest)):
-            continue
         bound = f"at least {smallest}" if largest is None else f"between {smallest} and {largest}"
-        yield f"{key}={value}: must be {bound}."
+        for value in _values(config, key):
+            if value < smallest or (largest is not None and value > largest):
+                yield f"{key}={value}: must be {bound}."
 
 
 def _choices(config: DictConfig) -> Iterator[str]:
     for key, choices in CHOICES:
-        value = _get(config, key)
-        if value is not None and value not in choices:
-            yield f"{key}={value}: must be one of {', '.join(choices)}."
+        for value in _values(config, key):
+            if value not in choices:
+                yield f"{key}={value}: must be one of {', '.join(choices)}."
 
 
 def _combinations(config: DictConfig) -> Iterator[str]:
@@ -169,6 +175,10 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         topk = _get(config, key)
         if topk is not None and (not topk or min(topk) < 1):
             yield f"{key}={list(topk)}: must be a list of positive numbers."
+    for key in NEVER_EMPTY:
+        values = _get(config, key)
+        if values is not None and not len(values):
+            yield f"{key}=[]: must name at least one."
     yield from _augmentation(config)
     yield from _dali(config)
     yield from _classes(config)
@@ -230,6 +240,8 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.batch_size={batch} is shared by {ranks} devices: it must be a multiple of {ranks}."
     elif batch < ranks * config.trainer.accumulate:
         yield f"trainer.accumulate={config.trainer.accumulate}: a batch of {batch} cannot be split so often."
+    if config.trainer.compile and config.trainer.sync_bn and processes > 1:
+        yield "trainer.compile=true: synchronised batch norms can be compiled on GPUs only; set trainer.sync_bn=false."
     same = _get(config, "trainer.same_batch")
     if same is not None and ranks > 1:
         yield f"trainer.same_batch={same} is for one process; {ranks} share the batch."
@@ -240,6 +252,14 @@ def _devices(config: DictConfig) -> Iterator[str]:
 def _logger(config: DictConfig) -> Iterator[str]:
     if _get(config, "logger.name") == "tensorboard" and find_spec("tensorboardX") is None:
         yield 'logger=tensorboard needs the package tensorboardX: pip install "imgcls[tensorboard]"'
+
+
+def _values(config: DictConfig, key: str) -> list:
+    """What a key holds: one value, those of a list, or none."""
+    value = _get(config, key)
+    if value is None:
+        return []
+    return list(value) if isinstance(value, ListConfig) else [value]
 
 
 def _get(config: DictConfig, key: str):

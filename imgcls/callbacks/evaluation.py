@@ -1,7 +1,11 @@
 """Evaluates at the end of epochs, under the network's own weights and every other weight view."""
 
+import logging
+
 from imgcls.callbacks.base import Callback
 from imgcls.engine.trainer import EvaluationInterrupted, EvaluationMeter
+
+log = logging.getLogger("imgcls")
 
 
 class Evaluation(Callback):
@@ -27,8 +31,9 @@ class Evaluation(Callback):
             return
         try:
             for view, weights in trainer.weight_views.items():
+                meter = EvaluationMeter(self.topk)
                 with weights():
-                    result = trainer.evaluate(self.loader, EvaluationMeter(self.topk))
+                    result = trainer.evaluate(self.loader, meter)
                 suffix = f"_{view}" if view else ""
                 trainer.metrics.update({name + suffix: value for name, value in result.items()})
         except EvaluationInterrupted:
@@ -36,3 +41,7 @@ class Evaluation(Callback):
             trainer.metrics = {}
             trainer.reopen_epoch()
             trainer.interrupt()
+            return
+        total = self.loader.batch_sampler.num_samples
+        if meter.samples < total and trainer.ranks.first:
+            log.warning("validated on %d of %d pictures: the others cannot be read", meter.samples, total)

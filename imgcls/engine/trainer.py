@@ -19,6 +19,7 @@ import numpy as np
 import paddle
 from paddle.base import unique_name
 from paddle.distributed import fleet
+from paddle.jit.dy2static.program_translator import StaticFunction
 
 from imgcls.callbacks.base import Callback
 from imgcls.engine import ranks
@@ -127,6 +128,8 @@ class Trainer(paddle.Model):
             over the whole batch either way.
         amp: mixed precision.
         frozen: layers kept in evaluation mode, so that their batch-norm statistics stay as well.
+        compile: turn the network's ``forward`` into a graph (``paddle.jit.to_static``, in place) at the
+            first batch; the results are those of the layers called one by one.
     """
 
     def __init__(
@@ -138,6 +141,7 @@ class Trainer(paddle.Model):
         accumulate: int = 1,
         amp: AmpSettings | None = None,
         frozen: Sequence[paddle.nn.Layer] = (),
+        compile: bool = False,
     ):
         self.ranks = ranks.current()
         self.amp = (amp or AmpSettings()).here()
@@ -148,6 +152,7 @@ class Trainer(paddle.Model):
         self.preprocess = preprocess
         self.seed = seed
         self.accumulate = accumulate
+        self.compile = compile
         self.scaler = self.amp.scaler()
         self.frozen = list(frozen)
         self.progress = Progress()
@@ -225,6 +230,7 @@ class Trainer(paddle.Model):
         for on_batch in self._on_batch:
             batch = on_batch(batch)
         self._train_mode()
+        self._compile_once(batch.images)
         loss = self._backward(batch)
         # Paddle numbers an optimizer's state tensors per process; in a scope of our own they always
         # start at 0, so that a checkpoint's names fit wherever it is loaded.
@@ -246,8 +252,10 @@ class Trainer(paddle.Model):
     def eval_batch(self, inputs, labels=None) -> None:
         if self.network.training:
             self.network.eval()
+        images = self.preprocess(inputs[0])
+        self._compile_once(images)
         with self.amp.autocast():
-            logits = self.network(self.preprocess(inputs[0]))
+            logits = self.network(images)
         self._meter.update(logits.astype("float32"), *labels)
 
     def stop_agreed(self) -> bool:
@@ -308,6 +316,12 @@ class Trainer(paddle.Model):
         left = self.num_samples - self.progress.batch * self.global_batch_size
         size = min(self.global_batch_size, left)
         return Batch(images, labels, indices, size, self.ranks.rank, self.ranks.count)
+
+    def _compile_once(self, images: paddle.Tensor) -> None:
+        """One graph for every batch size: Paddle 2.6.2 drops the gradients of earlier parts when it builds another."""
+        if self.compile and not isinstance(self.network.forward, StaticFunction):
+            spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
+            paddle.jit.to_static(self.network, input_spec=[spec], full_graph=True)
 
     def _backward(self, batch: Batch) -> paddle.Tensor:
         """Gradients of the batch; the ranks exchange theirs once, with the last part."""

@@ -65,6 +65,21 @@ def test_mistakes(wanted, message, start):
     assert message in finish(start(*TINY, wanted), status=2)
 
 
+def test_a_compiled_run_ends_like_any_other(directory, start):
+    for name in ("compiled", "called"):
+        finish(start(*TINY, f"trainer.compile={str(name == 'compiled').lower()}", f"run.name={name}"))
+    compiled, called = (rows(directory / "outputs" / name) for name in ("compiled", "called"))
+    assert len(compiled) == len(called) > 1
+    for one, other in zip(compiled, called, strict=True):
+        for figure in ("train_loss", "val_loss", "val_top1"):
+            assert float(one[figure]) == pytest.approx(float(other[figure]), rel=1e-4)
+
+
+def test_synchronised_batch_norms_are_not_compiled_on_a_cpu(start):
+    wanted = ("trainer.compile=true", "trainer.sync_bn=true", "trainer.processes=2")
+    assert "can be compiled on GPUs only; set trainer.sync_bn=false" in finish(start(*TINY, *wanted), status=2)
+
+
 def test_same_batch_is_for_one_process(start):
     output = finish(start(*TINY, "trainer.same_batch=4", "trainer.processes=2"), status=2)
     assert "trainer.same_batch=4 is for one process; 2 share the batch." in output

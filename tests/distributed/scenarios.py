@@ -40,6 +40,8 @@ SCENARIOS = {
     "mixup": {"mixup": 0.4},
     "everything": {"mixup": 0.4, "accumulate": 2, "samples": 22, "clip": 0.5},
     "adamw": {"optimizer": "adamw"},
+    "compiled": {"norm": False, "compile": True},
+    "compiled_everything": {"norm": False, "compile": True, "mixup": 0.4, "accumulate": 2, "samples": 22, "clip": 0.5},
     "local_bn": {"sync": False},
 }
 
@@ -109,12 +111,13 @@ def run(
     mixup: float = 0.0,
     clip: float | None = None,
     optimizer: str = "momentum",
+    compile: bool = False,
 ) -> dict[str, np.ndarray]:
     paddle.seed(7)
     network = SmallNet(norm)
     if sync and current().count > 1:
         network = synchronise_batch_norms(network)
-    trainer = Trainer(network, preprocess, seed=5, accumulate=accumulate)
+    trainer = Trainer(network, preprocess, seed=5, accumulate=accumulate, compile=compile)
     reducer = None
     if current().count > 1:
         reducer = trainer._adapter.ddp_model._reducer = CountingReducer(trainer._adapter.ddp_model._reducer)

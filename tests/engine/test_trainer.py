@@ -57,10 +57,12 @@ def make_loader(shuffle: bool = True, batch: int = BATCH):
     return build_loader(SyntheticDataset(samples, SIZE, seed=1), sampler)
 
 
-def make_trainer(epochs: int = 2, accumulate: int = 1, grad_clip_norm: float | None = None, amp=None, **net_options):
+def make_trainer(
+    epochs: int = 2, accumulate: int = 1, grad_clip_norm: float | None = None, amp=None, compile=False, **net_options
+):
     paddle.seed(7)
     network = SmallNet(**net_options)
-    trainer = Trainer(network, preprocess, seed=5, accumulate=accumulate, amp=amp)
+    trainer = Trainer(network, preprocess, seed=5, accumulate=accumulate, amp=amp, compile=compile)
     schedule = build_schedule("cosine_step", base_lr=0.1, steps_per_epoch=3, epochs=epochs)
     trainer.prepare(
         build_optimizer("momentum", network, OptimizerLR(schedule), weight_decay=1e-3, grad_clip_norm=grad_clip_norm)
@@ -115,6 +117,23 @@ def test_fit_equals_a_loop_by_hand():
     np.testing.assert_allclose(recorder.losses, losses, rtol=1e-5)
     for name, value in weights_of(trainer).items():
         np.testing.assert_allclose(value, network.state_dict()[name].numpy(), rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_compiled_network_learns_the_same(accumulate):
+    """Dropout and batch norm included, batches of two sizes, and an evaluation between the epochs."""
+    results = []
+    for compile in (False, True):
+        trainer, recorder = make_trainer(accumulate=accumulate, compile=compile), Recorder()
+        evaluation = Evaluation(make_loader(shuffle=False), topk=(1,))
+        trainer.fit(make_loader(), 2, [LRSchedule(), recorder, evaluation])
+        results.append((recorder.losses, trainer.metrics, weights_of(trainer)))
+    (losses, metrics, weights), (compiled_losses, compiled_metrics, compiled_weights) = results
+    np.testing.assert_allclose(compiled_losses, losses, rtol=1e-6)
+    assert compiled_metrics == pytest.approx(metrics, rel=1e-5)
+    assert compiled_weights.keys() == weights.keys()
+    for name, value in weights.items():
+        np.testing.assert_allclose(compiled_weights[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
 def test_the_schedule_moves_once_an_update():
