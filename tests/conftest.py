@@ -10,7 +10,7 @@ import pytest
 if "--full" in sys.argv:  # Paddle's own allocator keeps what the largest networks took, 20 GB and more
     os.environ.setdefault("FLAGS_use_system_allocator", "1")
 
-import imgcls  # noqa: E402, F401  sets the CPU up before any test imports Paddle
+import imgcls  # noqa: F401  sets the CPU up before any test imports Paddle
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "data")]  # for `locations` and `weights`
 
