@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from imgcls.data.class_names import default_class_names, read_class_map
+from imgcls.data.decode import REDUCTIONS
 from imgcls.data.transforms import INTERPOLATIONS, Transform, eval_transform
 from imgcls.errors import UserError
 
@@ -34,12 +35,14 @@ class Contract:
     """What goes into an exported graph and what comes out of it.
 
     A picture becomes upright RGB, its short side is resized to ``resize_size`` and the central square
-    of ``image_size`` is cut out. A ``float`` graph takes ``(picture / 255 - mean) / std`` as float32
+    of ``image_size`` is cut out. A large JPEG is shrunk by its decoder first. A ``float`` graph takes ``(picture / 255 - mean) / std`` as float32
     ``[N, 3, H, W]``; a ``uint8`` graph takes the bytes, ``[N, H, W, 3]``, and normalises by itself.
 
     Args:
         input: a key of ``LAYOUTS``.
         interpolation: of the resizing; Pillow's, which averages when it shrinks.
+        jpeg_reductions: the first that leaves at least ``image_size`` pixels of the square is the factor
+            by which the decoder shrinks a JPEG.
         mean: of red, green and blue, of values in 0 to 1.
         output: one of ``OUTPUTS``: float32 ``[N, len(class_names)]``, or for ``features`` the last
             feature map averaged over its area, ``[N, num_features]``.
@@ -61,6 +64,7 @@ class Contract:
     image_size: int
     resize_size: int
     interpolation: str
+    jpeg_reductions: tuple[int, ...] = REDUCTIONS
     crop: str = "center"
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -208,6 +212,10 @@ def _are_three_positive(value: object) -> bool:
     return _are_three(value) and min(value) > 0
 
 
+def _are_reductions(value: object) -> bool:
+    return value == list(REDUCTIONS)
+
+
 def _are_digests(value: object) -> bool:
     if not isinstance(value, dict) or set(value) not in map(set, FILES.values()):
         return False
@@ -222,6 +230,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "image_size": (_is_size, "a number of pixels"),
     "resize_size": (_is_size, "a number of pixels"),
     "interpolation": _one_of(*INTERPOLATIONS),
+    "jpeg_reductions": (_are_reductions, f"{list(REDUCTIONS)}"),
     "crop": _one_of("center"),
     "mean": (_are_three, "three numbers"),
     "std": (_are_three_positive, "three positive numbers"),

@@ -20,24 +20,23 @@ FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area
 
 
 def read_picture(path, contract):
-    image = ImageOps.exif_transpose(Image.open(path))
+    image, size, shrink = Image.open(path), contract["image_size"], 1
+    whole, scale = image.size, contract["resize_size"] / min(image.size)
+    if image.format in ("JPEG", "MPO"):  # the decoder shrinks a large one, as long as there are pixels enough
+        factors = (n for n in contract["jpeg_reductions"] if all(side >= n * round(side * scale) for side in whole))
+        shrink = next(factors, 1)
+        image.draft(None, (image.width // shrink, image.height // shrink))
+    turned = image.getexif().get(274) in (5, 6, 7, 8)
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    canvas = Image.new("RGB", image.size, "white")
-    canvas.paste(image.convert("RGB"), mask=image.convert("RGBA").getchannel("A"))
-    size, scale = contract["image_size"], contract["resize_size"] / min(canvas.size)
-    width, height = round(canvas.width * scale), round(canvas.height * scale)
-    left, top, across, down = (width - size) // 2, (height - size) // 2, canvas.width / width, canvas.height / height
-    box = (left * across, top * down, (left + size) * across, (top + size) * down)
+    white, opacity = Image.new("RGB", image.size, "white"), image.convert("RGBA").getchannel("A")
+    canvas = Image.composite(image.convert("RGB"), white, opacity)
+    width, height = canvas.size if shrink == 1 else whole[::-1] if turned else whole
+    across, down = width / round(width * scale), height / round(height * scale)
+    left, top = (round(width * scale) - size) // 2, (round(height * scale) - size) // 2
+    box = [edge / shrink for edge in (left * across, top * down, (left + size) * across, (top + size) * down)]
     return np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
-
-
-def network_input(images, contract):
-    if contract["input"] == "uint8":
-        return images
-    mean, std = np.array(contract["mean"]), np.array(contract["std"])
-    images = images.astype(np.float32) * np.float32(1 / (255 * std)) + np.float32(-mean / std)
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -46,10 +45,13 @@ parser.add_argument("pictures", nargs="+")
 parser.add_argument("--topk", type=int, default=5)
 options = parser.parse_args()
 contract = yaml.safe_load((options.directory / "inference.yaml").read_text(encoding="utf-8"))
+mean, std = np.array(contract["mean"]), np.array(contract["std"])
 network = paddle.jit.load(str(options.directory / "inference"))
 for path in options.pictures:
-    images = network_input(read_picture(path, contract)[np.newaxis], contract)
-    scores = network(paddle.to_tensor(images)).numpy()[0]
+    image = read_picture(path, contract)
+    if contract["input"] == "float":
+        image = (image.astype(np.float32) * np.float32(1 / (255 * std)) + np.float32(-mean / std)).transpose(2, 0, 1)
+    scores = network(paddle.to_tensor(np.ascontiguousarray(image[np.newaxis]))).numpy()[0]
     if contract["output"] == "logits":
         scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]

@@ -68,6 +68,10 @@ def photos(tmp_path_factory) -> Path:
     turned = Image.Exif()
     turned[0x0112] = 6
     photo.save(root / "turned.jpg", exif=turned)
+    large = photo.resize((1805, 1203))
+    large.save(root / "large.jpg")  # which its decoder shrinks by 4
+    large.save(root / "large turned.jpg", exif=turned, progressive=True)
+    photo.resize((2304, 3000)).save(root / "twelve megapixels.jpg")
     photo.convert("CMYK").save(root / "cmyk.jpg")
     photo.convert("L").save(root / "grey.png")
     see_through = photo.copy()

@@ -47,6 +47,7 @@ NONSENSE = {
     "image_size": "big",
     "resize_size": 200,
     "interpolation": "magic",
+    "jpeg_reductions": [2],
     "crop": "random",
     "mean": [0.485, 0.456],
     "std": [0.229, 0.0, 0.225],

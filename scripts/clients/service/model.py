@@ -1,0 +1,93 @@
+"""An export directory at work: from the bytes of an image file to each class's probability."""
+
+import contextlib
+import hashlib
+import io
+
+import numpy as np
+import yaml
+from paddle.inference import Config, create_predictor
+from PIL import Image, ImageOps
+
+FILES = ("inference.pdmodel", "inference.pdiparams")
+FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
+CHOICES = {"input": ["float", "uint8"], "output": ["logits", "probabilities"], "interpolation": list(FILTERS)}
+CHOICES |= {"format": [1], "channel_order": ["RGB"], "crop": ["center"], "image_size": range(1, 4097)}
+CHOICES |= {"jpeg_reductions": [[8, 4, 2]]}
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "AVIF")  # Pillow's others hold no photos
+
+
+def read_contract(directory):
+    """The content of inference.yaml, once it and the model files are as they were exported."""
+    contract = yaml.safe_load((directory / "inference.yaml").read_text(encoding="utf-8"))
+    for key, choices in CHOICES.items():
+        if not isinstance(contract, dict) or contract.get(key) not in choices:
+            raise ValueError(f"in inference.yaml {key} is missing, or none of {list(choices)!s:.60}")
+    layout, size = {"float": "NCHW", "uint8": "NHWC"}[contract["input"]], contract["image_size"]
+    if contract["layout"] != layout or contract["resize_size"] < size:
+        raise ValueError("in inference.yaml layout contradicts input, or resize_size contradicts image_size")
+    sums = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in FILES}
+    if contract["sha256"] != sums:
+        raise ValueError("inference.pdmodel or inference.pdiparams is damaged, or of another export: see their sha256")
+    return contract
+
+
+def load_network(directory, contract, threads, max_batch):
+    """A function from ``[N, ...]`` to probabilities ``[N, classes]``, tried with all sizes of batches."""
+    config = Config(*(str(directory / name) for name in FILES))
+    config.disable_glog_info()
+    config.set_cpu_math_library_num_threads(threads)
+    config.delete_pass("batch_norm_act_fuse_pass")  # of oneDNN, which is on by default; it fails in DARTS
+    predictor = create_predictor(config)
+
+    def run(images, softmax=contract["output"] == "logits"):
+        predictor.get_input_handle("images").copy_from_cpu(images)
+        predictor.run()
+        scores = predictor.get_output_handle(predictor.get_output_names()[0]).copy_to_cpu()
+        if softmax:
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+            scores /= scores.sum(axis=1, keepdims=True)
+        return scores
+
+    mean, std, names = contract["mean"], contract["std"], contract["class_names"]
+    if not (len(mean) == len(std) == 3 and np.isfinite(mean + std).all() and min(std) > 0):
+        raise ValueError("mean and std are not three numbers each to compute with")
+    white = network_input(b"P6 1 1 255 \xff\xff\xff", contract, max_pixels=1)
+    scores = run(white[np.newaxis], softmax=False)
+    if (abs(scores.sum() - 1) < 0.001 and scores.min() >= 0) != (contract["output"] == "probabilities"):
+        raise ValueError(f"the output of the graph is not {contract['output']}")
+    if len(names) != scores.shape[1] or {type(name) for name in names} != {str}:
+        raise ValueError(f"class_names are not the names of {scores.shape[1]} classes")
+    for count in range(max_batch, 0, -1):  # now, so that no request waits for oneDNN; others fit the largest's memory
+        run(np.stack([white] * count))
+    return run
+
+
+def network_input(data, contract, max_pixels):
+    """Float32 ``[3, size, size]`` or uint8 ``[size, size, 3]``, to the bit as inference_client.py computes it."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        whole, size, shrink = image.size, contract["image_size"], 1
+        scale = contract["resize_size"] / min(whole)
+        if whole[0] * whole[1] > max_pixels:
+            raise Image.DecompressionBombError
+        if image.format in ("JPEG", "MPO"):  # the decoder shrinks a large one, as long as there are pixels enough
+            factors = (n for n in contract["jpeg_reductions"] if all(side >= n * round(side * scale) for side in whole))
+            shrink = next(factors, 1)
+            image.draft(None, (image.width // shrink, image.height // shrink))
+        image.load()
+        with contextlib.suppress(Exception):  # a damaged EXIF block does not damage the picture
+            ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "F" or (image.mode == "I" and not 0 <= image.getextrema()[0] <= image.getextrema()[1] < 65536):
+        raise ValueError("its values are of more than 16 bits")
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    opacity = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    canvas = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, "white"), opacity)
+    width, height = canvas.size if shrink == 1 else sorted(whole, reverse=canvas.width > canvas.height)
+    across, down = width / round(width * scale), height / round(height * scale)
+    left, top = (round(width * scale) - size) // 2, (round(height * scale) - size) // 2
+    box = [edge / shrink for edge in (left * across, top * down, (left + size) * across, (top + size) * down)]
+    pixels = np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
+    mean, std = np.array(contract["mean"]), np.array(contract["std"])
+    gain, shift = np.float32(1 / (255 * std)), np.float32(-mean / std)
+    return pixels if contract["input"] == "uint8" else np.ascontiguousarray((pixels * gain + shift).transpose(2, 0, 1))
