@@ -1,24 +1,19 @@
 """``python -m imgcls.benchmark``: speed, side by side in one run."""
 
-from omegaconf import DictConfig
+from collections.abc import Iterator
+
+from omegaconf import DictConfig, OmegaConf
 
 from imgcls.config import entry_point
-from imgcls.installation import require_paddle
+from imgcls.installation import gpu_count, require_paddle
 from imgcls.logs import log, start_log, system_line
 
 
-@entry_point("benchmark")
+@entry_point("benchmark", first_word="benchmark.what")
 def main(config: DictConfig) -> None:
     require_paddle()
     from rich.console import Console
-    from rich.table import Table
 
-    from imgcls import assembly
-    from imgcls.benchmarks.inference import measure_inference
-    from imgcls.benchmarks.loader import measure_loader
-    from imgcls.benchmarks.model import measure_model
-    from imgcls.benchmarks.predict import measure_predict
-    from imgcls.benchmarks.trainer import measure_trainer
     from imgcls.device import select_device
     from imgcls.resume import config_hash
 
@@ -28,19 +23,53 @@ def main(config: DictConfig) -> None:
     log.info(system_line(config_hash(config)))
     log.info("%s: %s, %d px, batch %d", settings.what, model.name, model.input_size, settings.batch_size)
     log.setLevel("WARNING")  # the measured runs have a log of their own to write
-    if settings.what == "loader":
-        has_files = config.data.format not in ("sample", "synthetic")
-        tables = measure_loader(
-            assembly.read_samples(config.data, "train", None) if has_files else None,
-            size=model.input_size,
-            batch_size=settings.batch_size,
-            num_workers=settings.num_workers,
-            steps=settings.steps,
-            repeats=settings.repeats,
-        )
-        for table in tables:
-            Console().print(table)
-        return
+    tables = {"loader": _loader, "train": _train}.get(settings.what, _figures)
+    for table in tables(config):
+        Console().print(table)
+
+
+def _loader(config: DictConfig) -> Iterator:
+    from imgcls import assembly
+    from imgcls.benchmarks.loader import measure_loader
+
+    settings = config.benchmark
+    has_files = config.data.format not in ("sample", "synthetic")
+    return measure_loader(
+        assembly.read_samples(config.data, "train", None) if has_files else None,
+        size=config.model.input_size,
+        batch_size=settings.batch_size,
+        num_workers=settings.num_workers,
+        steps=settings.steps,
+        repeats=settings.repeats,
+    )
+
+
+def _train(config: DictConfig) -> Iterator:
+    from imgcls.benchmarks.train import measure_train
+
+    settings, model = config.benchmark, config.model
+    return measure_train(
+        f"{model.name}, {model.input_size} px, batch {settings.batch_size} per process",
+        OmegaConf.to_yaml(config),
+        data=list(settings.data),
+        precisions=list(settings.precisions),
+        data_formats=list(settings.data_formats),
+        compile=list(settings.compile),
+        processes=list(settings.processes),
+        gpus=gpu_count(),
+        repeats=settings.repeats,
+    )
+
+
+def _figures(config: DictConfig) -> Iterator:
+    from rich.table import Table
+
+    from imgcls.benchmarks.inference import measure_inference
+    from imgcls.benchmarks.model import measure_model
+    from imgcls.benchmarks.predict import measure_predict
+    from imgcls.benchmarks.trainer import measure_trainer
+
+    settings, model = config.benchmark, config.model
     measure = {
         "trainer": measure_trainer,
         "model": measure_model,
@@ -60,7 +89,7 @@ def main(config: DictConfig) -> None:
     )
     for name, value in figures.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:,.3f}")
-    Console().print(table)
+    yield table
 
 
 if __name__ == "__main__":

@@ -41,12 +41,18 @@ def conf_directory() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def entry_point(name: str) -> Callable:
-    """Make a function of one configuration the program ``python -m imgcls.<name>``."""
+def entry_point(name: str, first_word: str | None = None) -> Callable:
+    """Make a function of one configuration the program ``python -m imgcls.<name>``.
+
+    Args:
+        first_word: the key that a first argument without a key is for.
+    """
 
     def decorate(function: Callable[[DictConfig], float | None]) -> Callable[[], None]:
         @wraps(function)
         def main() -> None:
+            if first_word and sys.argv[1:] and re.fullmatch(r"\w+", sys.argv[1]):
+                sys.argv[1] = f"{first_word}={sys.argv[1]}"
             sys.exit(_run(name, function))
 
         return main

@@ -35,8 +35,9 @@ class Contract:
     """What goes into an exported graph and what comes out of it.
 
     A picture becomes upright RGB, its short side is resized to ``resize_size`` and the central square
-    of ``image_size`` is cut out. A large JPEG is shrunk by its decoder first. A ``float`` graph takes ``(picture / 255 - mean) / std`` as float32
-    ``[N, 3, H, W]``; a ``uint8`` graph takes the bytes, ``[N, H, W, 3]``, and normalises by itself.
+    of ``image_size`` is cut out. A large JPEG is shrunk by its decoder first. A ``float`` graph takes
+    ``(picture / 255 - mean) / std`` as float32 ``[N, 3, H, W]``; a ``uint8`` graph takes the bytes,
+    ``[N, H, W, 3]``, and normalises by itself.
 
     Args:
         input: a key of ``LAYOUTS``.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import paddle
 from paddle.base import core
-from paddle.distributed import fleet
+from paddle.distributed import collective, fleet
 
 LISTENING = "0A"
 PORT_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
@@ -105,7 +105,7 @@ def join() -> Ranks:
         if paddle.device.get_device() == "cpu":
             os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
         _await_master()
-        with quiet():
+        with quiet(), _one_group():
             fleet.init(is_collective=True, log_level="ERROR")
         _joined = Ranks(paddle.distributed.get_rank(), paddle.distributed.get_world_size())
     return current()
@@ -122,6 +122,27 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _one_group() -> Iterator[None]:
+    """Let fleet use the group of all ranks wherever it would make another one of them.
+
+    In Paddle 2.6.2 every gloo group tells its addresses under the same names in the store, whatever
+    its number. A rank that makes its next group early finds the others' addresses of the one before:
+    "Connection refused", or a wait without end, in more than half of the starts of four ranks on two cores.
+    """
+    make = paddle.distributed.new_group
+
+    def new_group(ranks: list[int] | None = None, *args, **kwargs):
+        every = collective._get_default_group()
+        return every if ranks and sorted(ranks) == sorted(every.ranks) else make(ranks, *args, **kwargs)
+
+    paddle.distributed.new_group = new_group
+    try:
+        yield
+    finally:
+        paddle.distributed.new_group = make
 
 
 def _await_master() -> None:

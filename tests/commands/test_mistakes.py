@@ -63,6 +63,13 @@ def test_configuration(case, run_program, tmp_path):
         assert list(tmp_path.iterdir()) == [], "a refused command leaves nothing behind"
 
 
+def test_the_first_word_of_a_benchmark_says_what_to_measure(run_program, tmp_path):
+    result = run_program("benchmark", "speeed", cwd=tmp_path, check=False)
+    refused(result, "benchmark.what=speeed: must be one of train, trainer")
+    result = run_program("benchmark", "loader", "benchmark.steps=0", cwd=tmp_path, check=False)
+    assert "benchmark.what" not in refused(result, "benchmark.steps=0: must be at least 1")
+
+
 def test_no_gpu(run_program, tmp_path):
     refused(run_program("train", "trainer.gpus=1", cwd=tmp_path, check=False), "trainer.gpus=1", "0 usable GPUs")
 

@@ -1,20 +1,12 @@
-"""The program's aids to debugging, its repeatability and its appetite for memory, as a user meets them."""
+"""The program's aids to debugging and its repeatability, as a user meets them."""
 
 import csv
 import json
-import os
-import re
-import time
-from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 
-import numpy as np
 import pytest
 from event_file import scalars, texts
-from tiny_run import TINY, assert_same_end, finish, last, rows, starter, wait_for
-
-MB = 2**20
+from tiny_run import TINY, assert_same_end, finish, last, rows, starter
 
 
 @pytest.fixture(scope="module")
@@ -112,63 +104,3 @@ def test_tensorboard_without_the_extra(directory, start):
     output = finish(start(*TINY, "logger=tensorboard", "run.name=not_shown"), status=2)
     assert 'pip install "imgcls[tensorboard]"' in output
     assert not (directory / "outputs" / "not_shown").exists()
-
-
-def family(process: int) -> list[int]:
-    """A process and what its main thread has started, without those that have ended."""
-    try:
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [process, *(member for child in children for member in family(int(child)))]
-
-
-def resident(processes: list[int]) -> int:
-    """Bytes of memory, pages that processes share counted for each."""
-    pages = 0
-    for process in processes:
-        with suppress(FileNotFoundError, ProcessLookupError):
-            pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def shared(processes: set[int]) -> int:
-    """Bytes in the shared memory files that Paddle named for these processes."""
-    total = 0
-    for path in Path("/dev/shm").glob("paddle_*"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size if int(path.name.split("_")[1]) in processes else 0
-    return total
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("workers", [0, 2])
-def test_memory_is_flat_over_2000_updates(workers, directory, start, capsys):
-    """Means over the updates 500 to 1000 and 1500 to 2000 of one epoch."""
-    wanted = ("data.train_size=16000", "trainer.epochs=1", "trainer.log_every=10", f"trainer.num_workers={workers}")
-    process = start(*TINY, *wanted, f"run.name=long-{workers}")
-    log = directory / "outputs" / f"long-{workers}" / "train.log"
-    members: set[int] = set()
-    samples: list[tuple[int, int, int]] = []
-
-    def over() -> bool:
-        time.sleep(0.2)
-        found = re.findall(r"step (\d+):", log.read_text()) if log.exists() else []
-        if found:
-            now = family(process.pid)
-            members.update(now)
-            samples.append((int(found[-1]), resident(now), shared(members)))
-        return bool(found) and int(found[-1]) == 2000
-
-    wait_for(over, process, seconds=500)
-    finish(process)
-    table = np.array(samples)
-    early, late = (table[(table[:, 0] >= first) & (table[:, 0] < first + 500), 1:] for first in (500, 1500))
-    assert min(len(early), len(late)) > 20
-    (rss_early, shm_early), (rss_late, shm_late) = early.mean(axis=0) / MB, late.mean(axis=0) / MB
-    with capsys.disabled():
-        print(f"\n{workers} workers: RSS {rss_early:.1f}, then {rss_late:.1f} MB, of {len(members)} processes;")
-        print(f"/dev/shm {shm_early:.2f}, then {shm_late:.2f} MB, at most {table[:, 2].max() / MB:.2f} MB")
-    assert rss_late - rss_early < 8
-    assert shm_late - shm_early < 1
-    assert shared(members) == 0

@@ -1,0 +1,123 @@
+"""What many ranks cost, measured in real processes against the formulas and tables of ``docs/scaling.md``.
+
+Bytes are those that the kernel counted on the ranks' TCP connections.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from locations import ROOT
+
+from imgcls.data.samples import Samples
+from imgcls.launch import Job, run_ranks
+from imgcls.registry import create_model
+
+PROGRAM = Path(__file__).with_name("traffic.py")
+PAGE = ROOT / "docs" / "scaling.md"
+UPDATES = 6
+GRADIENT_GROUPS = 2
+HEADERS = 600
+"""Bytes that an exchange may add from each of the other ranks, around what is in its messages."""
+
+
+def ring(ranks: int, numbers: float) -> float:
+    """Bytes that a rank receives while all add up as many float32 numbers."""
+    return 2 * (ranks - 1) / ranks * 4 * numbers
+
+
+def gathering(ranks: int, numbers: float) -> float:
+    """Bytes that a rank receives while all show each other as many float32 numbers."""
+    return (ranks - 1) * 4 * numbers
+
+
+def update(ranks: int, parameters: int, statistics: int, synchronised_channels: list[int]) -> float:
+    """Bytes that a rank receives in an update."""
+    if not synchronised_channels:
+        return ring(ranks, parameters + statistics + 2)
+    norms = sum(gathering(ranks, 2 * channels + 1) + ring(ranks, 2 * channels) for channels in synchronised_channels)
+    return ring(ranks, parameters + 2) + norms
+
+
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.full)])
+def costs(request, tmp_path_factory):
+    """What each rank has noted, for networks whose batch norms are ``own`` and ``synchronised``."""
+    directory = tmp_path_factory.mktemp("costs")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(ROOT))
+        for norms in ("own", "synchronised"):
+            command = [sys.executable, str(PROGRAM), str(directory), norms, str(UPDATES)]
+            run_ranks(command, Job(request.param), directory / "logs")
+    return {
+        norms: [json.loads((directory / f"{norms}-{rank}.json").read_text()) for rank in range(request.param)]
+        for norms in ("own", "synchronised")
+    }
+
+
+@pytest.mark.parametrize("norms", ["own", "synchronised"])
+def test_bytes_of_an_update(costs, norms, capsys):
+    ranks = costs[norms]
+    for cost in ranks:
+        expected = update(len(ranks), cost["parameters"], cost["statistics"], cost["norm_channels"])
+        exchanges = GRADIENT_GROUPS + 1 + 2 * len(cost["norm_channels"])
+        for received in np.diff(cost["received"]):
+            assert 0 < received - expected < exchanges * HEADERS * (len(ranks) - 1)
+    with capsys.disabled():
+        print(f"\n{len(ranks)} ranks, norms {norms}: {received:,} bytes an update, {expected:,.0f} by the formula")
+
+
+def test_bytes_of_the_start(costs):
+    """Weights and statistics come from rank 0, once."""
+    first, *others = costs["own"]
+    state = 4 * (first["parameters"] + first["statistics"])
+    for cost in others:
+        assert cost["received"][0] - np.diff(cost["received"])[0] == pytest.approx(state, rel=0.1)
+
+
+def test_connecting_takes_seconds(costs):
+    """From when the last rank is ready for it."""
+    for ranks in costs.values():
+        times = [cost["times"] for cost in ranks]
+        assert max(t["joined"] for t in times) - max(t["imported"] for t in times) < 10
+
+
+def test_state_in_memory_is_the_same_on_every_rank(costs):
+    for cost in costs["own"]:
+        assert cost["weights"] == 4 * (cost["parameters"] + cost["statistics"])
+        assert cost["optimizer"] == 4 * cost["parameters"]
+        assert cost["averages"] == cost["weights"]
+
+
+def test_list_in_memory():
+    """Of every rank, whatever their number: all of the paths, and 20 bytes for each."""
+    paths = [[b"n%08d/n%08d_%05d.JPEG" % (label, label, image) for image in range(50)] for label in range(100)]
+    samples = Samples.of_classes("photos", paths, tuple(map(str, range(100))))
+    arrays = samples.starts.nbytes + samples.ends.nbytes + samples.labels.nbytes
+    assert len(samples.text) + arrays == len(samples) * (len(paths[0][0]) + 20)
+
+
+def table(heading: str) -> list[list[str]]:
+    """Cells of the table below a heading of the page, without its head."""
+    section = PAGE.read_text().partition(f"## {heading}\n")[2].partition("\n#")[0]
+    rows = [line.strip("| ").split("|") for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def test_table_of_bytes():
+    """ResNet50_vd, 32 images on each rank; as on the page, in millions of bytes."""
+    network = create_model("resnet50_vd")
+    parameters = sum(p.size for p in network.parameters() if not p.stop_gradient)
+    statistics = sum(p.size for p in network.parameters() if p.stop_gradient)
+    channels = [layer.weight.size for layer in network.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)]
+    rows = table("Bytes")
+    assert [row[0] for row in rows] == ["1", "8", "32"]
+    for ranks, own, synchronised, per_image in rows:
+        expected = update(int(ranks), parameters, statistics, [])
+        assert float(own) == pytest.approx(expected / 1e6, abs=0.05)
+        assert float(synchronised) == pytest.approx(update(int(ranks), parameters, 0, channels) / 1e6, abs=0.05)
+        assert float(per_image) == pytest.approx(expected / 32 / 1e6, abs=0.005)
+    assert re.search(rf"{parameters:,} trainable", PAGE.read_text())
