@@ -103,33 +103,38 @@ def compare(network: Network, directory: Path, contract: Contract, images: np.nd
         ExportDiffers: it is beyond ``TOLERANCE``.
         UserError: an engine cannot run a graph of dynamic size at another size.
     """
-    differences = {}
     with evaluation_mode(network):
         eager = NetworkPredictor(network, contract.mean, contract.std)
         cases = [(part, _answers(eager, contract, part)) for part in _cases(contract, images)]
-    for engine in ENGINES_OF[contract.graph]:
-        predictor = open_export(directory, engine)
-        differences[engine] = 0.0
-        for part, expected in cases:
-            # answers that are all alike differ by their rounding, whatever their range
-            allowed = TOLERANCE * max(float(np.ptp(expected)), 0.01 * float(np.abs(expected).max()))
-            try:
-                found = float(np.abs(_answers(predictor, contract, part) - expected).max())
-            except RuntimeError as error:
-                if not contract.dynamic_size:
-                    raise
-                raise UserError(
-                    f"{contract.model} under {engine} cannot take pictures of {part.shape[2]} x {part.shape[1]} pixels "
-                    f"({str(error).splitlines()[-1]}). Leave out export.dynamic_size."
-                ) from error
-            if not found <= allowed:
-                raise ExportDiffers(
-                    f"{contract.model} under {engine}: the exported graph's {contract.output} differ from the "
-                    f"network's by {found:.2g}, more than {allowed:.2g}. Nothing was written. This is a bug: please "
-                    "report it."
-                )
-            differences[engine] = max(differences[engine], found)
-    return differences
+    return {engine: _largest_difference(engine, directory, contract, cases) for engine in ENGINES_OF[contract.graph]}
+
+
+def _largest_difference(
+    engine: str, directory: Path, contract: Contract, cases: list[tuple[np.ndarray, np.ndarray]]
+) -> float:
+    """Between what is expected and the answers of one engine, which is gone before the next takes memory."""
+    predictor = open_export(directory, engine)
+    largest = 0.0
+    for images, expected in cases:
+        # answers that are all alike differ by their rounding, whatever their range
+        allowed = TOLERANCE * max(float(np.ptp(expected)), 0.01 * float(np.abs(expected).max()))
+        try:
+            found = float(np.abs(_answers(predictor, contract, images) - expected).max())
+        except RuntimeError as error:
+            if not contract.dynamic_size:
+                raise
+            raise UserError(
+                f"{contract.model} under {engine} cannot take pictures of {images.shape[2]} x {images.shape[1]} pixels "
+                f"({str(error).splitlines()[-1]}). Leave out export.dynamic_size."
+            ) from error
+        if not found <= allowed:
+            raise ExportDiffers(
+                f"{contract.model} under {engine}: the exported graph's {contract.output} differ from the "
+                f"network's by {found:.2g}, more than {allowed:.2g}. Nothing was written. This is a bug: please "
+                "report it."
+            )
+        largest = max(largest, found)
+    return largest
 
 
 def _cases(contract: Contract, images: np.ndarray) -> Iterator[np.ndarray]:
@@ -146,12 +151,16 @@ def _require_whole(network: Network, directory: Path) -> None:
     Raises:
         UserError: one is missing, cut off or of another value.
     """
-    tensors = {name_in_graph(tensor.name): tensor.numpy() for tensor in network.state_dict().values()}
+    tensors = {name_in_graph(tensor.name): tensor for tensor in network.state_dict().values()}
     try:
         written = read_inference_model(*(directory / name for name in MODEL_FILES))
     except UserError as error:
         raise UserError(f"The model could not be written whole: {error} Is the disk full?") from error
-    different = [name for name, array in written.items() if not np.array_equal(array, tensors.get(name))]
+    different = [
+        name
+        for name, array in written.items()
+        if name not in tensors or not np.array_equal(array, tensors[name].numpy())
+    ]
     if different:
         raise ExportDiffers(
             f"Tensors in the file are not the network's: {', '.join(different[:5])}. Nothing was written."

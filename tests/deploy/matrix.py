@@ -4,6 +4,7 @@ The weights are the reference's: a pure function of their names, with statistics
 logits of every depth within a few units.
 """
 
+import gc
 import json
 from functools import cache
 from pathlib import Path
@@ -91,6 +92,8 @@ def check_paddle(name: str, size: int, images: np.ndarray, directory: Path) -> d
     logits = NetworkPredictor(network, IMAGENET_MEAN, IMAGENET_STD).logits(images)
     any_size = model_info(name).module not in OWN_SIZE
     export(network, contract_of(name, size, "float", "logits", any_size), directory / "float", images)
+    del network  # the largest take 3 GB, and each engine as much again
+    gc.collect()
     found = _under_every_engine(directory / "float", normalize_array(images, IMAGENET_MEAN, IMAGENET_STD))
     return {way: relative(array, logits) for way, array in found.items()}
 
