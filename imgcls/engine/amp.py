@@ -8,6 +8,8 @@ from typing import Any
 
 import paddle
 
+from imgcls.engine.emulated_bfloat16 import emulate_bfloat16
+
 log = logging.getLogger("imgcls")
 
 
@@ -22,6 +24,7 @@ class AmpSettings:
         scale_loss: initial loss scale (float16 only).
         dynamic: adapt the loss scale; otherwise it stays.
         min_scale: the loss scale is not lowered beyond this.
+        emulated: bfloat16's rounding without its kernels; ``O2`` is then as ``O1``.
     """
 
     level: str = "O0"
@@ -29,6 +32,7 @@ class AmpSettings:
     scale_loss: float = 128.0
     dynamic: bool = True
     min_scale: float = 1.0
+    emulated: bool = False
 
     @property
     def enabled(self) -> bool:
@@ -39,14 +43,19 @@ class AmpSettings:
 
         Paddle 2.6.2 ignores autocast on a CPU, and has no CPU kernels for half precision.
         """
-        if self.enabled and paddle.device.get_device() == "cpu":
-            log.warning("trainer.amp.level=%s has no effect on the CPU, where Paddle computes in float32.", self.level)
-            return replace(self, level="O0")
-        return self
+        if not self.enabled or paddle.device.get_device() != "cpu":
+            return self
+        if self.dtype == "bfloat16":
+            log.warning("bfloat16 is emulated on the CPU: its rounding, but no speed.")
+            return replace(self, emulated=True)
+        log.warning(
+            "trainer.amp.level=%s with float16 has no effect on the CPU, where Paddle computes in float32.", self.level
+        )
+        return replace(self, level="O0")
 
     def autocast(self):
         """Context for a forward pass, in training and in evaluation."""
-        if not self.enabled:
+        if not self.enabled or self.emulated:
             return contextlib.nullcontext()
         return paddle.amp.auto_cast(level=self.level, dtype=self.dtype)
 
@@ -61,12 +70,14 @@ class AmpSettings:
 
     def cast(self, network: paddle.nn.Layer) -> None:
         """Cast the network for ``O2``, in place. Before it is wrapped in ``DataParallel``, which plans by type."""
-        if self.level == "O2":
+        if self.emulated:
+            emulate_bfloat16(network)
+        elif self.level == "O2":
             paddle.amp.decorate(network, level="O2", dtype=self.dtype)
 
     def keep_masters(self, network: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:
         """Let the optimizer keep float32 master weights of what ``cast`` has cast."""
-        if self.level == "O2":
+        if self.level == "O2" and not self.emulated:
             paddle.amp.decorate(network, optimizer, level="O2", dtype=self.dtype, master_weight=True)
 
 

@@ -26,6 +26,7 @@ from imgcls.engine import ranks
 from imgcls.engine.amp import AmpSettings, float32_state
 from imgcls.engine.batch import Batch, batch_loss
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
+from imgcls.errors import UserError
 from imgcls.losses import cross_entropy
 from imgcls.metrics import topk_correct
 
@@ -130,6 +131,9 @@ class Trainer(paddle.Model):
         frozen: layers kept in evaluation mode, so that their batch-norm statistics stay as well.
         compile: turn the network's ``forward`` into a graph (``paddle.jit.to_static``, in place) at the
             first batch; the results are those of the layers called one by one.
+
+    Raises:
+        UserError: emulated bfloat16 is to be compiled.
     """
 
     def __init__(
@@ -145,6 +149,10 @@ class Trainer(paddle.Model):
     ):
         self.ranks = ranks.current()
         self.amp = (amp or AmpSettings()).here()
+        if compile and self.amp.emulated:
+            raise UserError(
+                "trainer.compile=true: the CPU's emulated bfloat16 cannot be compiled. Leave out one of them."
+            )
         self.amp.cast(network)
         with ranks.quiet() if self.ranks.count > 1 else nullcontext():
             super().__init__(network)  # wraps the network in DataParallel if there are ranks
