@@ -58,11 +58,14 @@ def main(config: DictConfig) -> float:
         **({"checkpoint": source.checkpoint.name, "weights": settings.weights} if source.checkpoint else {}),
         "data": sections.data.root or sections.data.name,
         "split": settings.split,
+        "left_out": len(samples) - meter.samples,
     }
     summary = summarise(origin, result, meter.confusion, answers)
     write_tables(directory, summary, meter.confusion, answers, samples)
     draw_confusion_matrix(meter.confusion.counts, samples.class_names, directory / "confusion_matrix.png")
-    log.info("%s on %d pictures", ", ".join(f"{name} {value:.4f}" for name, value in result.items()), len(samples))
+    log.info("%s on %d pictures", ", ".join(f"{name} {value:.4f}" for name, value in result.items()), meter.samples)
+    if origin["left_out"]:
+        log.warning("these are %d of %d pictures: the others cannot be read", meter.samples, len(samples))
     log.info("confusion matrix: %s", directory / "confusion_matrix.png")
     if settings.report:
         # Made-up pictures depend on their number in the whole set: a part of it would be other ones.

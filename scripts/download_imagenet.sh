@@ -38,10 +38,12 @@ find_python() {
 ask_credentials() {
     if [ -n "${IMAGENET_USERNAME:-}" ] && [ -n "${IMAGENET_ACCESS_KEY:-}" ]; then return; fi
     echo "ImageNet is given to holders of an account at https://image-net.org who have accepted its terms."
-    read -r -p "User name: " IMAGENET_USERNAME
-    read -r -s -p "Access key: " IMAGENET_ACCESS_KEY
+    read -r -p "User name: " IMAGENET_USERNAME || true # nobody to ask
+    read -r -s -p "Access key: " IMAGENET_ACCESS_KEY || true
     echo
-    if [ -z "$IMAGENET_USERNAME" ] || [ -z "$IMAGENET_ACCESS_KEY" ]; then fail "Both are needed."; fi
+    if [ -z "$IMAGENET_USERNAME" ] || [ -z "$IMAGENET_ACCESS_KEY" ]; then
+        fail "Both are needed. They can be given as IMAGENET_USERNAME and IMAGENET_ACCESS_KEY."
+    fi
 }
 
 # What curl reads from its standard input, so that no list of processes shows it.

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--format", choices=("folder", "list"), default="folder")
     parser.add_argument("--train-list", help="relative to root; train_list.txt")
     parser.add_argument("--val-list", help="relative to root; val_list.txt")
-    parser.add_argument("--shard-mb", type=float, default=1000.0, help="size that a shard does not exceed")
+    parser.add_argument("--shard-mb", type=float, default=1000.0, help="of images in a shard, about")
     options = parser.parse_args(arguments)
     try:
         for split in SPLITS:

@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.assembly import resize_size
 from imgcls.config import conf_directory, typed
-from imgcls.errors import UserError
 from imgcls.model_group import register_model_group
 from imgcls.models.efficientnet import VARIANTS
 from imgcls.schedules import build_schedule

@@ -1,7 +1,8 @@
-"""Image files that cannot be read: what stands in for them, and the account of them.
+"""Image files that cannot be read: what happens in their place, and the account of them.
 
-A worker finds the bad file and takes the next good one in the order of the epoch; what it found
-travels with the batch to the process that trains, which names each file once and counts.
+In training another image stands in, so that batches keep their size; in evaluation none may, since
+every image counts once. What a worker finds travels with the batch to the process that trains, which
+names each file once and counts.
 """
 
 import fcntl
@@ -63,6 +64,14 @@ def substitute(
     raise UserError(f"None of the {len(indices):,} images can be read. The first: {next(iter(bad.values()))}")
 
 
+def leave_out(dataset: ClassificationDataset, key: tuple[int, int]) -> tuple[Sample | None, list[BadFile]]:
+    """The sample of ``key``, or ``None`` and the bad file: no other image may count twice."""
+    try:
+        return dataset[key], []
+    except BadImage as error:
+        return None, [BadFile(_path(dataset, key), str(error))]
+
+
 class BadFiles:
     """The account of a run, over all its epochs, processes and restarts.
 
@@ -93,8 +102,9 @@ class BadFiles:
                 file.writelines(f"{bad.path}\n" for bad in self._name(new))
         if len(self.known) > self.limit:
             where = f" They are listed in {self.file}; delete that to count anew." if self.file else ""
+            files = "image file" if len(self.known) == 1 else "image files"
             raise UserError(
-                f"{len(self.known):,} image files cannot be read, more than data.max_errors={self.limit}.{where} "
+                f"{len(self.known):,} {files} cannot be read, more than data.max_errors={self.limit}.{where} "
                 "python -m imgcls.verify looks through a whole data set."
             )
 

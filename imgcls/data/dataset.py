@@ -1,13 +1,16 @@
 """Data sets as Paddle knows them: one sample for a key of epoch and index."""
 
+import os
+
 import numpy as np
 import paddle
 
 from imgcls.data.cache import RamCache
-from imgcls.data.decode import MAX_PIXELS, open_photo
+from imgcls.data.decode import MAX_PIXELS, BadImage, open_photo
 from imgcls.data.paths import printable
 from imgcls.data.samples import Samples
 from imgcls.data.transforms import Transform
+from imgcls.errors import UserError
 
 Sample = tuple[np.ndarray, np.int64, np.int64]
 """Image uint8 ``[H, W, 3]``, label, index."""
@@ -69,5 +72,14 @@ class ImageDataset(ClassificationDataset):
         if held is not None:
             return self.transform(held, rng)
         name = printable(self.samples.path(index))
-        with open_photo(self.samples.source(index), name, self.max_pixels) as photo:
-            return self.transform.of_photo(photo, rng)
+        try:
+            with open_photo(self.samples.source(index), name, self.max_pixels) as photo:
+                return self.transform.of_photo(photo, rng)
+        except BadImage as error:
+            root = self.samples.root
+            if not os.path.isdir(root):  # all files are gone, and none is bad
+                raise UserError(
+                    f"The data directory {printable(root)} is not there any more. Is its disk mounted? data.root says "
+                    "where the images are."
+                ) from error
+            raise

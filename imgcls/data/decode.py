@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
+from imgcls.data.jpeg_rows import rows_to_decode, with_rows
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 
@@ -28,6 +29,11 @@ MAX_PIXELS = 178_956_970
 
 REDUCTIONS = (8, 4, 2)
 """Factors by which a JPEG decoder can shrink while it decodes, from the coefficients."""
+
+FILTER_REACH = 3
+"""Pixels of the result that the widest resampling filter (lanczos) looks beyond a box."""
+WORTHWHILE = 1_000_000
+"""Pixels below a box from which on it pays to leave them out."""
 
 BACKGROUND = (255, 255, 255)
 
@@ -78,7 +84,7 @@ def open_photo(source: Source, name: str | None = None, max_pixels: int = MAX_PI
         with _refusals(name, max_pixels):
             image = Image.open(file, formats=FORMATS)
         with image:
-            yield Photo(image, name, max_pixels)
+            yield Photo(image, file, name, max_pixels)
 
 
 class Photo:
@@ -86,12 +92,14 @@ class Photo:
 
     Args:
         image: as Pillow opened it.
+        file: what it was opened from.
     """
 
-    def __init__(self, image: Image.Image, name: str, max_pixels: int):
+    def __init__(self, image: Image.Image, file: BinaryIO, name: str, max_pixels: int):
         self.name = name
         self.max_pixels = max_pixels
         self._image = image
+        self._file = file
         self._decoded: Image.Image | None = None
         if image.width * image.height > max_pixels:
             raise BadImage(_too_large(name, f"{image.width} x {image.height} pixels", max_pixels))
@@ -113,17 +121,34 @@ class Photo:
         return self._decoded
 
     def decode_around(self, box: Box, size: int) -> tuple[Image.Image, Box]:
-        """The image, shrunk if ``box`` has more pixels than needed, and the box in its coordinates.
+        """What is in the box and around it, shrunk if that has more pixels than needed; the box in its coordinates.
 
-        A JPEG that has not been decoded yet is shrunk by the largest factor that leaves the box
-        ``size`` pixels high and wide; anything else comes as it is.
+        A JPEG that has not been decoded yet is shrunk as by ``decode_shrunk``, and a large one may lack
+        what lies below the box; anything else comes as it is.
         """
-        reduction = self._shrink(largest_reduction(box, size)) if self._can_shrink() else 1
-        image = self.decode()
+        if self._can_shrink():
+            self._leave_out_below(box[3] + FILTER_REACH * (box[3] - box[1]) / size)
+        image, reduction = self.decode_shrunk(min(box[2] - box[0], box[3] - box[1]), size)
         return image, box if reduction == 1 else tuple(edge / reduction for edge in box)
+
+    def decode_shrunk(self, side: float, size: int) -> tuple[Image.Image, int]:
+        """The whole image, shrunk by the largest factor that leaves ``size`` of ``side`` pixels; and that factor."""
+        reduction = self._shrink(largest_reduction(side, size)) if self._can_shrink() else 1
+        return self.decode(), reduction
 
     def _can_shrink(self) -> bool:
         return self._decoded is None and isinstance(self._image, JpegImagePlugin.JpegImageFile)
+
+    def _leave_out_below(self, bottom: float) -> None:
+        rows = rows_to_decode(bottom)
+        turned = _orientation(self._image) in UPRIGHT
+        if turned or (self._image.height - rows) * self._image.width < WORTHWHILE:
+            return
+        self._file.seek(0)
+        shorter = with_rows(self._file.read(), rows)
+        if shorter is not None:
+            with _refusals(self.name, self.max_pixels):
+                self._image = Image.open(io.BytesIO(shorter), formats=("JPEG",))
 
     def _shrink(self, reduction: int) -> int:
         """Let the decoder shrink; returns the factor by which it will."""
@@ -134,10 +159,9 @@ class Photo:
             return reduction if self._image.draft(None, wanted) else 1
 
 
-def largest_reduction(box: Box, size: int) -> int:
-    """The largest factor of ``REDUCTIONS``, or 1, that leaves a box ``size`` pixels high and wide."""
-    shorter = min(box[2] - box[0], box[3] - box[1])
-    return next((factor for factor in REDUCTIONS if shorter >= factor * size), 1)
+def largest_reduction(side: float, size: int) -> int:
+    """The largest factor of ``REDUCTIONS``, or 1, that leaves ``size`` of ``side`` pixels."""
+    return next((factor for factor in REDUCTIONS if side >= factor * size), 1)
 
 
 def _open(path: str | os.PathLike, name: str) -> BinaryIO:

@@ -3,8 +3,8 @@
 What Paddle 2.6 leaves open and this closes: without workers it reads in a second thread, and an
 exception there ends the thread and leaves training waiting for ever; an exception in a worker
 arrives as "Blocking queue is killed"; a killed worker raises from a signal handler wherever training
-happens to be; a silent worker is waited for without end; and workers outlive a parent that was
-killed.
+happens to be; a silent worker is waited for without end, for a batch or for its own end; and workers
+outlive a parent that was killed.
 """
 
 import gc
@@ -17,8 +17,9 @@ from functools import partial
 
 import numpy as np
 import paddle
+from paddle.base import core
 
-from imgcls.data.bad_files import BadFile, BadFiles, substitute
+from imgcls.data.bad_files import BadFile, BadFiles, leave_out, substitute
 from imgcls.data.dataset import ClassificationDataset, Sample
 from imgcls.data.sampler import EpochSampler
 from imgcls.data.workers import Watch, start_worker
@@ -44,12 +45,13 @@ def build_loader(
             breakpoint in the data set stops.
         timeout: seconds to wait for a batch of the workers before giving up.
         prefetch: batches each worker prepares ahead.
-        bad_files: the account of files that cannot be read, for which others then stand in (see
-            ``substitute``); when left out, the first such file ends the iteration.
+        bad_files: the account of files that cannot be read. Where the sampler pads (training), others
+            then stand in for them (see ``substitute``); where every sample counts once (evaluation),
+            batches come without them. When left out, the first such file ends the iteration.
 
     Raises:
         UserError: a setting outside its range. While iterating: what the data set raised, too many
-            bad files, a worker that was killed, or the time-out.
+            bad files or nothing else, a worker that was killed, or the time-out.
     """
     if num_workers < 0:
         raise UserError(f"trainer.num_workers is {num_workers}; it must be 0 or more.")
@@ -72,7 +74,10 @@ class Loader(paddle.io.DataLoader):
         prefetch: int,
         bad_files: BadFiles | None,
     ):
-        fetch = partial(substitute, order=sampler.order, limit=bad_files.limit) if bad_files else _fetch
+        fetch = _fetch
+        if bad_files:
+            in_training = partial(substitute, order=sampler.order, limit=bad_files.limit)
+            fetch = in_training if sampler.pad else leave_out
         super().__init__(
             _Guarded(dataset, fetch),
             batch_sampler=sampler,
@@ -85,32 +90,43 @@ class Loader(paddle.io.DataLoader):
         self.bad_files = bad_files
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._from_workers() if self.num_workers else self._from_here()
+        batches = self._from_workers() if self.num_workers else self._from_here()
+        first = next(batches, None)
+        if first is not None:
+            yield first
+            yield from batches
+        elif self.bad_files and len(self.batch_sampler):
+            raise UserError(
+                "None of the images can be read; their names are in the log. Is data.root right, and the disk there?"
+            )
 
     def _from_here(self) -> Iterator[Batch]:
         for keys in self.batch_sampler:
             fetched = [self.dataset.fetch(self.dataset.dataset, key) for key in keys]
             self._account(_bad_files(fetched))
-            yield [paddle.to_tensor(array) for array in collate([sample for sample, _ in fetched])]
+            if samples := _samples(fetched):
+                yield [paddle.to_tensor(array) for array in collate(samples)]
 
     def _from_workers(self) -> Iterator[Batch]:
+        expected = len(self.batch_sampler)
         workers = self._start_workers()
         with Watch(workers, self.patience) as watch:
-            while True:
+            for _ in range(expected):  # asked for one more, Paddle would wait for the workers' end without limit
                 watch.waiting_since = time.monotonic()
                 try:
                     *batch, report = next(workers)
-                except StopIteration:
-                    return
                 except Exception as error:
                     if watch.problem:
                         raise UserError(watch.problem) from error
                     raise
                 watch.waiting_since = None
+                # Paddle notes the name of each shared file that it opens and never forgets it: 2 KB a batch.
+                core._cleanup_mmap_fds()
                 if isinstance(report, _Failure):
                     raise report.as_exception()
                 self._account(report)
-                yield batch
+                if len(batch) == 3:
+                    yield batch
 
     def _account(self, found: Sequence[BadFile]) -> None:
         if found:
@@ -120,7 +136,9 @@ class Loader(paddle.io.DataLoader):
         """Paddle's iterator over the batches of fresh worker processes."""
         random_state = np.random.get_state()
         # A worker must not collect what the parent left over: freeing an earlier iterator would wait
-        # for threads that exist in the parent only. It also leaves shared pages shared.
+        # for threads that exist in the parent only. It also leaves shared pages shared. What is left
+        # over goes first: once frozen and thawed it would be looked at again almost never.
+        gc.collect()
         gc.freeze()
         try:
             return super().__iter__()
@@ -154,8 +172,11 @@ class _Failure:
         return RuntimeError(f"A data worker failed:\n{self.message}")
 
 
+NOTHING = np.zeros(1, np.uint8)
+"""What a worker sends for a batch that it does not have: Paddle wants at least one array."""
+
 Fetched = tuple[Sample | None, list[BadFile]]
-"""A sample, or none when too many files are bad, and the bad files that it stands in for."""
+"""A sample, or none where nothing stands in, and the bad files in its place."""
 
 
 def _fetch(dataset: ClassificationDataset, key: tuple[int, int]) -> Fetched:
@@ -183,17 +204,19 @@ class _Guarded(paddle.io.Dataset):
 
 
 def _collate_guarded(fetched: list[Fetched | _Failure]) -> list:
-    """Three arrays and the bad files, or an empty array and what there is instead: the first failure, bad files."""
+    """Three arrays, or an empty one where there is no sample, and what happened: bad files, or the first failure."""
     failure = next((one for one in fetched if isinstance(one, _Failure)), None)
     if failure is None:
-        bad = _bad_files(fetched)
-        if any(sample is None for sample, _ in fetched):
-            return [np.zeros(1, np.uint8), bad]
         try:
-            return [*collate([sample for sample, _ in fetched]), bad]
+            arrays = collate(samples) if (samples := _samples(fetched)) else [NOTHING]
+            return [*arrays, _bad_files(fetched)]
         except Exception as error:
             failure = _Failure.of(error)
-    return [np.zeros(1, np.uint8), failure]
+    return [NOTHING, failure]
+
+
+def _samples(fetched: list[Fetched]) -> list[Sample]:
+    return [sample for sample, _ in fetched if sample is not None]
 
 
 def _bad_files(fetched: list[Fetched]) -> tuple[BadFile, ...]:

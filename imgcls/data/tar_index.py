@@ -82,10 +82,14 @@ def read_index(directory: str | os.PathLike) -> TarIndex:
 def _shards(directory: Path) -> tuple[Shard, ...]:
     paths = sorted(path for path in directory.glob("*.tar") if not path.name.startswith("."))
     if not paths:
-        compressed = next(iter(directory.glob("*.tar.*")), directory / "*.tar.gz").name
+        compressed = next((path for pattern in ("*.tar.*", "*.tgz") for path in directory.glob(pattern)), None)
         raise UserError(
-            f"{printable(directory)} has no tar files. The tar format wants plain ones, <name>.tar "
-            f"(unpack {printable(compressed)} once with gunzip or the like); scripts/make_shards.py makes them."
+            f"{printable(directory)} has no plain tar files, <name>.tar. "
+            + (
+                f"Uncompress {printable(compressed.name)} and the like first, with gunzip or what fits."
+                if compressed
+                else "scripts/make_shards.py makes them from a folder or from lists."
+            )
         )
     states = [(path.name, path.stat()) for path in paths]
     return tuple(Shard(name, state.st_size, state.st_mtime_ns) for name, state in states)

@@ -47,7 +47,7 @@ class Transform:
         if not isinstance(first, CropResize):
             return photo.decode()
         side = first.smallest_side(*photo.size)
-        return photo.decode_around((0, 0, side, side), first.size)[0]
+        return photo.decode_shrunk(side, first.size)[0]
 
 
 def train_transform(

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import ctypes
 import glob
 import os
 import shutil
@@ -17,6 +18,10 @@ from paddle.base import core
 POLL_SECONDS = 1.0
 SHARED_MEMORY = "/dev/shm"
 
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+"""Numbers of glibc's settings, see mallopt(3)."""
+MEBIBYTE = 1 << 20
+
 
 def start_worker(parent: int, worker_id: int) -> None:
     """Runs first in each worker: signals are the parent's to handle, one thread, and no life without it."""
@@ -24,7 +29,20 @@ def start_worker(parent: int, worker_id: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     core.set_num_threads(1)
+    keep_freed_memory()
     end_with(parent)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library (glibc) hold on to up to 64 MiB that are freed.
+
+    Otherwise each image's memory goes back to the kernel, and a tenth of the time is spent on having
+    the next one's pages cleared.
+    """
+    with contextlib.suppress(AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(MMAP_THRESHOLD, 32 * MEBIBYTE)
+        mallopt(TRIM_THRESHOLD, 64 * MEBIBYTE)
 
 
 def end_with(parent: int) -> None:

@@ -1,6 +1,7 @@
 """``data.on_error`` and ``data.cache`` in training and evaluation, as a user types them."""
 
 import csv
+import json
 import shutil
 
 import pytest
@@ -51,5 +52,29 @@ def test_evaluation_of_such_a_run_fails_unless_it_is_told_otherwise(run_program,
     result = run_program("eval", *arguments, cwd=directory, check=False)
     assert result.returncode == 2
     assert f"error: {BAD[2]} is not an image" in result.stderr
-    run_program("eval", *arguments, "data.on_error=skip", "run.name=told", cwd=directory)
-    assert (directory / "outputs" / "told" / "bad_files.txt").read_text().splitlines() == [BAD[2]]
+    result = run_program("eval", *arguments, "data.on_error=skip", "run.name=told", cwd=directory)
+    report = directory / "outputs" / "told"
+    assert (report / "bad_files.txt").read_text().splitlines() == [BAD[2]]
+    assert "these are 35 of 36 pictures: the others cannot be read" in result.stderr
+    summary = json.loads((report / "summary.json").read_text())
+    assert (summary["pictures"], summary["left_out"]) == (35, 1)
+    _, loss, top1 = metrics(directory, "alone")[0]
+    assert (summary["loss"], summary["top1"]) == (pytest.approx(float(loss), rel=1e-5), float(top1))
+    with (report / "per_image.csv").open() as file:
+        answered = [row["path"] for row in csv.DictReader(file)]
+    assert sorted([*answered, BAD[2]]) == sorted(map(str, _pictures(directory, "val")))
+
+
+def test_two_processes_evaluate_every_readable_picture_once(run_program, directory):
+    options = ("trainer.processes=2", "trainer.gpus=0", "trainer.num_workers=1")
+    result = run_program("train", *TRAIN, *options, "run.name=ranks", cwd=directory)
+    assert "validated on 35 of 36 pictures: the others cannot be read" in result.stderr
+    assert sorted((directory / "outputs" / "ranks" / "bad_files.txt").read_text().splitlines()) == sorted(BAD)
+    run_program("eval", "eval.source=outputs/ranks", "data.on_error=skip", "run.name=alone_again", cwd=directory)
+    summary = json.loads((directory / "outputs" / "alone_again" / "summary.json").read_text())
+    _, loss, top1 = metrics(directory, "ranks")[0]
+    assert (summary["loss"], summary["top1"]) == (pytest.approx(float(loss), rel=1e-5), float(top1))
+
+
+def _pictures(directory, split):
+    return [path.relative_to(directory) for path in (directory / "photos" / split).glob("*/*.jpg")]

@@ -105,11 +105,38 @@ def test_without_an_account_the_first_bad_file_is_an_error(photos, num_workers):
         batches_of(photos, num_workers, None)
 
 
-def test_evaluation_takes_the_next_file(photos):
-    damage(photos, 84)
-    dataset = ImageDataset(photos, eval_transform(24, 28))
-    loader = build_loader(dataset, EpochSampler(85, 40, pad=False), bad_files=BadFiles(1))
-    assert [batch[2].tolist() for batch in loader] == [[*range(40)], [*range(40, 80)], [80, 81, 82, 83, 0]]
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_in_evaluation_nothing_stands_in(photos, num_workers, caplog):
+    damage(photos, 3, 84, *range(40, 50))
+    shares = []
+    for rank in range(2):
+        sampler = EpochSampler(85, 5, rank=rank, ranks=2, pad=False)
+        dataset = ImageDataset(photos, eval_transform(24, 28))
+        batches = list(build_loader(dataset, sampler, num_workers, bad_files=BadFiles(20)))
+        assert all((labels.numpy() == photos.labels[indices.numpy()]).all() for _, labels, indices in batches)
+        shares.append([indices.tolist() for *_, indices in batches])
+    assert shares[0] == [[*range(i, i + 10, 2)] for i in (0, 10, 20, 30, 50, 60, 70)] + [[80, 82]]
+    assert shares[1][0] == [1, 5, 7, 9]
+    seen = sorted(index for share in shares for batch in share for index in batch)
+    assert seen == sorted(set(range(85)) - {3, 84, *range(40, 50)})
+    assert sum(record.getMessage().startswith("left out: ") for record in caplog.records) == 12
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_evaluation_of_nothing_is_refused(photos, num_workers):
+    damage(photos, *range(85))
+    sampler = EpochSampler(85, 40, pad=False)
+    loader = build_loader(ImageDataset(photos, eval_transform(24, 28)), sampler, num_workers, bad_files=BadFiles(100))
+    with pytest.raises(UserError, match="None of the images can be read"):
+        list(loader)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_disk_that_is_gone_is_not_taken_for_bad_files(photos, num_workers, tmp_path):
+    (tmp_path / "photos").rename(tmp_path / "unmounted")
+    with pytest.raises(UserError, match=r"photos/train is not there any more\. Is its disk mounted\? data\.root"):
+        batches_of(photos, num_workers, BadFiles(100, tmp_path / "bad_files.txt"))
+    assert not (tmp_path / "bad_files.txt").exists()
 
 
 def test_other_mistakes_are_not_skipped(photos):

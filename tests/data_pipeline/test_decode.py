@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from imgcls.data.decode import BadImage, decode_image, open_photo
+from imgcls.data.jpeg_rows import with_rows
 from imgcls.errors import UserError
 
 RED, GREEN, BLUE = (200, 30, 40), (20, 180, 60), (10, 60, 220)
@@ -354,3 +355,62 @@ def test_damage_shows_in_a_shrunk_jpeg(tmp_path, share):
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with open_photo(path) as photo, pytest.raises(BadImage, match=r"cut\.jpg"):
         photo.decode_around((0, 0, 800, 600), 10)
+
+
+LARGE = {
+    "baseline": {},
+    "full colour resolution": {"subsampling": 0},
+    "restart markers": {"restart_marker_rows": 2},
+    "optimised": {"optimize": True, "quality": 60},
+    "progressive": {"progressive": True},
+}
+
+
+@pytest.mark.parametrize("form", LARGE)
+@pytest.mark.parametrize("size", [24, 150, 500])
+def test_rows_below_the_box_have_no_influence(tmp_path, form, size):
+    path = tmp_path / "large.jpg"
+    landscape(2003, 1505).convert("RGB").save(path, **LARGE[form])
+    with open_photo(path) as photo:
+        whole, reduction = photo.decode_shrunk(500, size)
+    for box in ((700, 300, 1300, 800), (0, 0, 500, 500.5)):
+        with open_photo(path) as photo:
+            image, there = photo.decode_around(box, size)
+        assert there == tuple(edge / reduction for edge in box)
+        assert image.width == whole.width
+        assert (image.height < 0.75 * whole.height) == (form != "progressive")
+        one, other = (
+            np.asarray(source.resize((size, size), Image.Resampling.LANCZOS, box=there)) for source in (image, whole)
+        )
+        assert (one == other).all()
+
+
+def test_damage_below_the_box_shows(tmp_path):
+    path = tmp_path / "cut.jpg"
+    landscape(2003, 1505).save(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with open_photo(path) as photo, pytest.raises(BadImage, match=r"cut\.jpg"):
+        photo.decode_around((0, 0, 500, 500), 10)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_large_jpeg_may_lie_on_its_side(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "large.jpg"
+    STORED[orientation](quadrants(2600, 2000)).save(path, exif=exif, quality=95)
+    with open_photo(path) as photo:
+        image, box = photo.decode_around((1000, 700, 1600, 1300), 150)
+    assert box == (250, 175, 400, 325)
+    assert_quadrants(image.resize((40, 24), Image.Resampling.NEAREST, box=box), tolerance=20)
+
+
+def test_a_header_that_is_no_jpegs_is_left_alone():
+    for content in (
+        b"",
+        b"\xff\xd9",
+        b"\xff\xd8\xff\xd9",
+        b"\xff\xd8\xff\xe0\xff\xff\xff\xd9",
+        b"\xff\xd8" + b"\xff" * 9 + b"\xff\xd9",
+    ):
+        assert with_rows(content, 16) is None

@@ -174,3 +174,9 @@ def test_wrong_credentials_are_said(server, download, tmp_path):
     assert "refuses this user name and access key (HTTP 401)" in result.stderr
     assert len(server.requests) == 1
     assert os.listdir(tmp_path / "imagenet") == []
+
+
+def test_where_nobody_can_be_asked_it_says_how_to_give_them(download):
+    result = download(typed="\n")  # the input ends before a key
+    assert result.returncode == 1
+    assert "error: Both are needed. They can be given as IMAGENET_USERNAME and IMAGENET_ACCESS_KEY." in result.stderr

@@ -200,6 +200,20 @@ def test_a_silent_worker_is_given_up():
     assert children() == []
 
 
+def test_a_worker_that_hangs_after_the_last_batch_is_left_behind():
+    batches = iter(loader_of(SyntheticDataset(synthetic_samples(32, 4), 8), 2))
+    seen = [next(batches)[2].tolist() for _ in range(8)]
+    workers = children()
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    start = time.monotonic()
+    assert next(batches, None) is None
+    assert time.monotonic() - start < 10
+    assert [index for batch in seen for index in batch] == [*range(32)]
+    assert len(workers) == 2
+    assert children() == []
+
+
 def test_time_that_training_takes_is_not_counted():
     iterator = iter(loader_of(SyntheticDataset(synthetic_samples(40, 4), 8), 2, timeout=2.0))
     next(iterator)

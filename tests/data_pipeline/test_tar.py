@@ -201,7 +201,7 @@ def test_where_nothing_can_be_written_the_shards_work_all_the_same(tmp_path, mon
 def test_damaged_compressed_and_odd_shards_are_refused_by_name(tmp_path):
     train = tmp_path / "train"
     train.mkdir()
-    assert "has no tar files" in refusal(tmp_path)
+    assert "has no plain tar files" in refusal(tmp_path)
     shard = pack(train / "0.tar", "a/1.jpg", "a/2.jpg")
     whole = shard.read_bytes()
     shard.write_bytes(whole[:1024])  # one header and its data
@@ -215,7 +215,7 @@ def test_damaged_compressed_and_odd_shards_are_refused_by_name(tmp_path):
         pass
     assert "0.tar is not a plain tar file" in refusal(tmp_path)
     (train / "0.tar").rename(train / "0.tar.gz")
-    assert "unpack 0.tar.gz once" in refusal(tmp_path)
+    assert "Uncompress 0.tar.gz" in refusal(tmp_path)
 
 
 def test_images_without_a_class_and_links_are_refused(tmp_path):

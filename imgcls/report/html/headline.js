@@ -2,7 +2,8 @@
 
 function originEntries(summary) {
   return Object.entries(summary)
-    .filter(([name, value]) => typeof value === "string" && value)
+    .filter(([name, value]) => value && (typeof value === "string" || name === "left_out"))
+    .map(([name, value]) => [name.replace("_", " "), String(value)])
     .map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", { title: value }, value)));
 }
 
