@@ -73,7 +73,9 @@ def measure_loader(
             sets[made.title] = (_tiled(made, root / made.title), made.per_step)
         for title, (paths, per_step) in sets.items():
             short = _cycled(paths, batch_size)
-            whole = _cycled(paths, len(short) + steps * per_step)
+            # beyond what is read ahead, by two batches for each worker
+            count = max(steps * per_step, 2 * num_workers * batch_size)
+            whole = _cycled(paths, len(short) + count)
             pairs = [_contestants(pictures, size, batch_size, num_workers) for pictures in (short, whole)]
             rounds = [
                 {name: _rates(*(loaders[name] for loaders in pairs)) for name in pairs[0]} for _ in range(repeats)
