@@ -144,11 +144,10 @@ class Photo:
         turned = _orientation(self._image) in UPRIGHT
         if turned or (self._image.height - rows) * self._image.width < WORTHWHILE:
             return
-        self._file.seek(0)
-        shorter = with_rows(self._file.read(), rows)
-        if shorter is not None:
-            with _refusals(self.name, self.max_pixels):
-                self._image = Image.open(io.BytesIO(shorter), formats=("JPEG",))
+        with _refusals(self.name, self.max_pixels):
+            shorter = with_rows(self._file, rows)
+            if shorter is not None:
+                self._image = Image.open(shorter, formats=("JPEG",))
 
     def _shrink(self, reduction: int) -> int:
         """Let the decoder shrink; returns the factor by which it will."""

@@ -4,6 +4,10 @@ Two thirds of a large photo's decoding is reading its entropy code, which has to
 first row down, whatever resolution is wanted. What lies below a crop need not be read.
 """
 
+import io
+import os
+from typing import BinaryIO
+
 FRAMES = (0xC0, 0xC1)
 """Markers of a baseline and of an extended sequential frame: a scan has its rows one after the other."""
 START_OF_SCAN, FILLING = 0xDA, 0xFF
@@ -19,18 +23,57 @@ def rows_to_decode(bottom: float) -> int:
     return -(-(int(bottom) + CONTEXT) // BLOCK) * BLOCK
 
 
-def with_rows(content: bytes, rows: int) -> bytearray | None:
+def with_rows(file: BinaryIO, rows: int) -> "WithRows | None":
     """The file with ``rows`` in place of its height; ``None`` unless it is a whole sequential JPEG."""
-    if not content.endswith(END_OF_IMAGE):  # cut off perhaps, which only the decoding of all rows would show
+    file.seek(-len(END_OF_IMAGE), os.SEEK_END)
+    if file.read() != END_OF_IMAGE:  # cut off perhaps, which only the decoding of all rows would show
         return None
+    position = _height_position(file)
+    return None if position is None else WithRows(file, position, rows)
+
+
+def _height_position(file: BinaryIO) -> int | None:
+    """Where a sequential frame's header has the height, two bytes."""
     position = 2
-    while position + 9 < len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker in FRAMES:
-            shorter = bytearray(content)
-            shorter[position + 5 : position + 7] = rows.to_bytes(2, "big")
-            return shorter
-        if marker in (START_OF_SCAN, FILLING):
+    while True:
+        file.seek(position)
+        segment = file.read(4)
+        if len(segment) < 4 or segment[0] != 0xFF:
             return None
-        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    return None
+        if segment[1] in FRAMES:
+            return position + 5
+        if segment[1] in (START_OF_SCAN, FILLING):
+            return None
+        position += 2 + int.from_bytes(segment[2:], "big")
+
+
+class WithRows(io.BufferedIOBase):
+    """A JPEG that says it has ``rows``. Nothing is copied, and what the decoder does not ask for is not read.
+
+    Args:
+        position: of the height in the file.
+    """
+
+    def __init__(self, file: BinaryIO, position: int, rows: int):
+        self.file = file
+        self.position = position
+        self.height = rows.to_bytes(2, "big")
+        self.file.seek(0)
+
+    def read(self, size: int | None = -1) -> bytes:
+        start = self.file.tell()
+        content = self.file.read(size)
+        first, last = self.position - start, self.position + 1 - start
+        if last < 0 or first >= len(content):
+            return content
+        changed = bytearray(content)
+        for index, value in zip((first, last), self.height, strict=True):
+            if 0 <= index < len(changed):
+                changed[index] = value
+        return bytes(changed)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()

@@ -413,4 +413,18 @@ def test_a_header_that_is_no_jpegs_is_left_alone():
         b"\xff\xd8\xff\xe0\xff\xff\xff\xd9",
         b"\xff\xd8" + b"\xff" * 9 + b"\xff\xd9",
     ):
-        assert with_rows(content, 16) is None
+        assert with_rows(io.BytesIO(content), 16) is None
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 64, 5000])
+def test_the_height_is_changed_however_the_file_is_read(step):
+    content = io.BytesIO()
+    landscape(300, 200).save(content, "JPEG")
+    changed = with_rows(content, 1234)
+    parts = []
+    while part := changed.read(step):
+        parts.append(part)
+    old = content.getvalue()
+    position = old.index(b"\xff\xc0") + 5
+    assert old[position : position + 2] == (200).to_bytes(2, "big")
+    assert b"".join(parts) == old[:position] + (1234).to_bytes(2, "big") + old[position + 2 :]
