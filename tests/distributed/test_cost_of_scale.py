@@ -64,10 +64,11 @@ def test_bytes_of_an_update(costs, norms, capsys):
     for cost in ranks:
         expected = update(len(ranks), cost["parameters"], cost["statistics"], cost["norm_channels"])
         exchanges = GRADIENT_GROUPS + 1 + 2 * len(cost["norm_channels"])
-        for received in np.diff(cost["received"]):
-            assert 0 < received - expected < exchanges * HEADERS * (len(ranks) - 1)
+        # A count may hold some of the next update's first message already: their mean does not.
+        received = np.diff(cost["received"]).mean()
+        assert 0 < received - expected < exchanges * HEADERS * (len(ranks) - 1)
     with capsys.disabled():
-        print(f"\n{len(ranks)} ranks, norms {norms}: {received:,} bytes an update, {expected:,.0f} by the formula")
+        print(f"\n{len(ranks)} ranks, norms {norms}: {received:,.0f} bytes an update, {expected:,.0f} by the formula")
 
 
 def test_bytes_of_the_start(costs):
