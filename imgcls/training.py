@@ -32,7 +32,8 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
     """
     settings = config.trainer
     start_log()
-    select_device(0 if settings.processes > 1 else settings.gpus, deterministic=settings.deterministic)
+    gpus = 0 if settings.processes > 1 else settings.gpus
+    select_device(gpus, deterministic=settings.deterministic, training=True)
     ranks = join()
     train_samples = assembly.read_samples(config.data, "train", config.model.num_classes)
     class_names = train_samples.class_names

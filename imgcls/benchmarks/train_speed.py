@@ -50,7 +50,7 @@ class Figures:
 def measure(config: DictConfig, setting: Setting) -> Figures:
     """Train in this process and its companions for as long as the figures need."""
     settings, model = config.benchmark, config.model
-    select_device(None)
+    select_device(None, training=True)
     ranks = join()
     stopwatch = Stopwatch(max(1, settings.warmup), settings.steps)
     updates = stopwatch.warmup + settings.steps * (2 if ranks.count > 1 else 1)
