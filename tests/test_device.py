@@ -44,5 +44,5 @@ def test_the_environment_wins(told, monkeypatch):
 
 
 def test_more_gpus_than_there_are(told):
-    with pytest.raises(UserError, match="trainer.gpus=3, but this machine has 2 usable GPUs"):
+    with pytest.raises(UserError, match=r"trainer\.gpus=3, but this machine has 2 usable GPUs"):
         device.select_device(3)
