@@ -10,7 +10,6 @@ from imgcls.data.folder import class_folders, read_folder
 from imgcls.data.list_file import read_list
 from imgcls.data.paths import printable
 from imgcls.data.samples import SPLITS, Samples, require_directory
-from imgcls.data.synthetic import synthetic_samples
 from imgcls.data.tar import TarSamples, tar_samples
 from imgcls.data.tar_index import LIST, read_index
 from imgcls.errors import UserError, close_matches
@@ -70,6 +69,8 @@ def build_samples(
     allow_empty_classes = allow_empty_classes or split == "val"
 
     if format == "synthetic":
+        from imgcls.data.synthetic import synthetic_samples  # with Paddle, which lists and shards are made without
+
         return synthetic_samples(num_samples, num_classes or len(class_names or ()) or 10)
     if format == "list":
         lists = {"train": train_list, "val": val_list}
