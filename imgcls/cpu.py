@@ -1,17 +1,25 @@
-"""CPU threads and MKL's code path, set in the environment before Paddle loads.
+"""CPU threads, MKL's code path and the C library's memory, set before Paddle loads.
 
 Paddle 2.6.2 trains on one thread unless told otherwise, and its MKL takes a slow path on AMD
 processors. Both are decided when the library loads, so the variables must be there before the
-first ``import paddle`` of the process. A variable the user has set is never changed, and
-``IMGCLS_CPU_TUNING=0`` switches all of this off.
+first ``import paddle`` of the process. The C library gives freed memory back to the kernel, and
+each next image or activation waits for its pages to be cleared. A variable the user has set is
+never changed, and ``IMGCLS_CPU_TUNING=0`` switches all of this off.
 """
 
+import contextlib
+import ctypes
 import os
 import sys
 from pathlib import Path
 
 SWITCH = "IMGCLS_CPU_TUNING"
+MEMORY_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads")
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+"""Numbers of glibc's settings, see mallopt(3)."""
+MEBIBYTE = 1 << 20
+
 set_here: set[str] = set()
 """Variables that ``tune`` has set, as opposed to the user."""
 
@@ -41,8 +49,12 @@ def recommended_settings() -> dict[str, str]:
 
 
 def tune() -> None:
-    """Set what the user has not set; does nothing when switched off or when Paddle is loaded already."""
-    if os.environ.get(SWITCH, "1") == "0" or "paddle" in sys.modules:
+    """Set what the user has not set, the variables only if Paddle is not loaded yet; nothing when switched off."""
+    if os.environ.get(SWITCH, "1") == "0":
+        return
+    if not any(name in os.environ for name in MEMORY_VARIABLES):
+        _keep_freed_memory()
+    if "paddle" in sys.modules:
         return
     for name, value in recommended_settings().items():
         if name not in os.environ:
@@ -61,6 +73,14 @@ def describe() -> str:
     in_force = " ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
     tuning = "off" if os.environ.get(SWITCH, "1") == "0" else "on"
     return f"{usable_cores()} cores, tuning {tuning} ({in_force or 'nothing set'})"
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library (glibc) hold on to up to 64 MiB that are freed, of blocks below 32 MiB, in this process."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(MMAP_THRESHOLD, 32 * MEBIBYTE)
+        mallopt(TRIM_THRESHOLD, 64 * MEBIBYTE)
 
 
 def _is_amd() -> bool:

@@ -7,6 +7,7 @@ happens to be; a silent worker is waited for without end, for a batch or for its
 outlive a parent that was killed.
 """
 
+import errno
 import gc
 import os
 import time
@@ -17,9 +18,9 @@ from functools import partial
 
 import numpy as np
 import paddle
-from paddle.base import core
 
 from imgcls.data.bad_files import BadFile, BadFiles, leave_out, substitute
+from imgcls.data.batch_memory import BatchMemory
 from imgcls.data.dataset import ClassificationDataset, Sample
 from imgcls.data.sampler import EpochSampler
 from imgcls.data.workers import Watch, start_worker
@@ -81,11 +82,12 @@ class Loader(paddle.io.DataLoader):
         super().__init__(
             _Guarded(dataset, fetch),
             batch_sampler=sampler,
-            collate_fn=_collate_guarded,
             num_workers=num_workers,
             prefetch_factor=prefetch,
+            use_shared_memory=False,  # see BatchMemory
             worker_init_fn=partial(start_worker, os.getpid()),
         )
+        self.batch_shape = dataset.image_shape and (sampler.batch_size, *dataset.image_shape)
         self.patience = timeout
         self.bad_files = bad_files
 
@@ -109,7 +111,9 @@ class Loader(paddle.io.DataLoader):
 
     def _from_workers(self) -> Iterator[Batch]:
         expected = len(self.batch_sampler)
-        workers = self._start_workers()
+        # Paddle gives a worker another batch only once training has taken the one ``prefetch_factor`` before it.
+        room = self.batch_shape and BatchMemory(self.num_workers, self.prefetch_factor, self.batch_shape)
+        workers = self._start_workers(room)
         with Watch(workers, self.patience) as watch:
             for _ in range(expected):  # asked for one more, Paddle would wait for the workers' end without limit
                 watch.waiting_since = time.monotonic()
@@ -120,8 +124,6 @@ class Loader(paddle.io.DataLoader):
                         raise UserError(watch.problem) from error
                     raise
                 watch.waiting_since = None
-                # Paddle notes the name of each shared file that it opens and never forgets it: 2 KB a batch.
-                core._cleanup_mmap_fds()
                 if isinstance(report, _Failure):
                     raise report.as_exception()
                 self._account(report)
@@ -132,8 +134,9 @@ class Loader(paddle.io.DataLoader):
         if found:
             self.bad_files.add(found)
 
-    def _start_workers(self) -> Iterator:
+    def _start_workers(self, room: BatchMemory | None) -> Iterator:
         """Paddle's iterator over the batches of fresh worker processes."""
+        self.collate_fn = partial(_collate_guarded, stack=room.stack if room else np.stack)
         random_state = np.random.get_state()
         # A worker must not collect what the parent left over: freeing an earlier iterator would wait
         # for threads that exist in the parent only. It also leaves shared pages shared. What is left
@@ -142,15 +145,22 @@ class Loader(paddle.io.DataLoader):
         gc.freeze()
         try:
             return super().__iter__()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise UserError(
+                "The data workers cannot start: /dev/shm has no room for their locks. Free some, make it larger "
+                "(docker run --shm-size=1g), or load without workers (trainer.num_workers=0)."
+            ) from error
         finally:
             gc.unfreeze()
             np.random.set_state(random_state)  # Paddle drew a seed; a resumed run must not differ by that
 
 
-def collate(samples: list[Sample]) -> list[np.ndarray]:
+def collate(samples: list[Sample], stack: Callable[[list[np.ndarray]], np.ndarray] = np.stack) -> list[np.ndarray]:
     """Samples stacked: images ``[N, H, W, 3]``, labels ``[N]``, indices ``[N]``."""
     images, labels, indices = zip(*samples, strict=True)
-    return [np.stack(images), np.array(labels, np.int64), np.array(indices, np.int64)]
+    return [stack(images), np.array(labels, np.int64), np.array(indices, np.int64)]
 
 
 @dataclass(frozen=True)
@@ -203,12 +213,12 @@ class _Guarded(paddle.io.Dataset):
             return _Failure.of(error)
 
 
-def _collate_guarded(fetched: list[Fetched | _Failure]) -> list:
+def _collate_guarded(fetched: list[Fetched | _Failure], stack: Callable[[list[np.ndarray]], np.ndarray]) -> list:
     """Three arrays, or an empty one where there is no sample, and what happened: bad files, or the first failure."""
     failure = next((one for one in fetched if isinstance(one, _Failure)), None)
     if failure is None:
         try:
-            arrays = collate(samples) if (samples := _samples(fetched)) else [NOTHING]
+            arrays = collate(samples, stack) if (samples := _samples(fetched)) else [NOTHING]
             return [*arrays, _bad_files(fetched)]
         except Exception as error:
             failure = _Failure.of(error)

@@ -29,6 +29,7 @@ class SyntheticDataset(ClassificationDataset):
     def __init__(self, samples: Samples, size: int, seed: int = 0):
         super().__init__(samples)
         self.size = size
+        self.image_shape = (size, size, 3)
         self.seed = seed
 
     def image(self, epoch: int, index: int) -> np.ndarray:

@@ -35,6 +35,12 @@ class Transform:
             image = transform(image, rng)
         return np.asarray(image)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """``(height, width, 3)`` of every result; ``None`` where nothing is resized."""
+        size = next((transform.size for transform in self.transforms if isinstance(transform, CropResize)), None)
+        return size and (size, size, 3)
+
     def of_photo(self, photo: Photo, rng: np.random.Generator) -> np.ndarray:
         """As of the decoded photo, but a crop that comes first has it decoded no larger than it needs."""
         first, *others = self.transforms

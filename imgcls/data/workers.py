@@ -1,11 +1,7 @@
 """The data workers' lives: how a worker starts, and how the parent learns that one died or hangs."""
 
 import atexit
-import contextlib
-import ctypes
-import glob
 import os
-import shutil
 import signal
 import threading
 import time
@@ -16,11 +12,6 @@ from multiprocessing import connection
 from paddle.base import core
 
 POLL_SECONDS = 1.0
-SHARED_MEMORY = "/dev/shm"
-
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
-"""Numbers of glibc's settings, see mallopt(3)."""
-MEBIBYTE = 1 << 20
 
 
 def start_worker(parent: int, worker_id: int) -> None:
@@ -29,20 +20,7 @@ def start_worker(parent: int, worker_id: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     core.set_num_threads(1)
-    keep_freed_memory()
     end_with(parent)
-
-
-def keep_freed_memory() -> None:
-    """Let the C library (glibc) hold on to up to 64 MiB that are freed.
-
-    Otherwise each image's memory goes back to the kernel, and a tenth of the time is spent on having
-    the next one's pages cleared.
-    """
-    with contextlib.suppress(AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(MMAP_THRESHOLD, 32 * MEBIBYTE)
-        mallopt(TRIM_THRESHOLD, 64 * MEBIBYTE)
 
 
 def end_with(parent: int) -> None:
@@ -53,18 +31,7 @@ def end_with(parent: int) -> None:
 def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
-    _remove_shared_memory(os.getpid())
     os._exit(1)
-
-
-def _remove_shared_memory(pid: int) -> None:
-    """Delete the batches of a dead worker that nobody took; Paddle names the files after the process.
-
-    Batches that were taken stay readable: their memory is mapped.
-    """
-    for path in glob.glob(f"{SHARED_MEMORY}/paddle_{pid}_*"):
-        with contextlib.suppress(OSError):
-            os.unlink(path)
 
 
 _watches: weakref.WeakSet["Watch"] = weakref.WeakSet()
@@ -110,7 +77,6 @@ class Watch:
         self._thread.join(2 * POLL_SECONDS)  # it ends with the workers; two threads cannot collect a process
         for process in self.workers._workers:
             process.join(POLL_SECONDS)
-            _remove_shared_memory(process.pid)
 
     def _run(self) -> None:
         running = {process.sentinel: process for process in self.workers._workers}
@@ -140,12 +106,6 @@ def _why_it_died(exitcode: int) -> str:
         return (
             "A data worker was killed (signal SIGKILL), most likely because the machine ran out of memory. "
             "Use fewer workers (trainer.num_workers) or a smaller batch."
-        )
-    if exitcode == -signal.SIGBUS:
-        size = shutil.disk_usage(SHARED_MEMORY).total / 2**20
-        return (
-            f"A data worker died (signal SIGBUS), most likely because {SHARED_MEMORY} ({size:.0f} MiB) is full. "
-            "Make it larger (docker run --shm-size=8g), or use fewer workers (trainer.num_workers) or a smaller batch."
         )
     cause = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit status {exitcode}"
     return f"A data worker died ({cause}). trainer.num_workers=0 shows what happens in it."

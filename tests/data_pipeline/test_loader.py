@@ -77,6 +77,64 @@ def test_batches_do_not_depend_on_the_number_of_workers(photos):
                 assert (tensor == wanted).all()
 
 
+@pytest.mark.parametrize("prefetch", [1, 3])
+@pytest.mark.parametrize("dataset_class", [SyntheticDataset, "unknown shape"])
+def test_a_batch_stays_what_it_was_while_workers_run_ahead(prefetch, dataset_class):
+    class Unsaid(SyntheticDataset):
+        image_shape = property(lambda self: None, lambda self, shape: None)
+
+    dataset = (Unsaid if dataset_class == "unknown shape" else SyntheticDataset)(synthetic_samples(61, 61), 8)
+    seen = []
+    for number, batch in enumerate(loader_of(dataset, 2, prefetch=prefetch)):
+        if number in (1, 8):
+            time.sleep(0.3)  # the workers fill all the room they have
+        seen.append(batch)
+    assert [len(images) for images, _, _ in seen] == [4] * 15 + [1]
+    for images, _, indices in seen:
+        for image, index in zip(images.numpy(), indices.tolist(), strict=True):
+            assert (image == dataset.image(0, index)).all()
+
+
+def with_shared_memory_of(kilobytes: int, program: str, *, full: bool = False) -> subprocess.CompletedProcess:
+    """A program that sees a ``/dev/shm`` of this size, which may be full already."""
+    fill = "; dd if=/dev/zero of=/dev/shm/filling bs=1k 2>/dev/null" if full else ""
+    mount = f"mount -t tmpfs -o size={kilobytes}k none /dev/shm{fill}"
+    command = ["unshare", "--mount", "sh", "-c", f'{mount}; exec "$0" -c "$1"', sys.executable, program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+can_mount = subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
+needs_mounts = pytest.mark.skipif(not can_mount, reason="needs the right to mount a file system")
+
+LARGE = """
+from imgcls.data.loader import build_loader
+from imgcls.data.sampler import EpochSampler
+from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
+from imgcls.errors import UserError
+try:
+    for images, _, _ in build_loader(SyntheticDataset(synthetic_samples(200, 4), 96), EpochSampler(200, 20), 2):
+        print(images.shape)
+except UserError as error:
+    print(error)
+"""
+
+
+@needs_mounts
+def test_batches_need_no_room_in_dev_shm():
+    """A batch is 540 KB, and a container of Docker has 64 MB for those of all its workers."""
+    result = with_shared_memory_of(64, LARGE)
+    assert result.stdout.splitlines() == ["[20, 96, 96, 3]"] * 10, result.stderr
+
+
+@needs_mounts
+def test_a_full_dev_shm_is_one_message():
+    result = with_shared_memory_of(64, LARGE, full=True)
+    assert result.stdout.splitlines() == [
+        "The data workers cannot start: /dev/shm has no room for their locks. Free some, make it larger "
+        "(docker run --shm-size=1g), or load without workers (trainer.num_workers=0)."
+    ], result.stderr
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_what_a_batch_is(num_workers):
     loader = loader_of(SyntheticDataset(synthetic_samples(10, 4), 8), num_workers)
@@ -146,12 +204,22 @@ def test_a_bug_keeps_its_traceback(num_workers):
         assert 'return {}["no such key"]' in str(caught.value)
 
 
-def test_images_of_different_sizes_are_a_bug_with_a_traceback():
+@pytest.mark.parametrize(
+    ("said", "rows", "message"),
+    [
+        (None, lambda index: index + 1, "must have the same shape"),
+        ((8, 8, 3), lambda index: index + 1, "must have the same shape"),
+        ((8, 8, 3), lambda index: 9, r"shape mismatch|wrong shape|must match"),
+    ],
+)
+def test_images_of_another_size_are_a_bug_with_a_traceback(said, rows, message):
     class Odd(Troublesome):
-        def image(self, epoch, index):
-            return np.zeros((index + 1, 8, 3), np.uint8)
+        image_shape = said
 
-    with pytest.raises(RuntimeError, match="must have the same shape"):
+        def image(self, epoch, index):
+            return np.zeros((rows(index), 8, 3), np.uint8)
+
+    with pytest.raises(RuntimeError, match=message):
         list(loader_of(Odd(None), 2))
 
 
@@ -159,7 +227,7 @@ def test_images_of_different_sizes_are_a_bug_with_a_traceback():
     ("number", "advice"),
     [
         (signal.SIGKILL, "ran out of memory. Use fewer workers"),
-        (signal.SIGBUS, r"/dev/shm \(\d+ MiB\) is full"),
+        (signal.SIGBUS, "signal SIGBUS"),
         (signal.SIGABRT, "signal SIGABRT"),
     ],
 )
