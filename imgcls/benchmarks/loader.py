@@ -88,22 +88,28 @@ def _contestants(samples: Samples, size: int, batch_size: int, num_workers: int)
     """Loaders over the same pictures, by what they are called."""
     sampler = EpochSampler(len(samples), batch_size)
     ours = ImageDataset(samples, train_transform(size, SCALE, RATIO))
-    datasets = {
-        "decoding alone (Pillow)": _DecodeOnly(samples),
-        OURS: ours,
-        "paddle.vision.transforms": _PaddleTransforms(samples, size),
+    loaders: dict[str, Iterable] = {
+        "decoding alone (Pillow)": build_loader(_DecodeOnly(samples), sampler, num_workers),
+        OURS: build_loader(ours, sampler, num_workers),
+        ALONE: build_loader(ours, sampler, num_workers=0),
+        "paddle.vision.transforms": _paddles(_PaddleTransforms(samples, size), batch_size, num_workers),
     }
     if find_spec("cv2"):
-        datasets[OPENCV] = _OpenCV(samples, size)
-    loaders: dict[str, Iterable] = {name: build_loader(data, sampler, num_workers) for name, data in datasets.items()}
-    loaders[ALONE] = build_loader(ours, sampler, num_workers=0)
+        loaders[OPENCV] = _paddles(_OpenCV(samples, size), batch_size, num_workers)
     if find_spec("nvidia") and find_spec("nvidia.dali"):
         loaders[DALI] = DaliLoader(ours, sampler, num_workers)
     return loaders
 
 
+def _paddles(dataset: ClassificationDataset, batch_size: int, num_workers: int) -> Iterable:
+    """Paddle's own loader, with nothing of ours."""
+    return paddle.io.DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, places=[paddle.CPUPlace()])
+
+
 class _DecodeOnly(ClassificationDataset):
     """The whole picture decoded and thrown away."""
+
+    image_shape = (1, 1, 3)
 
     def image(self, epoch: int, index: int) -> np.ndarray:
         decode_image(self.samples.path(index))

@@ -32,7 +32,7 @@ REDUCTIONS = (8, 4, 2)
 
 FILTER_REACH = 3
 """Pixels of the result that the widest resampling filter (lanczos) looks beyond a box."""
-WORTHWHILE = 1_000_000
+WORTHWHILE = 500_000
 """Pixels below a box from which on it pays to leave them out."""
 
 BACKGROUND = (255, 255, 255)
@@ -120,14 +120,18 @@ class Photo:
                 self._decoded = _to_rgb(_upright(self._image))
         return self._decoded
 
-    def decode_around(self, box: Box, size: int) -> tuple[Image.Image, Box]:
+    def decode_around(self, box: Box, size: int, reach: float = FILTER_REACH) -> tuple[Image.Image, Box]:
         """What is in the box and around it, shrunk if that has more pixels than needed; the box in its coordinates.
 
         A JPEG that has not been decoded yet is shrunk as by ``decode_shrunk``, and a large one may lack
         what lies below the box; anything else comes as it is.
+
+        Args:
+            size: side in pixels that the box is going to be resized to.
+            reach: pixels of that size beyond the box which have an influence; 0 where the box is cut out first.
         """
         if self._can_shrink():
-            self._leave_out_below(box[3] + FILTER_REACH * (box[3] - box[1]) / size)
+            self._leave_out_below(box[3] + reach * (box[3] - box[1]) / size)
         image, reduction = self.decode_shrunk(min(box[2] - box[0], box[3] - box[1]), size)
         return image, box if reduction == 1 else tuple(edge / reduction for edge in box)
 

@@ -14,8 +14,8 @@ START_OF_SCAN, FILLING = 0xDA, 0xFF
 END_OF_IMAGE = b"\xff\xd9"
 BLOCK = 16
 """Rows are coded 8 or 16 at a time."""
-CONTEXT = 64
-"""Rows below those that are wanted which colours are interpolated from, at any reduction."""
+CONTEXT = 16
+"""Rows below those that are wanted: a shrunk image's last row needs 8, and colours are interpolated from 2."""
 
 
 def rows_to_decode(bottom: float) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from imgcls.data.autoaugment import AutoAugment
-from imgcls.data.decode import Box, Photo
+from imgcls.data.decode import FILTER_REACH, Box, Photo
 from imgcls.data.randaugment import RandAugment
 from imgcls.errors import UserError, close_matches
 
@@ -129,6 +129,9 @@ class RandomRotation:
 class CropResize:
     """A box of the image, resized to a square of ``size``; a subclass says which box."""
 
+    reach = FILTER_REACH
+    """Pixels of the result that what lies around the box has an influence on."""
+
     def __init__(self, size: int, interpolation: str = "linear"):
         _require_size(size)
         self.size = size
@@ -151,7 +154,7 @@ class CropResize:
 
     def of_photo(self, photo: Photo, rng: np.random.Generator) -> Image.Image:
         """The same from a photo, decoded at a resolution that leaves the box ``size`` pixels high and wide."""
-        return self.cut(*photo.decode_around(self.box(*photo.size, rng), self.size))
+        return self.cut(*photo.decode_around(self.box(*photo.size, rng), self.size, self.reach))
 
 
 class RandomCropResize(CropResize):
@@ -159,6 +162,8 @@ class RandomCropResize(CropResize):
 
     The area is bounded so that a crop of the drawn shape always fits; nothing is tried again.
     """
+
+    reach = 0  # the crop is cut out before it is resized
 
     def __init__(
         self,
@@ -189,7 +194,7 @@ class RandomCropResize(CropResize):
 
     def cut(self, image: Image.Image, box: Box) -> Image.Image:
         left, top = math.floor(box[0]), math.floor(box[1])
-        crop = image.crop((left, top, math.ceil(box[2]), math.ceil(box[3])))  # what lies around it has no influence
+        crop = image.crop((left, top, math.ceil(box[2]), math.ceil(box[3])))
         return super().cut(crop, (box[0] - left, box[1] - top, box[2] - left, box[3] - top))
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from imgcls.data.decode import BadImage, decode_image, open_photo
 from imgcls.data.jpeg_rows import with_rows
+from imgcls.data.transforms import RandomCropResize
 from imgcls.errors import UserError
 
 RED, GREEN, BLUE = (200, 30, 40), (20, 180, 60), (10, 60, 220)
@@ -383,6 +384,22 @@ def test_rows_below_the_box_have_no_influence(tmp_path, form, size):
             np.asarray(source.resize((size, size), Image.Resampling.LANCZOS, box=there)) for source in (image, whole)
         )
         assert (one == other).all()
+
+
+@pytest.mark.parametrize("form", [form for form in LARGE if form != "progressive"])
+@pytest.mark.parametrize("size", [24, 56, 150, 500])
+def test_rows_below_a_crop_have_no_influence_wherever_it_ends(tmp_path, form, size):
+    path = tmp_path / "large.jpg"
+    landscape(2003, 1505).convert("RGB").save(path, **LARGE[form])
+    crop = RandomCropResize(size, interpolation="lanczos")
+    with open_photo(path) as photo:
+        whole, reduction = photo.decode_shrunk(500, size)
+    for bottom in range(700, 740, 3):
+        with open_photo(path) as photo:
+            image, box = photo.decode_around((700, bottom - 500, 1200, bottom), size, crop.reach)
+        assert box == tuple(edge / reduction for edge in (700, bottom - 500, 1200, bottom))
+        assert image.height < 0.53 * whole.height
+        assert np.array_equal(crop.cut(image, box), crop.cut(whole, box))
 
 
 def test_damage_below_the_box_shows(tmp_path):
