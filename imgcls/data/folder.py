@@ -28,7 +28,7 @@ def read_folder(
     are left out, symbolic links are followed.
 
     Args:
-        class_names: the directories that must be there, in order of the label (those of the
+        class_names: the directories that can be there, in order of the label (those of the
             training images, when ``root`` holds the validation images); sorted when left out.
         allow_empty_classes: accept classes without an image.
 
@@ -51,8 +51,7 @@ def read_folder(
     label_of = {name: label for label, name in enumerate(class_names)}
     with os.scandir(os.fsencode(root)) as entries:
         folders = {label_of[printable(e.name)]: e.name for e in entries if printable(e.name) in label_of}
-    directories = [os.path.join(os.fsencode(root), folders[label]) for label in range(len(class_names))]
-    images = (sorted(_images(directory, os.path.basename(directory))) for directory in directories)
+    images = (_images_of_class(os.fsencode(root), folders.get(label)) for label in range(len(class_names)))
     samples = Samples.of_classes(root, images, class_names)
     if not len(samples):
         suffixes = " ".join(suffix.decode() for suffix in IMAGE_SUFFIXES)
@@ -61,6 +60,10 @@ def read_folder(
         advice = "Add images, remove the directories, or set data.allow_empty_classes=true."
         require_samples_in_every_class(samples, printable(root), advice)
     return samples
+
+
+def _images_of_class(root: bytes, folder: bytes | None) -> list[bytes]:
+    return [] if folder is None else sorted(_images(os.path.join(root, folder), folder))
 
 
 def _images(directory: bytes, prefix: bytes, above: frozenset = frozenset()) -> Iterator[bytes]:
@@ -80,21 +83,19 @@ def _images(directory: bytes, prefix: bytes, above: frozenset = frozenset()) -> 
                 yield name
 
 
-def refuse_other_classes(where: str, found: tuple[str, ...], expected: tuple[str, ...], may_lack: bool = False) -> None:
-    """Compare the class directories with those there must be.
-
-    Args:
-        may_lack: directories without an image are not to be seen ``where`` this looks.
+def refuse_other_classes(where: str, found: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    """Compare the class directories with those of the training images; one that is not there has no images.
 
     Raises:
-        UserError: naming the first that are unknown or missing.
+        UserError: naming the first that are unknown, and those that could be meant.
     """
     unknown = sorted(set(found) - set(expected))
-    absent = [] if may_lack else [name for name in expected if name not in set(found)]
+    if not unknown:
+        return
+    absent = [name for name in expected if name not in set(found)]
     lines = [f"'{name}' is not a class of the training images.{close_matches(name, expected)}" for name in unknown[:5]]
-    lines += [f"'{name}' is missing (an empty directory is enough)" for name in absent[:5]]
-    if lines:
-        raise UserError(
-            f"The class directories of {where} are not the {len(expected)} expected ones:\n"
-            f"{bullet_list(lines, len(unknown) + len(absent))}"
-        )
+    lines += [f"'{name}' is missing" for name in absent[:5]]
+    raise UserError(
+        f"The class directories of {where} are not the {len(expected)} expected ones:\n"
+        f"{bullet_list(lines, len(unknown) + len(absent))}"
+    )

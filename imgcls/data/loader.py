@@ -52,7 +52,7 @@ def build_loader(
 
     Raises:
         UserError: a setting outside its range. While iterating: what the data set raised, too many
-            bad files or nothing else, a worker that was killed, or the time-out.
+            bad files, a worker that was killed, or the time-out.
     """
     if num_workers < 0:
         raise UserError(f"trainer.num_workers is {num_workers}; it must be 0 or more.")
@@ -92,15 +92,7 @@ class Loader(paddle.io.DataLoader):
         self.bad_files = bad_files
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self._from_workers() if self.num_workers else self._from_here()
-        first = next(batches, None)
-        if first is not None:
-            yield first
-            yield from batches
-        elif self.bad_files and len(self.batch_sampler):
-            raise UserError(
-                "None of the images can be read; their names are in the log. Is data.root right, and the disk there?"
-            )
+        return self._from_workers() if self.num_workers else self._from_here()
 
     def _from_here(self) -> Iterator[Batch]:
         for keys in self.batch_sampler:

@@ -86,7 +86,7 @@ def tar_samples(
         labels = index.classes
     else:
         class_names = class_names or index.folders
-        refuse_other_classes(where, index.folders, class_names, may_lack=True)
+        refuse_other_classes(where, index.folders, class_names)
         label_of = {name: label for label, name in enumerate(class_names)}
         labels = np.array([label_of[folder] for folder in index.folders], np.int32)[index.classes]
     ends = np.cumsum(index.lengths, dtype=np.int64)

@@ -216,6 +216,7 @@ class Trainer(paddle.Model):
 
         Raises:
             EvaluationInterrupted: a signal came meanwhile, to any rank.
+            UserError: the loaders had no image that can be read.
         """
         self._meter = meter or EvaluationMeter()
         super().evaluate(_InterruptibleLoader(loader, lambda: self.signalled), verbose=0)
@@ -229,6 +230,10 @@ class Trainer(paddle.Model):
             stopped = self.signalled
         if stopped:
             raise EvaluationInterrupted
+        if not self._meter.samples:
+            raise UserError(
+                "None of the images can be read; the log names them. Is data.root right, and the disk there?"
+            )
         return self._meter.result()
 
     def train_batch(self, inputs, labels=None, update: bool = True) -> None:

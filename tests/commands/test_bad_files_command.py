@@ -76,5 +76,15 @@ def test_two_processes_evaluate_every_readable_picture_once(run_program, directo
     assert (summary["loss"], summary["top1"]) == (pytest.approx(float(loss), rel=1e-5), float(top1))
 
 
+def test_a_process_whose_pictures_are_all_bad_leaves_them_to_the_others(run_program, directory, tmp_path):
+    shutil.copytree(directory / "photos" / "train", tmp_path / "photos" / "train")
+    (tmp_path / "photos" / "val" / "fish").mkdir(parents=True)
+    (tmp_path / "photos" / "val" / "fish" / "1.jpg").write_text("no picture")
+    shutil.copy(next((directory / "photos" / "val" / "fish").iterdir()), tmp_path / "photos" / "val" / "fish" / "2.jpg")
+    options = ("trainer.processes=2", "trainer.gpus=0", "trainer.num_workers=1")
+    result = run_program("train", *TRAIN, *options, "run.name=ranks", cwd=tmp_path)
+    assert "validated on 1 of 2 pictures: the others cannot be read" in result.stderr
+
+
 def _pictures(directory, split):
     return [path.relative_to(directory) for path in (directory / "photos" / split).glob("*/*.jpg")]

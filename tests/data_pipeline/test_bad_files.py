@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import paddle
 import pytest
 
 from imgcls.data.bad_files import BadFile, BadFiles, substitute
@@ -14,6 +15,7 @@ from imgcls.data.dataset import ImageDataset
 from imgcls.data.loader import build_loader
 from imgcls.data.sampler import EpochSampler
 from imgcls.data.transforms import eval_transform, train_transform
+from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 
 
@@ -127,8 +129,10 @@ def test_an_evaluation_of_nothing_is_refused(photos, num_workers):
     damage(photos, *range(85))
     sampler = EpochSampler(85, 40, pad=False)
     loader = build_loader(ImageDataset(photos, eval_transform(24, 28)), sampler, num_workers, bad_files=BadFiles(100))
+    assert list(loader) == []
+    trainer = Trainer(paddle.nn.Linear(1, 1), lambda images: images)
     with pytest.raises(UserError, match="None of the images can be read"):
-        list(loader)
+        trainer.evaluate(loader)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -59,9 +59,11 @@ def test_folder_splits_must_agree(tmp_path):
     assert "'b' is missing" in message
 
 
-def test_a_class_without_images_is_an_error_in_training_only(tmp_path):
-    root = make(tmp_path, "train/a/1.jpg", "train/b/2.txt", "val/a/3.jpg", "val/b/4.txt")
+@pytest.mark.parametrize("in_val", [("val/a/3.jpg", "val/b/4.txt"), ("val/a/3.jpg",)])
+def test_a_class_without_images_is_an_error_in_training_only(tmp_path, in_val):
+    root = make(tmp_path, "train/a/1.jpg", "train/b/2.txt", *in_val)
     assert "class 1 'b'" in refusal("folder", root)
+    assert "class 0 'x'" in refusal("folder", root, class_names=("x", "a", "b"))
     assert len(build_samples("folder", root, split="val")) == 1
     assert len(build_samples("folder", root, allow_empty_classes=True)) == 1
 
