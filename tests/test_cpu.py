@@ -1,9 +1,11 @@
 """What the process's environment is when Paddle loads."""
 
 import os
+import platform
 import subprocess
 import sys
 
+import pytest
 from locations import ROOT
 
 from imgcls import cpu
@@ -39,6 +41,30 @@ def test_the_users_own_environment_wins():
 
 def test_one_setting_switches_it_off():
     assert environment_after("import imgcls", IMGCLS_CPU_TUNING="0") == {cpu.SWITCH: "0"}
+
+
+FAULTS = """
+import resource
+def pages_asked_for():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    [bytearray(1 << 20) for _ in range(50)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+pages_asked_for()
+raise SystemExit(pages_asked_for() > 5000)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+@pytest.mark.parametrize(
+    ("variables", "again"),
+    [({}, False), ({cpu.SWITCH: "0"}, True), ({"MALLOC_TRIM_THRESHOLD_": "100000"}, True)],
+)
+def test_freed_memory_is_used_again_without_the_kernel(variables, again):
+    """50 MB are freed; the kernel clears their pages once more unless the C library keeps them."""
+    environment = {name: value for name, value in os.environ.items() if name not in (cpu.SWITCH, *cpu.MEMORY_VARIABLES)}
+    environment |= {"PYTHONPATH": str(ROOT), **variables}
+    result = subprocess.run([sys.executable, "-c", f"import imgcls\n{FAULTS}"], env=environment)
+    assert result.returncode == again
 
 
 def test_ranks_of_a_machine_share_its_cores():
