@@ -13,6 +13,8 @@ import weakref
 import numpy as np
 from paddle.io import get_worker_info
 
+from imgcls.errors import UserError
+
 _memories: "weakref.WeakValueDictionary[int, BatchMemory]" = weakref.WeakValueDictionary()
 _keys = itertools.count()
 
@@ -23,11 +25,20 @@ class BatchMemory:
     Args:
         batches: of one worker, how many. When it begins another, the one as many before has been read.
         shape: of a batch, uint8.
+
+    Raises:
+        UserError: the machine has no such memory.
     """
 
     def __init__(self, num_workers: int, batches: int, shape: tuple[int, ...]):
         size = num_workers * batches * int(np.prod(shape))
-        memory = mmap.mmap(-1, size)  # takes memory where it is written to
+        try:
+            memory = mmap.mmap(-1, size)  # takes memory where it is written to
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"There is no memory for {num_workers * batches} batches of {num_workers} data workers, "
+                f"{size / 1e6:,.0f} MB. Use fewer workers (trainer.num_workers) or a smaller batch."
+            ) from error
         self._images = np.frombuffer(memory, np.uint8).reshape(num_workers, batches, *shape)
         self._turns = itertools.count()
         self._key = next(_keys)

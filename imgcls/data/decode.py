@@ -30,9 +30,7 @@ MAX_PIXELS = 178_956_970
 REDUCTIONS = (8, 4, 2)
 """Factors by which a JPEG decoder can shrink while it decodes, from the coefficients."""
 
-FILTER_REACH = 3
-"""Pixels of the result that the widest resampling filter (lanczos) looks beyond a box."""
-WORTHWHILE = 500_000
+WORTHWHILE = 20_000
 """Pixels below a box from which on it pays to leave them out."""
 
 BACKGROUND = (255, 255, 255)
@@ -120,18 +118,18 @@ class Photo:
                 self._decoded = _to_rgb(_upright(self._image))
         return self._decoded
 
-    def decode_around(self, box: Box, size: int, reach: float = FILTER_REACH) -> tuple[Image.Image, Box]:
+    def decode_around(self, box: Box, size: int, alone: bool = False) -> tuple[Image.Image, Box]:
         """What is in the box and around it, shrunk if that has more pixels than needed; the box in its coordinates.
 
-        A JPEG that has not been decoded yet is shrunk as by ``decode_shrunk``, and a large one may lack
-        what lies below the box; anything else comes as it is.
+        A JPEG that has not been decoded yet is shrunk as by ``decode_shrunk``; anything else comes as it is.
 
         Args:
             size: side in pixels that the box is going to be resized to.
-            reach: pixels of that size beyond the box which have an influence; 0 where the box is cut out first.
+            alone: the box is going to be cut out first. What lies below it may then be missing, for the time
+                that takes. Otherwise all must be there: the sides of the image decide about Pillow's rounding.
         """
-        if self._can_shrink():
-            self._leave_out_below(box[3] + reach * (box[3] - box[1]) / size)
+        if alone and self._can_shrink():
+            self._leave_out_below(box[3])
         image, reduction = self.decode_shrunk(min(box[2] - box[0], box[3] - box[1]), size)
         return image, box if reduction == 1 else tuple(edge / reduction for edge in box)
 
@@ -148,10 +146,11 @@ class Photo:
         turned = _orientation(self._image) in UPRIGHT
         if turned or (self._image.height - rows) * self._image.width < WORTHWHILE:
             return
-        with _refusals(self.name, self.max_pixels):
-            shorter = with_rows(self._file, rows)
-            if shorter is not None:
-                self._image = Image.open(shorter, formats=("JPEG",))
+        shorter = with_rows(self._file, rows)
+        if shorter is not None:  # for the decoder, which reads the header again
+            self._image.fp = shorter
+            self._image._size = self._image.width, rows
+            self._image.tile = [(codec, (0, 0, *self._image.size), *rest) for codec, _, *rest in self._image.tile]
 
     def _shrink(self, reduction: int) -> int:
         """Let the decoder shrink; returns the factor by which it will."""

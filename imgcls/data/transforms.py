@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from imgcls.data.autoaugment import AutoAugment
-from imgcls.data.decode import FILTER_REACH, Box, Photo
+from imgcls.data.decode import Box, Photo
 from imgcls.data.randaugment import RandAugment
 from imgcls.errors import UserError, close_matches
 
@@ -129,8 +129,8 @@ class RandomRotation:
 class CropResize:
     """A box of the image, resized to a square of ``size``; a subclass says which box."""
 
-    reach = FILTER_REACH
-    """Pixels of the result that what lies around the box has an influence on."""
+    alone = False
+    """Whether the box is cut out before it is resized, so that what lies around it has no influence."""
 
     def __init__(self, size: int, interpolation: str = "linear"):
         _require_size(size)
@@ -154,7 +154,7 @@ class CropResize:
 
     def of_photo(self, photo: Photo, rng: np.random.Generator) -> Image.Image:
         """The same from a photo, decoded at a resolution that leaves the box ``size`` pixels high and wide."""
-        return self.cut(*photo.decode_around(self.box(*photo.size, rng), self.size, self.reach))
+        return self.cut(*photo.decode_around(self.box(*photo.size, rng), self.size, self.alone))
 
 
 class RandomCropResize(CropResize):
@@ -163,7 +163,7 @@ class RandomCropResize(CropResize):
     The area is bounded so that a crop of the drawn shape always fits; nothing is tried again.
     """
 
-    reach = 0  # the crop is cut out before it is resized
+    alone = True
 
     def __init__(
         self,

@@ -95,6 +95,12 @@ def test_a_batch_stays_what_it_was_while_workers_run_ahead(prefetch, dataset_cla
             assert (image == dataset.image(0, index)).all()
 
 
+def test_too_large_batches_are_one_message():
+    loader = loader_of(SyntheticDataset(synthetic_samples(4, 4), 9999), 2, batch_size=2**33)
+    with pytest.raises(UserError, match=r"no memory for 4 batches of 2 data workers, \S+ MB\. Use fewer workers"):
+        next(iter(loader))
+
+
 def with_shared_memory_of(kilobytes: int, program: str, *, full: bool = False) -> subprocess.CompletedProcess:
     """A program that sees a ``/dev/shm`` of this size, which may be full already."""
     fill = "; dd if=/dev/zero of=/dev/shm/filling bs=1k 2>/dev/null" if full else ""
