@@ -146,7 +146,8 @@ class Photo:
         turned = _orientation(self._image) in UPRIGHT
         if turned or (self._image.height - rows) * self._image.width < WORTHWHILE:
             return
-        shorter = with_rows(self._file, rows)
+        with _refusals(self.name, self.max_pixels):
+            shorter = with_rows(self._file, rows)
         if shorter is not None:  # for the decoder, which reads the header again
             self._image.fp = shorter
             self._image._size = self._image.width, rows
