@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from multiprocessing import connection
 
 from paddle.base import core
+from paddle.io.dataloader.dataloader_iter import _DataLoaderIterMultiProcess
 
 POLL_SECONDS = 1.0
+
+# Paddle's iterator asks for this when it is freed, also when making it failed half-way.
+_DataLoaderIterMultiProcess._shutdown = True
 
 
 def start_worker(parent: int, worker_id: int) -> None:
