@@ -1,11 +1,11 @@
 """Image classification on PaddlePaddle: 153 networks, training, evaluation, export.
 
-Importing this package is cheap: it sets the CPU up (see ``imgcls.cpu``) and leaves Paddle to be
+Importing this package is cheap: it sets the CPU up (see ``imgcls.machine.cpu``) and leaves Paddle to be
 imported by the first call that needs it.
 """
 
-from imgcls import cpu
-from imgcls.registry import create_model, list_models, model_info
+from imgcls.api import create_model, list_models, model_info
+from imgcls.machine import cpu
 
 cpu.tune()
 

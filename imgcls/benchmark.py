@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.config import entry_point
-from imgcls.installation import gpu_count, require_paddle
-from imgcls.logs import log, start_log, system_line
+from imgcls.app.program import entry_point
+from imgcls.machine.installation import gpu_count, require_paddle
+from imgcls.run.logs import log, start_log, system_line
 
 
 @entry_point("benchmark", first_word="benchmark.what")
@@ -14,8 +14,8 @@ def main(config: DictConfig) -> None:
     require_paddle()
     from rich.console import Console
 
-    from imgcls.device import select_device
-    from imgcls.resume import config_hash
+    from imgcls.app.resume import config_hash
+    from imgcls.machine.device import select_device
 
     settings, model = config.benchmark, config.model
     start_log()
@@ -29,7 +29,7 @@ def main(config: DictConfig) -> None:
 
 
 def _loader(config: DictConfig) -> Iterator:
-    from imgcls import assembly
+    from imgcls.app import assembly
     from imgcls.benchmarks.loader import measure_loader
 
     settings = config.benchmark

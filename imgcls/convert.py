@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from imgcls.config import entry_point
+from imgcls.app.program import entry_point
 from imgcls.errors import UserError
-from imgcls.installation import require_paddle
-from imgcls.logs import log, start_log
+from imgcls.machine.installation import require_paddle
+from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
     import paddle
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @entry_point("convert")
 def main(config: DictConfig) -> None:
     require_paddle()
-    from imgcls.registry import create_model
-    from imgcls.weights.fluid_training import select_averaged
+    from imgcls.models.registry import build_model
+    from imgcls.weights.fluid.training import select_averaged
     from imgcls.weights.load import load_into
     from imgcls.weights.source import locate_weights, read_weights
 
@@ -34,7 +34,7 @@ def main(config: DictConfig) -> None:
     if settings.weights == "averaged":
         arrays = select_averaged(arrays)
     num_classes = model.num_classes or _class_count(model, weights)
-    network = create_model(model.name, num_classes=num_classes, **model.args)
+    network = build_model(model.name, num_classes=num_classes, **model.args)
     report = load_into(network, arrays, naming, list(model.exclude), source=str(settings.source))
     if report.reinitialised:
         raise UserError(
@@ -52,10 +52,10 @@ def _class_count(model: DictConfig, weights: "Weights") -> int:
     """How many classes the stored last layer has, whichever way it is named; 1000 when it is not there."""
     import paddle
 
-    from imgcls.registry import create_model
+    from imgcls.models.registry import build_model
 
     with paddle.LazyGuard():
-        network = create_model(model.name, **model.args)
+        network = build_model(model.name, **model.args)
     for name in ("head.bias", network.head.bias.name):
         if name in weights.arrays:
             return len(weights.arrays[name])
@@ -72,7 +72,7 @@ def _write(network: "paddle.nn.Layer", output: Path) -> None:
     """A ``.pdparams`` file, or a fluid directory; whole or absent."""
     import paddle
 
-    from imgcls.weights.fluid import write_directory
+    from imgcls.weights.fluid.files import write_directory
 
     state = network.state_dict()
     if output.suffix != ".pdparams":

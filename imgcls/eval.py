@@ -4,9 +4,9 @@ from functools import partial
 
 from omegaconf import DictConfig
 
-from imgcls.config import entry_point
-from imgcls.installation import require_paddle
-from imgcls.logs import log, start_log
+from imgcls.app.program import entry_point
+from imgcls.machine.installation import require_paddle
+from imgcls.run.logs import log, start_log
 
 MISTAKES = 24
 """So many of the most confident ones are on the page."""
@@ -16,9 +16,9 @@ MISTAKES = 24
 def main(config: DictConfig) -> float:
     """Returns the top-1 accuracy."""
     require_paddle()
-    from imgcls import assembly
-    from imgcls.device import select_device
+    from imgcls.app import assembly
     from imgcls.engine.trainer import Trainer
+    from imgcls.machine.device import select_device
     from imgcls.report.answers import DetailedMeter
     from imgcls.report.confusion_drawing import draw_confusion_matrix
     from imgcls.report.content import page_content

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from imgcls import __version__
-from imgcls.config import entry_point
-from imgcls.installation import require_paddle
-from imgcls.logs import log, start_log
+from imgcls.app.program import entry_point
+from imgcls.machine.installation import require_paddle
+from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
     from imgcls.deploy.contract import Contract
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @entry_point("export")
 def main(config: DictConfig) -> None:
     require_paddle()
-    from imgcls import assembly
+    from imgcls.app import assembly
     from imgcls.deploy.contract import unrecorded_class_names
     from imgcls.deploy.exporter import check_photos, export, require_replaceable
-    from imgcls.device import select_device
+    from imgcls.machine.device import select_device
 
     settings = config.export
     start_log()
@@ -45,7 +45,7 @@ def main(config: DictConfig) -> None:
 def _contract(config: DictConfig, settings: DictConfig, class_names: tuple[str, ...]) -> "Contract":
     import paddle
 
-    from imgcls.assembly import resize_size
+    from imgcls.app.assembly import resize_size
     from imgcls.deploy.contract import LAYOUTS, Contract, sha256
     from imgcls.weights.source import locate_weights
 

@@ -2,10 +2,10 @@
 
 from omegaconf import DictConfig, ListConfig
 
-from imgcls.config import entry_point
+from imgcls.app.program import entry_point
 from imgcls.errors import UserError
-from imgcls.installation import require_paddle
-from imgcls.logs import log, start_log
+from imgcls.machine.installation import require_paddle
+from imgcls.run.logs import log, start_log
 
 TOPK = 5
 SHOWN_ERRORS = 10
@@ -18,7 +18,8 @@ def main(config: DictConfig) -> None:
     require_paddle()
     from tqdm import tqdm
 
-    from imgcls.config import output_directory
+    from imgcls.app.prediction_source import open_source
+    from imgcls.app.program import output_directory
     from imgcls.data.paths import bullet_list
     from imgcls.deploy.continuation import agree, remaining
     from imgcls.deploy.feature_file import FeatureFile
@@ -26,8 +27,7 @@ def main(config: DictConfig) -> None:
     from imgcls.deploy.line_file import LineFile
     from imgcls.deploy.reader import PictureReader, read_batches
     from imgcls.deploy.results import ClassFile
-    from imgcls.device import select_device
-    from imgcls.prediction_source import open_source
+    from imgcls.machine.device import select_device
 
     settings = config.predict
     start_log()

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from omegaconf import DictConfig
 
-from imgcls.config import entry_point, output_directory
-from imgcls.installation import require_paddle
-from imgcls.logs import log, start_log
+from imgcls.app.program import entry_point, output_directory
+from imgcls.machine.installation import require_paddle
+from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
-    from imgcls.data.samples import Samples
+    from imgcls.data.formats.samples import Samples
 
 
 @entry_point("preview")
 def main(config: DictConfig) -> None:
     require_paddle()
-    from imgcls import assembly
+    from imgcls.app import assembly
     from imgcls.callbacks.viewer import first_pictures
-    from imgcls.contact_sheet import contact_sheet
-    from imgcls.device import select_device
+    from imgcls.machine.device import select_device
+    from imgcls.report.contact_sheet import contact_sheet
 
     settings = config.preview
     training = settings.split == "train"

@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig
 
-from imgcls.config import entry_point, output_directory
-from imgcls.installation import require_paddle
-from imgcls.job import job_of, run_job
-from imgcls.launch import in_rank
-from imgcls.logs import log
-from imgcls.run_directory import RunDirectory
-from imgcls.signals import interruptible
+from imgcls.app.job import job_of, run_job
+from imgcls.app.program import entry_point, output_directory
+from imgcls.machine.installation import require_paddle
+from imgcls.run.directory import RunDirectory
+from imgcls.run.launcher import in_rank
+from imgcls.run.logs import log
+from imgcls.run.signals import interruptible
 
 
 @entry_point("train")
@@ -19,7 +19,7 @@ def main(config: DictConfig) -> float | None:
         if job_of(settings).size > 1 and not in_rank():
             return run_job(config, directory)
         require_paddle()
-        from imgcls.training import train
+        from imgcls.app.training import train
 
         return train(config, lambda: RunDirectory(directory, settings.resume, report=log.warning))
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from imgcls.config import entry_point, output_directory
+from imgcls.app.program import entry_point, output_directory
 from imgcls.errors import UserError
-from imgcls.installation import require_paddle
-from imgcls.logs import log, start_log
+from imgcls.machine.installation import require_paddle
+from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
-    from imgcls.data.samples import Samples
-    from imgcls.data.verification import Problem
+    from imgcls.data.checking.verification import Problem
+    from imgcls.data.formats.samples import Samples
 
 SHOWN = 5
 
@@ -28,9 +28,9 @@ def main(config: DictConfig) -> None:
     require_paddle()
     from tqdm import tqdm
 
-    from imgcls.data.file_check import check_files
+    from imgcls.data.checking.file_check import check_files
+    from imgcls.data.checking.verification import KINDS, WRONG_LINE, Problem, Verification
     from imgcls.data.paths import bullet_list
-    from imgcls.data.verification import KINDS, WRONG_LINE, Problem, Verification
 
     data, settings = config.data, config.verify
     start_log()
@@ -74,7 +74,7 @@ def _read_samples(
     data: DictConfig, split: str, class_names: tuple[str, ...] | None, on_wrong_line: Callable[[int, str], None]
 ) -> "Samples":
     """A split as it is: what is wrong with its lines and classes goes into the report."""
-    from imgcls.data.build import build_samples
+    from imgcls.data.formats.build import build_samples
 
     return build_samples(
         data.format,
@@ -92,7 +92,7 @@ def _read_samples(
 
 
 def _write_report(directory: Path, problems: "list[Problem]", summary: dict) -> None:
-    from imgcls.data.verification import Problem
+    from imgcls.data.checking.verification import Problem
 
     with (directory / "report.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

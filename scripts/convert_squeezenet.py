@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgcls.registry import IMAGENET_MEAN, IMAGENET_STD
+from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD
 
 OUTPUT = Path(__file__).parents[1] / "imgcls" / "assets" / "weights" / "squeezenet1_1.npz"
 CAFFE_MEAN_RGB = np.array([123.68, 116.779, 103.939])

@@ -27,7 +27,7 @@ fail() {
 find_python() {
     local candidate
     for candidate in "${PYTHON:-}" "$scripts/../.venv/bin/python" python3; do
-        if [ -n "$candidate" ] && PYTHONPATH="$scripts/.." "$candidate" -c "import imgcls.data.folder" 2>/dev/null; then
+        if [ -n "$candidate" ] && PYTHONPATH="$scripts/.." "$candidate" -c "import imgcls.data.formats.folder" 2>/dev/null; then
             echo "$candidate"
             return
         fi

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from imgcls.data.folder import class_folders, read_folder
+from imgcls.data.formats.folder import class_folders, read_folder
+from imgcls.data.formats.samples import SPLITS, Samples, require_directory
 from imgcls.data.paths import printable
-from imgcls.data.samples import SPLITS, Samples, require_directory
 from imgcls.errors import USER_ERROR_STATUS, UserError
 
 

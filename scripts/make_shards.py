@@ -18,10 +18,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from imgcls.data.build import build_samples
+from imgcls.data.formats.build import build_samples
+from imgcls.data.formats.samples import SPLITS, Samples
+from imgcls.data.formats.tar_index import LIST, read_index
 from imgcls.data.paths import printable
-from imgcls.data.samples import SPLITS, Samples
-from imgcls.data.tar_index import LIST, read_index
 from imgcls.errors import USER_ERROR_STATUS, UserError
 
 

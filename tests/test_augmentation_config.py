@@ -3,10 +3,10 @@
 import hydra
 import pytest
 
-from imgcls.assembly import optional_callbacks, picture_transform
-from imgcls.config import conf_directory, typed
+from imgcls.app.assembly import optional_callbacks, picture_transform
+from imgcls.app.model_group import register_model_group
+from imgcls.app.program import conf_directory, typed
 from imgcls.errors import UserError
-from imgcls.model_group import register_model_group
 
 EVERYTHING = [f"callbacks.{name}.enabled=true" for name in ("mixup", "cutmix", "random_erasing")]
 

@@ -8,10 +8,10 @@ import paddle
 import pytest
 from paddle import nn
 
-from imgcls import averaging
-from imgcls.averaging import ema_decay_at
-from imgcls.optim import OptimizerLR, build_optimizer
-from imgcls.schedules import build_schedule
+from imgcls.engine.optimizers import OptimizerLR, build_optimizer
+from imgcls.functional import averaging
+from imgcls.functional.averaging import ema_decay_at
+from imgcls.functional.schedules import build_schedule
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "ema.json").read_text())
 PROBLEM = REFERENCE["problem"]

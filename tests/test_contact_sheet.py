@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imgcls.contact_sheet import GAP, LINE_HEIGHT, contact_sheet
+from imgcls.report.contact_sheet import GAP, LINE_HEIGHT, contact_sheet
 
 
 def pictures(count: int, height: int = 200, width: int = 180) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ import sys
 import pytest
 from locations import ROOT
 
-from imgcls import cpu
+from imgcls.machine import cpu
 
 
 def environment_after(statement: str, **variables: str) -> dict[str, str]:
@@ -78,7 +78,7 @@ def test_ranks_of_a_machine_share_its_cores():
 
 def test_paddle_computes_with_that_many_threads():
     program = (
-        "import imgcls; from imgcls.installation import require_paddle; require_paddle(); import paddle; "
+        "import imgcls; from imgcls.machine.installation import require_paddle; require_paddle(); import paddle; "
         "assert paddle.get_flags('FLAGS_paddle_num_threads')['FLAGS_paddle_num_threads'] == "
         f"{cpu.usable_cores()}"
     )

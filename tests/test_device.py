@@ -3,8 +3,8 @@
 import paddle
 import pytest
 
-from imgcls import device
 from imgcls.errors import UserError
+from imgcls.machine import device
 
 SEARCH = "FLAGS_cudnn_exhaustive_search"
 

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from imgcls.erasing import erase, random_rectangles
+from imgcls.functional.erasing import erase, random_rectangles
 
 AREA, RATIO = (0.02, 0.4), (0.3, 3.33)
 SHAPES = [(224, 224), (96, 160), (160, 96)]

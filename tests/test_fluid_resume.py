@@ -8,11 +8,11 @@ from locations import REFERENCE
 
 import imgcls
 from imgcls.callbacks.ema import EMA
+from imgcls.engine.optimizers import build_optimizer
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
-from imgcls.fluid_resume import is_fluid_checkpoint, restore_fluid
-from imgcls.optim import build_optimizer
-from imgcls.weights.fluid import read_directory
+from imgcls.run.fluid_checkpoint import is_fluid_checkpoint, restore_fluid
+from imgcls.weights.fluid.files import read_directory
 
 FLUID = REFERENCE / "fluid_checkpoint"
 LR, DECAY = 0.001, 3e-5  # of the recorded run

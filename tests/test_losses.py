@@ -9,7 +9,7 @@ import paddle
 import pytest
 from paddle.nn import functional as F
 
-from imgcls.losses import cross_entropy, mixed_cross_entropy, with_auxiliary
+from imgcls.functional.losses import cross_entropy, mixed_cross_entropy, with_auxiliary
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "losses.json").read_text())
 CASES = REFERENCE["cases"]

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 import pytest
 
-from imgcls.metrics import ConfusionMatrix, expected_calibration_error, topk_correct
+from imgcls.functional.metrics import ConfusionMatrix, expected_calibration_error, topk_correct
 
 LOSSES = json.loads((Path(__file__).parent / "data" / "losses.json").read_text())
 

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from imgcls.mixing import cutmix, mixup
+from imgcls.functional.mixing import cutmix, mixup
 
 MIXES = [mixup, cutmix]
 

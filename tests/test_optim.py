@@ -10,9 +10,9 @@ from paddle import nn
 from paddle.regularizer import L2Decay
 
 import imgcls
+from imgcls.engine.optimizers import OPTIMIZERS, OptimizerLR, build_optimizer
 from imgcls.errors import UserError
-from imgcls.optim import OPTIMIZERS, OptimizerLR, build_optimizer
-from imgcls.schedules import build_schedule
+from imgcls.functional.schedules import build_schedule
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "schedules.json").read_text())
 PROBLEM = REFERENCE["trajectory_problem"]

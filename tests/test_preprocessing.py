@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from imgcls.preprocessing import normalize, normalize_array
+from imgcls.functional.normalize import normalize, normalize_array
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

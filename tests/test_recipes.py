@@ -13,12 +13,12 @@ import hydra
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.assembly import resize_size
-from imgcls.config import conf_directory, typed
-from imgcls.model_group import register_model_group
+from imgcls.app.assembly import resize_size
+from imgcls.app.keys import SCHEMAS
+from imgcls.app.model_group import register_model_group
+from imgcls.app.program import conf_directory, typed
+from imgcls.functional.schedules import build_schedule
 from imgcls.models.efficientnet import VARIANTS
-from imgcls.schedules import build_schedule
-from imgcls.schema import SCHEMAS
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tests" / "data"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from imgcls.errors import UserError
-from imgcls.schedules import SCHEDULES, build_schedule, constant, linear_warmup, piecewise
+from imgcls.functional.schedules import SCHEDULES, build_schedule, constant, linear_warmup, piecewise
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "schedules.json").read_text())
 
@@ -155,6 +155,6 @@ def test_a_decay_interval_of_nothing_is_refused():
 
 
 def test_the_formulas_need_no_paddle():
-    code = "import sys, imgcls.schedules; sys.exit('paddle' in sys.modules)"
+    code = "import sys, imgcls.functional.schedules; sys.exit('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert constant(0.3)(10**9) == 0.3

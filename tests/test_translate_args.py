@@ -12,10 +12,10 @@ import hydra
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.config import _canonical, conf_directory, typed
-from imgcls.model_group import register_model_group
-from imgcls.schedules import build_schedule
-from imgcls.schema import SCHEMAS
+from imgcls.app.keys import SCHEMAS
+from imgcls.app.model_group import register_model_group
+from imgcls.app.program import _canonical, conf_directory, typed
+from imgcls.functional.schedules import build_schedule
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"

@@ -5,7 +5,7 @@ from pathlib import Path
 from imgcls.deploy.contract import LAYOUTS, Contract
 from imgcls.deploy.exporter import export
 from imgcls.models.layers import Network
-from imgcls.registry import model_info
+from imgcls.models.registry import model_info
 
 
 def export_for_measuring(network: Network, model: str, size: int, directory: Path, graph: str = "paddle") -> Contract:

@@ -12,7 +12,7 @@ import paddle
 from imgcls.benchmarks.exported import export_for_measuring
 from imgcls.deploy.engines import Run, inference, is_x86, jit, onnxruntime
 from imgcls.models.layers import Network
-from imgcls.registry import create_model
+from imgcls.models.registry import build_model
 
 PERCENTILES = (50, 90, 99)
 Figures = dict[str, float]
@@ -26,7 +26,7 @@ def measure_inference(model: str, size: int, batch_size: int, steps: int, warmup
         a batch takes after the warm-up. The ways: ``eager``, ``jit``, ``inference`` (without oneDNN),
         ``onednn``, ``bfloat16``, and ``onnxruntime`` where it is installed.
     """
-    network = create_model(model)
+    network = build_model(model)
     network.eval()
     images = np.random.default_rng(0).standard_normal((batch_size, 3, size, size), np.float32)
     with tempfile.TemporaryDirectory() as directory:

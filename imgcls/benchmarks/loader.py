@@ -16,15 +16,15 @@ from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
-from imgcls.data.build import build_samples
-from imgcls.data.dali import DaliLoader
-from imgcls.data.dataset import ClassificationDataset, ImageDataset
-from imgcls.data.decode import decode_image, open_photo
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.samples import Samples
-from imgcls.data.transforms import random_crop_box, train_transform
-from imgcls.registry import IMAGENET_MEAN, IMAGENET_STD
+from imgcls.data.formats.build import build_samples
+from imgcls.data.formats.samples import Samples
+from imgcls.data.loading.dali import DaliLoader
+from imgcls.data.loading.dataset import ClassificationDataset, ImageDataset
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.pictures.decode import decode_image, open_photo
+from imgcls.data.pictures.transforms import random_crop_box, train_transform
+from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD
 
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 OURS, ALONE, OPENCV, DALI = "this library", "this library, one process", "OpenCV, as the original", "DALI on the CPU"

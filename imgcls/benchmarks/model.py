@@ -10,8 +10,8 @@ import numpy as np
 import paddle
 from paddle import inference, nn
 
-from imgcls import cpu
-from imgcls.registry import create_model
+from imgcls.machine import cpu
+from imgcls.models.registry import build_model
 
 
 def measure_model(model: str, size: int, batch_size: int, steps: int, warmup: int, repeats: int) -> dict[str, float]:
@@ -21,7 +21,7 @@ def measure_model(model: str, size: int, batch_size: int, steps: int, warmup: in
         ``parameters``, ``macs`` (for one image), ``forward_ms``, ``forward_backward_ms``,
         ``inference_ms`` (exported, oneDNN) and ``speedup`` of it over the eager forward.
     """
-    network = create_model(model)
+    network = build_model(model)
     images = paddle.randn([batch_size, 3, size, size])
     parameters = sum(int(np.prod(p.shape)) for p in network.parameters() if not p.stop_gradient)
     macs = count_macs(network, size)

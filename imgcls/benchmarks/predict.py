@@ -11,12 +11,12 @@ from statistics import median
 import numpy as np
 
 from imgcls.benchmarks.exported import export_for_measuring
-from imgcls.data.build import SAMPLE_PHOTOS
-from imgcls.data.decode import MAX_PIXELS
+from imgcls.data.formats.build import SAMPLE_PHOTOS
+from imgcls.data.pictures.decode import MAX_PIXELS
 from imgcls.deploy.predictor import ExportPredictor, open_export
 from imgcls.deploy.reader import Batch, PictureReader, read_batches
 from imgcls.deploy.results import ClassFile
-from imgcls.registry import create_model
+from imgcls.models.registry import build_model
 
 NUM_WORKERS = 2
 TOPK = 5
@@ -35,7 +35,7 @@ def measure_predict(model: str, size: int, batch_size: int, steps: int, warmup: 
     """
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        contract = export_for_measuring(create_model(model), model, size, root / "export")
+        contract = export_for_measuring(build_model(model), model, size, root / "export")
         predictor = open_export(root / "export")
         photos = _copies((warmup + steps) * batch_size, root / "photos")
         read = PictureReader(contract.transform(), MAX_PIXELS)

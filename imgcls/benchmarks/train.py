@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
-from imgcls.launch import Job, RankFailed, run_ranks
+from imgcls.run.launcher import Job, RankFailed, run_ranks
 
 HEADINGS = ("precision", "layout", "mode", "count", "img/s", "speed-up", "memory\nMB", "data\nwait", "exchange")
 NARROW = {"box": SIMPLE, "show_edge": False, "pad_edge": False, "collapse_padding": True}
@@ -93,7 +93,7 @@ def _why_not(setting: Setting, gpus: int) -> str | None:
 def _run(composed: str, setting: Setting) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         result = Path(directory) / "figures.json"
-        command = [sys.executable, "-m", "imgcls.benchmarks.train_process", json.dumps(asdict(setting)), str(result)]
+        command = [sys.executable, "-m", "imgcls.app.benchmark_process", json.dumps(asdict(setting)), str(result)]
         run_ranks(command, Job(setting.processes), Path(directory), stdin=composed)
         return json.loads(result.read_text())
 

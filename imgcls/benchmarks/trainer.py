@@ -7,19 +7,19 @@ from statistics import median
 
 import paddle
 
-from imgcls.callbacks.base import Callback
 from imgcls.callbacks.checkpoint import Checkpoint
 from imgcls.callbacks.history import History
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.callbacks.nan_guard import NanGuard
 from imgcls.callbacks.progress import ProgressBar
-from imgcls.data.sampler import EpochSampler
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.engine.callback import Callback
+from imgcls.engine.optimizers import OptimizerLR, build_optimizer
 from imgcls.engine.trainer import Trainer
-from imgcls.losses import cross_entropy
-from imgcls.optim import OptimizerLR, build_optimizer
-from imgcls.preprocessing import normalize
-from imgcls.registry import IMAGENET_MEAN, IMAGENET_STD, create_model
-from imgcls.schedules import build_schedule
+from imgcls.functional.losses import cross_entropy
+from imgcls.functional.normalize import normalize
+from imgcls.functional.schedules import build_schedule
+from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD, build_model
 
 
 def measure_trainer(model: str, size: int, batch_size: int, steps: int, warmup: int, repeats: int) -> dict[str, float]:
@@ -78,7 +78,7 @@ def _batch(size: int, batch_size: int) -> list[paddle.Tensor]:
 
 class _Fit:
     def __init__(self, model: str, size: int, batch_size: int, steps: int, warmup: int):
-        self.network = create_model(model)
+        self.network = build_model(model)
         self.loader = _MemoryLoader(_batch(size, batch_size), warmup + steps)
         self.warmup = warmup
 
@@ -96,7 +96,7 @@ class _Fit:
 
 class _Loop:
     def __init__(self, model: str, size: int, batch_size: int, steps: int, warmup: int):
-        self.network = create_model(model)
+        self.network = build_model(model)
         self.batch = _batch(size, batch_size)
         self.steps = steps
         self.warmup = warmup

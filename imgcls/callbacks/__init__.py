@@ -1,0 +1,1 @@
+"""Features of a training run, a file each; any of them can be deleted."""

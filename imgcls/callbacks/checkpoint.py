@@ -7,12 +7,12 @@ from pathlib import Path
 
 import paddle
 
-from imgcls.callbacks.base import Callback
 from imgcls.callbacks.nan_guard import ADVICE
 from imgcls.engine.amp import load_float32_state
-from imgcls.engine.checkpoint import list_checkpoints, point, remove_old, write_checkpoint
+from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
+from imgcls.run.checkpoint import list_checkpoints, point, remove_old, write_checkpoint
 from imgcls.weights.safe_pickle import load_pickle
 
 log = logging.getLogger("imgcls")

@@ -1,7 +1,7 @@
 """CutMix as a callback: pastes a rectangle of another image over each of a training batch, on the device."""
 
 from imgcls.callbacks.mixing import Mixing
-from imgcls.mixing import cutmix
+from imgcls.functional.mixing import cutmix
 
 
 class CutMix(Mixing):

@@ -4,8 +4,8 @@ from contextlib import contextmanager
 
 import paddle
 
-from imgcls.averaging import ema_decay_at, start, update
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
+from imgcls.functional.averaging import ema_decay_at, start, update
 
 
 class EMA(Callback):

@@ -2,7 +2,7 @@
 
 import logging
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import EvaluationInterrupted, EvaluationMeter
 
 log = logging.getLogger("imgcls")

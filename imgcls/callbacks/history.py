@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 
 
 class History(Callback):

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 
 
 class LabelSmoothing(Callback):

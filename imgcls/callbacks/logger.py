@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 from imgcls.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 import paddle
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 
 
 class LRSchedule(Callback, paddle.callbacks.LRScheduler):

@@ -1,6 +1,6 @@
 """Ends a run after a number of updates, in the middle of an epoch if need be."""
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 
 
 class MaxSteps(Callback):

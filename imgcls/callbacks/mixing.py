@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import paddle
 
-from imgcls.callbacks.base import Callback
-from imgcls.callbacks.chance import generator_of
-from imgcls.mixing import Mixed, partners_in_groups
+from imgcls.engine.callback import Callback
+from imgcls.engine.rng import generator_of
+from imgcls.functional.mixing import Mixed, partners_in_groups
 
 MOST_GROUPS = 64
 

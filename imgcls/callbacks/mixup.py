@@ -1,7 +1,7 @@
 """Mixup as a callback: blends each image of a training batch with another, on the device."""
 
 from imgcls.callbacks.mixing import Mixing
-from imgcls.mixing import mixup
+from imgcls.functional.mixing import mixup
 
 
 class Mixup(Mixing):

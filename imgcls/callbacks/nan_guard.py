@@ -4,7 +4,7 @@ import math
 
 import paddle
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 from imgcls.errors import UserError
 
 ADVICE = (

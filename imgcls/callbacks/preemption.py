@@ -3,9 +3,9 @@
 import os
 import signal
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 from imgcls.errors import Interrupted
-from imgcls.launch import in_rank, started_by_us
+from imgcls.run.launcher import in_rank, started_by_us
 
 
 class Preemption(Callback):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paddle import profiler
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 
 log = logging.getLogger("imgcls")
 

@@ -5,7 +5,7 @@ import sys
 
 from tqdm import tqdm
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 
 log = logging.getLogger("imgcls")
 WAIT_WARNING = 0.2

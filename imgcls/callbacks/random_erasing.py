@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import paddle
 
-from imgcls.callbacks.base import Callback
-from imgcls.callbacks.chance import generator_of
-from imgcls.erasing import erase, random_rectangles
+from imgcls.engine.callback import Callback
+from imgcls.engine.rng import generator_of
+from imgcls.functional.erasing import erase, random_rectangles
 
 
 class RandomErasing(Callback):

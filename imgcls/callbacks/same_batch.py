@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import paddle
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import Batch
 
 

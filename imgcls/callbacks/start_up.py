@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 
 log = logging.getLogger("imgcls")
 

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import Progress, Trainer
 
 

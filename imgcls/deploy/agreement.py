@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imgcls.data.build import SAMPLE_PHOTOS
-from imgcls.data.decode import decode_image
-from imgcls.data.transforms import Transform
+from imgcls.data.formats.build import SAMPLE_PHOTOS
+from imgcls.data.pictures.decode import decode_image
+from imgcls.data.pictures.transforms import Transform
 from imgcls.deploy.predictor import Predictor
 
 

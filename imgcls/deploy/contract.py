@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from imgcls.data.class_names import default_class_names, read_class_map
-from imgcls.data.decode import REDUCTIONS
-from imgcls.data.transforms import INTERPOLATIONS, Transform, eval_transform
+from imgcls.data.formats.class_names import default_class_names, read_class_map
+from imgcls.data.pictures.decode import REDUCTIONS
+from imgcls.data.pictures.transforms import INTERPOLATIONS, Transform, eval_transform
 from imgcls.errors import UserError
 
 FILE = "inference.yaml"

@@ -8,11 +8,11 @@ import numpy as np
 import paddle
 from paddle.inference import Config, create_predictor
 
-from imgcls import cpu
 from imgcls.deploy.contract import NAME
 from imgcls.deploy.gpu import TensorRT, use_gpu, use_tensorrt
 from imgcls.deploy.onnx_graph import require_onnx
 from imgcls.errors import UserError
+from imgcls.machine import cpu
 
 Run = Callable[[np.ndarray], np.ndarray]
 

@@ -16,7 +16,7 @@ from imgcls.deploy.onnx_graph import convert, require_onnx
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError
 from imgcls.models.layers import Network
-from imgcls.weights.fluid import read_inference_model
+from imgcls.weights.fluid.files import read_inference_model
 
 TOLERANCE = 1e-4
 """Largest accepted difference from the network's answers, relative to their range."""

@@ -7,7 +7,7 @@ from paddle.inference import Config, PrecisionType, get_trt_compile_version
 
 from imgcls.deploy.graph import INPUT
 from imgcls.errors import UserError
-from imgcls.installation import gpu_count
+from imgcls.machine.installation import gpu_count
 
 PRECISIONS = {"fp32": PrecisionType.Float32, "fp16": PrecisionType.Half, "int8": PrecisionType.Int8}
 WORKSPACE = 1 << 30

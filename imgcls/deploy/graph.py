@@ -12,8 +12,8 @@ from paddle.static import InputSpec
 
 from imgcls.deploy.contract import NAME, Contract
 from imgcls.errors import UserError
+from imgcls.functional.normalize import normalize
 from imgcls.models.layers import Network
-from imgcls.preprocessing import normalize
 
 INPUT = "images"
 OTHER_SIZE = (32, 64)

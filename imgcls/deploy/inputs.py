@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from imgcls.data.folder import IMAGE_SUFFIXES
+from imgcls.data.formats.folder import IMAGE_SUFFIXES
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 

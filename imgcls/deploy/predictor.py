@@ -10,7 +10,7 @@ import paddle
 from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
 from imgcls.errors import UserError, close_matches
-from imgcls.preprocessing import normalize, normalize_array
+from imgcls.functional.normalize import normalize, normalize_array
 
 
 class Predictor:

@@ -13,9 +13,9 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from imgcls.data.decode import open_photo
 from imgcls.data.paths import printable
-from imgcls.data.transforms import Transform
+from imgcls.data.pictures.decode import open_photo
+from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
 
 Read = Callable[[str], np.ndarray]

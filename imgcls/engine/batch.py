@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import paddle
 
-from imgcls.losses import cross_entropy, mixed_cross_entropy, with_auxiliary
+from imgcls.functional.losses import cross_entropy, mixed_cross_entropy, with_auxiliary
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ from paddle.base import unique_name
 from paddle.distributed import fleet
 from paddle.jit.dy2static.program_translator import StaticFunction
 
-from imgcls.callbacks.base import Callback
 from imgcls.engine import ranks
 from imgcls.engine.amp import AmpSettings, float32_state
 from imgcls.engine.batch import Batch, batch_loss
+from imgcls.engine.callback import Callback
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
-from imgcls.losses import cross_entropy
-from imgcls.metrics import topk_correct
+from imgcls.functional.losses import cross_entropy
+from imgcls.functional.metrics import topk_correct
 
 GPU_SIGNAL_CHECK = 10
 """Updates between two looks, on a GPU, at whether any rank has received a signal: each waits for the device."""

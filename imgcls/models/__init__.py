@@ -1,0 +1,1 @@
+"""The networks: a file a family, and the registry that knows them by name."""

@@ -1,7 +1,4 @@
-"""``python -m imgcls.models``: the networks and what is known of each, as a table, CSV, JSON or Markdown.
-
-An entry point, which ``-m`` wants to be here; unlike the families it stands above the registry.
-"""
+"""``python -m imgcls.models``: the networks and what is known of each, as a table, CSV, JSON or Markdown."""
 
 import argparse
 import csv
@@ -16,8 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from imgcls.errors import USER_ERROR_STATUS, UserError, close_matches
-from imgcls.registry import ModelInfo, catalogue, list_models
-from imgcls.weights import BUNDLED
+from imgcls.models.registry import ModelInfo, catalogue, list_models
 
 WIDTH = 110  # of the table where there is no terminal
 PROVENANCE = """\
@@ -75,10 +71,10 @@ def records(infos: Sequence[ModelInfo]) -> list[dict[str, Any]]:
     """All facts of each model; accuracies are named for what they are, published ones."""
     return [
         {
-            **{key: value for key, value in asdict(info).items() if key not in ("module", "top1", "top5")},
+            **{key: value for key, value in asdict(info).items() if key not in ("module", "top1", "top5", "bundled")},
             "published_top1": info.top1,
             "published_top5": info.top5,
-            "weights_bundled": info.name in BUNDLED,
+            "weights_bundled": info.bundled,
         }
         for info in infos
     ]
@@ -102,7 +98,7 @@ def print_table(infos: Sequence[ModelInfo]) -> None:
     )
     for info in infos:
         accuracy = " / ".join(_accuracies(info)) if info.top1 else ""
-        weights = "bundled" if info.name in BUNDLED else "url" if info.weights_url else ""
+        weights = "bundled" if info.bundled else "url" if info.weights_url else ""
         table.add_row(info.name, info.family, *_sizes(info), accuracy, weights)
     Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(table)
 
@@ -127,7 +123,7 @@ def print_markdown(infos: Sequence[ModelInfo]) -> None:
     lines = [_line(MARKDOWN_COLUMNS), _line(MARKDOWN_COLUMNS.values())]
     for info in infos:
         link = f"[{info.weights_url.rsplit('/', 1)[1]}]({info.weights_url})" if info.weights_url else ""
-        weights = f"bundled; {link}" if info.name in BUNDLED else link
+        weights = f"bundled; {link}" if info.bundled else link
         evaluation = [str(info.resize_size), info.interpolation, *_accuracies(info)]
         lines.append(_line([f"`{info.name}`", info.family, *_sizes(info), *evaluation, weights]))
     published = sum(info.published for info in infos)

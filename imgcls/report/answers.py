@@ -9,7 +9,7 @@ import paddle
 from paddle.nn import functional as F
 
 from imgcls.engine.trainer import EvaluationMeter
-from imgcls.metrics import ConfusionMatrix
+from imgcls.functional.metrics import ConfusionMatrix
 
 
 @dataclass(frozen=True, eq=False)

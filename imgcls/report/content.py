@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from imgcls.data.paths import printable
-from imgcls.metrics import ConfusionMatrix
+from imgcls.functional.metrics import ConfusionMatrix
 from imgcls.report.curves import Panel
 from imgcls.report.mistakes import Mistake
 from imgcls.report.reliability import Reliability

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import paddle
 
+from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import printable
-from imgcls.data.samples import Samples
-from imgcls.gradcam import grad_cam
 from imgcls.models.layers import Network
 from imgcls.report.answers import Answers
+from imgcls.report.gradcam import grad_cam
 from imgcls.report.overlay import heat_overlay, jpeg
 
 

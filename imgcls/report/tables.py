@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from imgcls.data.samples import Samples
-from imgcls.metrics import ConfusionMatrix, expected_calibration_error
+from imgcls.data.formats.samples import Samples
+from imgcls.functional.metrics import ConfusionMatrix, expected_calibration_error
 from imgcls.report.answers import Answers
 
 

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from imgcls.errors import UserError
-from imgcls.weights.fluid import check_tar
-from imgcls.weights.resume import DownloadFailed, download
+from imgcls.weights.fluid.files import check_tar
+from imgcls.weights.transfer import DownloadFailed, download
 
 CACHE_VARIABLE = "IMGCLS_CACHE"
 MIRROR_VARIABLE = "IMGCLS_WEIGHTS_URL"

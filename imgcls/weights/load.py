@@ -15,17 +15,17 @@ What may differ, and what may not:
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import paddle
 
 from imgcls.errors import UserError
 from imgcls.models.layers import Network, fluid_names
-from imgcls.weights import BUNDLED, adapt
+from imgcls.models.patterns import matching
+from imgcls.models.registry import ModelInfo
+from imgcls.weights import adapt
 from imgcls.weights.download import fetch
-from imgcls.weights.fluid_training import is_training_state
-from imgcls.weights.patterns import matching
+from imgcls.weights.fluid.training import is_training_state
 from imgcls.weights.report import LoadReport, Mismatch, Stored, WeightsMismatch, some
 from imgcls.weights.source import Naming, locate_weights, read_weights
 
@@ -35,16 +35,8 @@ SHOWN_IN_ERRORS = 20
 log = logging.getLogger(__name__)
 
 
-class PublishedModel(Protocol):
-    """What of ``registry.ModelInfo`` is needed to find a model's weights."""
-
-    name: str
-    published_name: str
-    weights_url: str | None
-
-
 def load_pretrained(
-    network: Network, info: PublishedModel, pretrained: bool | str | Path, exclude: Iterable[str] = ()
+    network: Network, info: ModelInfo, pretrained: bool | str | Path, exclude: Iterable[str] = ()
 ) -> LoadReport:
     """Load the weights that ``pretrained`` stands for into ``network``.
 
@@ -110,8 +102,8 @@ def load_into(
     return report
 
 
-def _own_weights(info: PublishedModel) -> Path:
-    if info.name in BUNDLED:
+def _own_weights(info: ModelInfo) -> Path:
+    if info.bundled:
         return ASSETS / f"{info.name}.npz"
     if info.weights_url is None:
         raise UserError(f"No weights were published for {info.name}. Name a file: model.pretrained=<path>.")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from imgcls.errors import UserError
-from imgcls.weights.file_start import describe_start
+from imgcls.weights.file_header import describe_start
 
 NAME_TABLE = "StructuredToParameterName@@"
 SPLIT_TENSORS = "UnpackBigParamInfor@@"

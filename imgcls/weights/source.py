@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from imgcls.errors import UserError
-from imgcls.weights import fluid
-from imgcls.weights.file_start import describe_start
+from imgcls.weights.file_header import describe_start
+from imgcls.weights.fluid import files as fluid
 from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle
 
 Naming = Literal["structured", "fluid"]

@@ -6,16 +6,17 @@ import numpy as np
 import paddle
 import pytest
 
-from imgcls.callbacks.base import Callback
 from imgcls.callbacks.cutmix import CutMix
 from imgcls.callbacks.mixup import Mixup
 from imgcls.callbacks.random_erasing import RandomErasing
 from imgcls.callbacks.viewer import first_pictures
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
+from imgcls.data.formats.synthetic import synthetic_samples
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.loading.synthetic import SyntheticDataset
+from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import Batch, Progress, Trainer
-from imgcls.preprocessing import normalize
+from imgcls.functional.normalize import normalize
 
 SIZE, CLASSES, SAMPLES, BATCH = 16, 5, 22, 8
 CALLBACKS = {

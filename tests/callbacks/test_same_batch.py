@@ -5,10 +5,10 @@ import paddle
 import pytest
 from test_augmentation import CLASSES, make_loader, preprocess
 
-from imgcls.callbacks.base import Callback
 from imgcls.callbacks.checkpoint import Checkpoint, restore
 from imgcls.callbacks.max_steps import MaxSteps
 from imgcls.callbacks.same_batch import SameBatch
+from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import Trainer
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from imgcls.data.build import SAMPLE_PHOTOS
+from imgcls.data.formats.build import SAMPLE_PHOTOS
 
 TRAIN = ("data=folder", "data.root=photos", "data.on_error=skip", "trainer.epochs=1", "transform.size=64")
 

@@ -137,9 +137,9 @@ def test_a_breakpoint_in_forward_and_getitem_stops_in_this_process(run_program, 
     program = """
 import os, runpy, sys
 import imgcls
-from imgcls.installation import require_paddle
+from imgcls.machine.installation import require_paddle
 require_paddle()
-from imgcls.data.dataset import ImageDataset
+from imgcls.data.loading.dataset import ImageDataset
 from imgcls.models.squeezenet import SqueezeNet
 seen = set()
 for owner, method in ((ImageDataset, "image"), (SqueezeNet, "forward_features")):

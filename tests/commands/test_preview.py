@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgcls.contact_sheet import GAP
-from imgcls.data.build import build_samples
-from imgcls.data.dataset import ImageDataset
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.transforms import eval_transform, train_transform
+from imgcls.data.formats.build import build_samples
+from imgcls.data.loading.dataset import ImageDataset
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.pictures.transforms import eval_transform, train_transform
+from imgcls.report.contact_sheet import GAP
 
 SIZE, SEED = 224, 3
 ARGUMENTS = ("run.name=sheet", f"trainer.seed={SEED}", "trainer.batch_size=8")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgcls.installation import gpu_count
+from imgcls.machine.installation import gpu_count
 
 TINY = (
     *("benchmark.what=train", "model=mobilenetv1_x0_25", "model.input_size=32", "benchmark.batch_size=4"),

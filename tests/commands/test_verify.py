@@ -12,9 +12,9 @@ import pytest
 from locations import ROOT
 from PIL import Image
 
-from imgcls.data.build import SAMPLE_PHOTOS, build_samples
-from imgcls.data.file_check import check_files
-from imgcls.data.verification import Verification
+from imgcls.data.checking.file_check import check_files
+from imgcls.data.checking.verification import Verification
+from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
 from imgcls.errors import UserError
 
 sys.path.insert(0, str(ROOT / "scripts"))

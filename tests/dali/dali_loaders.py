@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from imgcls.data.dali import DaliLoader
-from imgcls.data.dataset import ImageDataset
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
+from imgcls.data.loading.dali import DaliLoader
+from imgcls.data.loading.dataset import ImageDataset
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
 
 MAX_PIXELS = 10_000_000
 

@@ -7,8 +7,8 @@ import pytest
 from dali_loaders import MAX_PIXELS, Loaders, arrays, difference, require_dali
 from PIL import Image
 
-from imgcls.data.build import build_samples
-from imgcls.data.transforms import eval_transform, train_transform
+from imgcls.data.formats.build import build_samples
+from imgcls.data.pictures.transforms import eval_transform, train_transform
 from imgcls.errors import UserError
 
 require_dali()

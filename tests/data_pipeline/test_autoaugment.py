@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgcls.data import autoaugment, randaugment
-from imgcls.data.autoaugment import IMAGENET, AutoAugment
-from imgcls.data.operations import OPERATIONS, Operation
-from imgcls.data.randaugment import CHOICES, RandAugment
-from imgcls.data.transforms import train_transform
+from imgcls.data.pictures import autoaugment, randaugment
+from imgcls.data.pictures.autoaugment import IMAGENET, AutoAugment
+from imgcls.data.pictures.operations import OPERATIONS, Operation
+from imgcls.data.pictures.randaugment import CHOICES, RandAugment
+from imgcls.data.pictures.transforms import train_transform
 from imgcls.errors import UserError
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "augment.json").read_text())

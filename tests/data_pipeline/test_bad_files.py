@@ -9,12 +9,12 @@ import numpy as np
 import paddle
 import pytest
 
-from imgcls.data.bad_files import BadFile, BadFiles, substitute
-from imgcls.data.build import SAMPLE_PHOTOS, build_samples
-from imgcls.data.dataset import ImageDataset
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.transforms import eval_transform, train_transform
+from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
+from imgcls.data.loading.bad_files import BadFile, BadFiles, substitute
+from imgcls.data.loading.dataset import ImageDataset
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.pictures.transforms import eval_transform, train_transform
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 
@@ -165,7 +165,7 @@ def test_a_restart_does_not_name_or_count_again(tmp_path, caplog):
 
 ADD = """
 import sys
-from imgcls.data.bad_files import BadFile, BadFiles
+from imgcls.data.loading.bad_files import BadFile, BadFiles
 account = BadFiles(1000, sys.argv[1])
 """
 

@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from imgcls.data.build import SAMPLE_PHOTOS, build_samples
-from imgcls.data.class_names import default_class_names
-from imgcls.data.decode import decode_image
+from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
+from imgcls.data.formats.class_names import default_class_names
+from imgcls.data.pictures.decode import decode_image
 from imgcls.errors import UserError
 
 

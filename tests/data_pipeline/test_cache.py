@@ -9,13 +9,13 @@ import pytest
 from locations import ROOT
 from PIL import Image
 
-from imgcls.data.build import build_samples
-from imgcls.data.cache import RamCache
-from imgcls.data.dataset import ImageDataset
-from imgcls.data.decode import BadImage, decode_image
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.transforms import eval_transform, train_transform
+from imgcls.data.formats.build import build_samples
+from imgcls.data.loading.cache import RamCache
+from imgcls.data.loading.dataset import ImageDataset
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.pictures.decode import BadImage, decode_image
+from imgcls.data.pictures.transforms import eval_transform, train_transform
 from imgcls.errors import UserError
 
 
@@ -99,11 +99,11 @@ def test_a_budget_beyond_the_machine_is_said(folder):
 SHARED = """
 import re, sys
 import numpy as np
-from imgcls.data.cache import RamCache
-from imgcls.data.dataset import ClassificationDataset
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.build import build_samples
+from imgcls.data.loading.cache import RamCache
+from imgcls.data.loading.dataset import ClassificationDataset
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.formats.build import build_samples
 
 samples = build_samples("folder", sys.argv[1])
 cache = RamCache(samples, lambda photo: photo.decode(), 200)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imgcls.data.class_names import default_class_names, read_class_map
+from imgcls.data.formats.class_names import default_class_names, read_class_map
 from imgcls.errors import UserError
 
 

@@ -7,11 +7,12 @@ import paddle
 import pytest
 from PIL import Image
 
-from imgcls.data.build import build_samples
-from imgcls.data.dataset import ImageDataset
-from imgcls.data.decode import decode_image
-from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
-from imgcls.data.transforms import eval_transform, train_transform
+from imgcls.data.formats.build import build_samples
+from imgcls.data.formats.synthetic import synthetic_samples
+from imgcls.data.loading.dataset import ImageDataset
+from imgcls.data.loading.synthetic import SyntheticDataset
+from imgcls.data.pictures.decode import decode_image
+from imgcls.data.pictures.transforms import eval_transform, train_transform
 from imgcls.errors import UserError
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgcls.data.decode import BadImage, decode_image, open_photo
-from imgcls.data.jpeg_rows import with_rows
-from imgcls.data.transforms import RandomCropResize
+from imgcls.data.pictures.decode import BadImage, decode_image, open_photo
+from imgcls.data.pictures.jpeg_rows import with_rows
+from imgcls.data.pictures.transforms import RandomCropResize
 from imgcls.errors import UserError
 
 RED, GREEN, BLUE = (200, 30, 40), (20, 180, 60), (10, 60, 220)

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from locations import REFERENCE, ROOT
 
-from imgcls.data.build import SAMPLE_PHOTOS, build_samples
+from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
 
 USER, KEY = 'some "one"', r"k\e y'"
 DEVKIT, VAL, TRAIN = "ILSVRC2012_devkit_t12.tar.gz", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_train.tar"

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from imgcls.data.folder import class_folders, read_folder
+from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.errors import UserError
 
 

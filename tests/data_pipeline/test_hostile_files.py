@@ -11,8 +11,8 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
-from imgcls.data.decode import decode_image, open_photo
-from imgcls.data.transforms import train_transform
+from imgcls.data.pictures.decode import decode_image, open_photo
+from imgcls.data.pictures.transforms import train_transform
 from imgcls.errors import UserError
 
 SECONDS = 20

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from imgcls.data.list_file import read_list
+from imgcls.data.formats.list_file import read_list
 from imgcls.errors import UserError
 
 
@@ -162,7 +162,7 @@ def test_samples_can_be_pickled(tmp_path):
 
 MEASURE = """
 import re, sys, time
-from imgcls.data.list_file import read_list
+from imgcls.data.formats.list_file import read_list
 start = time.perf_counter()
 samples = read_list(sys.argv[1], sys.argv[2], num_classes=1000, check_files="none")
 seconds = time.perf_counter() - start

@@ -13,12 +13,13 @@ import numpy as np
 import paddle
 import pytest
 
-from imgcls.data.build import build_samples
-from imgcls.data.dataset import ClassificationDataset, ImageDataset
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
-from imgcls.data.transforms import train_transform
+from imgcls.data.formats.build import build_samples
+from imgcls.data.formats.synthetic import synthetic_samples
+from imgcls.data.loading.dataset import ClassificationDataset, ImageDataset
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.loading.synthetic import SyntheticDataset
+from imgcls.data.pictures.transforms import train_transform
 from imgcls.errors import UserError
 
 
@@ -113,9 +114,10 @@ can_mount = subprocess.run(["unshare", "--mount", "true"], capture_output=True).
 needs_mounts = pytest.mark.skipif(not can_mount, reason="needs the right to mount a file system")
 
 LARGE = """
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.formats.synthetic import synthetic_samples
+from imgcls.data.loading.synthetic import SyntheticDataset
 from imgcls.errors import UserError
 try:
     for images, _, _ in build_loader(SyntheticDataset(synthetic_samples(200, 4), 96), EpochSampler(200, 20), 2):
@@ -353,9 +355,10 @@ def test_several_loaders_at_once():
 
 SETUP = """
 import multiprocessing, os, signal, time
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.formats.synthetic import synthetic_samples
+from imgcls.data.loading.synthetic import SyntheticDataset
 loader = build_loader(SyntheticDataset(synthetic_samples(4000, 4), 8), EpochSampler(4000, 4), 2)
 iterator = iter(loader)
 next(iterator)

@@ -5,7 +5,7 @@ import sys
 import pytest
 from locations import ROOT
 
-from imgcls.data.build import SAMPLE_PHOTOS, build_samples
+from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from make_list import main

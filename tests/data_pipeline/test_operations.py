@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgcls.data.operations import FILL, OPERATIONS
+from imgcls.data.pictures.operations import FILL, OPERATIONS
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "augment.json").read_text())["autoaugment"]
 LUMA = np.array([299, 587, 114]) / 1000

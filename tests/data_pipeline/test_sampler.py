@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from imgcls.data.sampler import EpochSampler
+from imgcls.data.loading.sampler import EpochSampler
 from imgcls.errors import UserError
 
 

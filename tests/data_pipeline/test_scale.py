@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from locations import ROOT
 
-from imgcls.data.tar_index import TarIndex, _save, _shards
+from imgcls.data.formats.tar_index import TarIndex, _save, _shards
 
 COUNT = 1_281_167
 SECONDS = 2.0
@@ -18,10 +18,10 @@ WORKER_MEGABYTES = 20
 WORKERS = """
 import multiprocessing, re, sys
 import numpy as np
-from imgcls.data.dataset import ClassificationDataset
-from imgcls.data.list_file import read_list
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
+from imgcls.data.loading.dataset import ClassificationDataset
+from imgcls.data.formats.list_file import read_list
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
 
 class Names(ClassificationDataset):
     # What an epoch does with the samples themselves, without a million files.
@@ -47,8 +47,8 @@ print(seen)
 
 TAR = """
 import re, sys, time
-from imgcls.data.tar import tar_samples
-from imgcls.data.tar_index import read_index
+from imgcls.data.formats.tar import tar_samples
+from imgcls.data.formats.tar_index import read_index
 started = time.perf_counter()
 samples = tar_samples(read_index(sys.argv[1]), sys.argv[1])
 seconds = time.perf_counter() - started

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from locations import ROOT
 
-from imgcls.data import tar_index
-from imgcls.data.build import SAMPLE_PHOTOS, build_samples
-from imgcls.data.dataset import ImageDataset
-from imgcls.data.decode import BadImage
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.tar_index import INDEX, read_index
-from imgcls.data.transforms import train_transform
+from imgcls.data.formats import tar_index
+from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
+from imgcls.data.formats.tar_index import INDEX, read_index
+from imgcls.data.loading.dataset import ImageDataset
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.pictures.decode import BadImage
+from imgcls.data.pictures.transforms import train_transform
 from imgcls.errors import UserError
 
 sys.path.insert(0, str(ROOT / "scripts"))

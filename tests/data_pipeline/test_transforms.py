@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgcls.data.transforms import (
+from imgcls.data.pictures.transforms import (
     INTERPOLATIONS,
     ColorJitter,
     HorizontalFlip,

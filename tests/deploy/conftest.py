@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 import imgcls
-from imgcls.data.build import SAMPLE_PHOTOS
-from imgcls.data.class_names import default_class_names
+from imgcls.data.formats.build import SAMPLE_PHOTOS
+from imgcls.data.formats.class_names import default_class_names
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ from imgcls.deploy.contract import LAYOUTS, OUTPUTS, Contract
 from imgcls.deploy.engines import inference
 from imgcls.deploy.exporter import export
 from imgcls.deploy.predictor import NetworkPredictor
-from imgcls.preprocessing import normalize_array
-from imgcls.registry import IMAGENET_MEAN, IMAGENET_STD, model_info
+from imgcls.functional.normalize import normalize_array
+from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD, model_info
 
 AT_LEAST_139 = ("inception_v4", "xception", "xception_deeplab")
 OWN_SIZE = ("alexnet", "vgg")

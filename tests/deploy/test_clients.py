@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imgcls.cpu import THREAD_VARIABLES
-from imgcls.data.build import SAMPLE_PHOTOS
+from imgcls.data.formats.build import SAMPLE_PHOTOS
+from imgcls.machine.cpu import THREAD_VARIABLES
 
 CLIENTS = Path(__file__).parents[2] / "scripts" / "clients"
 

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 import pytest
 
-from imgcls.data.build import SAMPLE_PHOTOS
+from imgcls.data.formats.build import SAMPLE_PHOTOS
 from imgcls.deploy.contract import MODEL_FILES, read_contract, sha256
 from imgcls.weights.safe_pickle import load_pickle
 

@@ -12,8 +12,8 @@ from paddle import nn
 from imgcls.deploy.contract import FILE, MODEL_FILES, read_contract, sha256
 from imgcls.deploy.exporter import ExportDiffers, export
 from imgcls.errors import UserError
+from imgcls.functional.normalize import normalize
 from imgcls.models.layers import Network, batch_norm, conv2d, linear
-from imgcls.preprocessing import normalize
 
 
 class Small(Network):

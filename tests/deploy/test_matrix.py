@@ -16,12 +16,12 @@ import weights
 from matrix import check_onnx, check_others, check_paddle, contract_of, families, filled, quick_size, show
 
 import imgcls
-from imgcls.data.transforms import eval_transform
+from imgcls.data.pictures.transforms import eval_transform
 from imgcls.deploy.agreement import bundled_photos
 from imgcls.deploy.engines import is_x86
 from imgcls.deploy.exporter import TOLERANCE, export
 from imgcls.errors import UserError
-from imgcls.registry import IMAGENET_MEAN, IMAGENET_STD
+from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD
 
 needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("paddle2onnx", "onnx", "onnxruntime")),

@@ -63,7 +63,7 @@ def test_list_file_and_pattern(album, run_program, tmp_path):
 
 
 def test_features(album, run_program, tmp_path, squeezenet, contract_for):
-    from imgcls.data.decode import decode_image
+    from imgcls.data.pictures.decode import decode_image
     from imgcls.deploy.predictor import NetworkPredictor
 
     predict(run_program, tmp_path, "predict.input='album/[ab].jpg'", "predict.output=features")

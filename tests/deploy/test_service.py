@@ -24,12 +24,12 @@ from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from imgcls.cpu import inherited_environment
-from imgcls.data.build import SAMPLE_PHOTOS
-from imgcls.data.decode import MAX_PIXELS
+from imgcls.data.formats.build import SAMPLE_PHOTOS
+from imgcls.data.pictures.decode import MAX_PIXELS
 from imgcls.deploy.contract import FILE
 from imgcls.deploy.predictor import open_export, top_classes
 from imgcls.deploy.reader import PictureReader
+from imgcls.machine.cpu import inherited_environment
 
 CLIENTS = Path(__file__).parents[2] / "scripts" / "clients"
 SERVICE = CLIENTS / "service"

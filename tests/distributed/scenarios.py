@@ -12,20 +12,21 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from imgcls.callbacks.base import Callback
 from imgcls.callbacks.ema import EMA
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.callbacks.mixup import Mixup
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
+from imgcls.data.formats.synthetic import synthetic_samples
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.loading.synthetic import SyntheticDataset
+from imgcls.engine.callback import Callback
+from imgcls.engine.optimizers import OptimizerLR, build_optimizer
 from imgcls.engine.ranks import current, join
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
-from imgcls.launch import end_with_parent, in_rank
-from imgcls.optim import OptimizerLR, build_optimizer
-from imgcls.preprocessing import normalize
-from imgcls.schedules import build_schedule
+from imgcls.functional.normalize import normalize
+from imgcls.functional.schedules import build_schedule
+from imgcls.run.launcher import end_with_parent, in_rank
 
 BATCH, SIZE, CLASSES, EPOCHS = 8, 16, 5, 3
 

@@ -13,9 +13,9 @@ import paddle
 import pytest
 from locations import ROOT
 
-from imgcls.data.samples import Samples
-from imgcls.launch import Job, run_ranks
-from imgcls.registry import create_model
+from imgcls.data.formats.samples import Samples
+from imgcls.models.registry import build_model
+from imgcls.run.launcher import Job, run_ranks
 
 PROGRAM = Path(__file__).with_name("traffic.py")
 PAGE = ROOT / "docs" / "scaling.md"
@@ -110,7 +110,7 @@ def table(heading: str) -> list[list[str]]:
 
 def test_table_of_bytes():
     """ResNet50_vd, 32 images on each rank; as on the page, in millions of bytes."""
-    network = create_model("resnet50_vd")
+    network = build_model("resnet50_vd")
     parameters = sum(p.size for p in network.parameters() if not p.stop_gradient)
     statistics = sum(p.size for p in network.parameters() if p.stop_gradient)
     channels = [layer.weight.size for layer in network.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)]

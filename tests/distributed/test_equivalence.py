@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scenarios import SCENARIOS
 
-from imgcls.launch import Job, run_ranks
+from imgcls.run.launcher import Job, run_ranks
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = Path(__file__).with_name("scenarios.py")

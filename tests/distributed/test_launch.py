@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from imgcls import cpu, launch
 from imgcls.errors import Interrupted, UserError
-from imgcls.launch import Job, RankFailed, log_file, run_ranks
+from imgcls.machine import cpu
+from imgcls.run import launcher as launch
+from imgcls.run.launcher import Job, RankFailed, log_file, run_ranks
 
 ROOT = Path(__file__).parent.parent.parent
 HEAD = "import os, signal, sys, time\nrank = int(os.environ['PADDLE_TRAINER_ID'])\n"
@@ -40,7 +41,7 @@ def parent(tmp_path):
             import sys
             from pathlib import Path
             from imgcls.errors import Interrupted
-            from imgcls.launch import Job, run_ranks
+            from imgcls.run.launcher import Job, run_ranks
             try:
                 run_ranks(sys.argv[2:], Job(2), Path(sys.argv[1]))
             except Interrupted as error:
@@ -212,7 +213,8 @@ def test_ctrl_c_twice_does_not_wait(parent, script):
 def test_no_rank_outlives_a_killed_parent(parent, script, tmp_path, monkeypatch):
     process = parent(
         script(
-            "from imgcls.launch import end_with_parent\nend_with_parent()\nprint('ready', os.getpid())\ntime.sleep(60)"
+            "from imgcls.run.launcher import end_with_parent\n"
+            "end_with_parent()\nprint('ready', os.getpid())\ntime.sleep(60)"
         )
     )
     pids = [int(read(log_file(tmp_path / "logs", rank)).split()[-1]) for rank in range(2)]

@@ -132,7 +132,7 @@ def test_a_nan_on_one_rank_stops_all_and_is_not_saved(start, tmp_path):
         textwrap.dedent(
             """
             from dataclasses import replace
-            from imgcls.callbacks.base import Callback
+            from imgcls.engine.callback import Callback
 
             class Poison(Callback):
                 def on_batch(self, batch):
@@ -174,7 +174,7 @@ def test_ranks_wait_for_a_slow_disk(start, tmp_path):
         textwrap.dedent(
             """
             import time
-            from imgcls.callbacks.base import Callback
+            from imgcls.engine.callback import Callback
 
             class Slow(Callback):
                 def on_epoch_end(self, epoch, logs=None):

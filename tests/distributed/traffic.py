@@ -15,18 +15,19 @@ from pathlib import Path
 
 import paddle
 
-from imgcls.callbacks.base import Callback
 from imgcls.callbacks.ema import EMA
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
+from imgcls.data.formats.synthetic import synthetic_samples
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.loading.synthetic import SyntheticDataset
+from imgcls.engine.callback import Callback
+from imgcls.engine.optimizers import build_optimizer
 from imgcls.engine.ranks import join
 from imgcls.engine.sync_batch_norm import SyncBatchNorm, synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
-from imgcls.launch import end_with_parent, in_rank
-from imgcls.optim import build_optimizer
-from imgcls.preprocessing import normalize
-from imgcls.registry import create_model
+from imgcls.functional.normalize import normalize
+from imgcls.models.registry import build_model
+from imgcls.run.launcher import end_with_parent, in_rank
 
 MODEL, SIZE, CLASSES, BATCH = "mobilenetv1_x0_25", 32, 1000, 4
 BYTES_RECEIVED = struct.Struct("128xQ")
@@ -72,7 +73,7 @@ def main(directory: Path, norms: str, updates: int) -> None:
     ranks = join()
     times["joined"] = time.time()
     paddle.seed(0)
-    network = create_model(MODEL, num_classes=CLASSES)
+    network = build_model(MODEL, num_classes=CLASSES)
     if norms == "synchronised" and ranks.count > 1:
         network = synchronise_batch_norms(network)
     trainer = Trainer(network, lambda images: normalize(images, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)))

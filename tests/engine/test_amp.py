@@ -10,12 +10,12 @@ import pytest
 from paddle import nn
 from test_trainer import Recorder, make_loader, make_trainer
 
-from imgcls.averaging import start, update
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.callbacks.nan_guard import NanGuard
 from imgcls.engine.amp import AmpSettings, LossScaler, float32_state, load_float32_state
 from imgcls.engine.emulated_bfloat16 import emulate_bfloat16
 from imgcls.errors import UserError
+from imgcls.functional.averaging import start, update
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import signal
 import pytest
 from test_trainer import BATCH, SAMPLES, all_callbacks, assert_same_bits, make_loader, make_trainer, weights_of
 
-from imgcls.callbacks.base import Callback
 from imgcls.callbacks.checkpoint import restore
 from imgcls.callbacks.preemption import Preemption
-from imgcls.engine.checkpoint import newest_whole
+from imgcls.engine.callback import Callback
 from imgcls.errors import Interrupted
+from imgcls.run.checkpoint import newest_whole
 from imgcls.weights.safe_pickle import load_pickle
 
 EPOCHS = 2

@@ -8,7 +8,6 @@ import pytest
 from paddle import nn
 from paddle.nn import functional as F
 
-from imgcls.callbacks.base import Callback
 from imgcls.callbacks.checkpoint import Checkpoint, restore
 from imgcls.callbacks.ema import EMA
 from imgcls.callbacks.evaluation import Evaluation
@@ -18,14 +17,16 @@ from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.callbacks.max_steps import MaxSteps
 from imgcls.callbacks.mixup import Mixup
 from imgcls.callbacks.nan_guard import NanGuard
-from imgcls.data.loader import build_loader
-from imgcls.data.sampler import EpochSampler
-from imgcls.data.synthetic import SyntheticDataset, synthetic_samples
+from imgcls.data.formats.synthetic import synthetic_samples
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.loading.synthetic import SyntheticDataset
+from imgcls.engine.callback import Callback
+from imgcls.engine.optimizers import OptimizerLR, build_optimizer
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
-from imgcls.optim import OptimizerLR, build_optimizer
-from imgcls.preprocessing import normalize
-from imgcls.schedules import build_schedule
+from imgcls.functional.normalize import normalize
+from imgcls.functional.schedules import build_schedule
 
 SAMPLES, BATCH, SIZE, CLASSES = 22, 8, 16, 5  # three updates an epoch, the last of six samples
 

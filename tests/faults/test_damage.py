@@ -7,8 +7,8 @@ import shutil
 import pytest
 from tiny_run import TINY, finish, last, starter
 
-from imgcls.engine.checkpoint import FORMAT, MANIFEST, list_checkpoints, newest_whole, sha256, verify
 from imgcls.errors import UserError
+from imgcls.run.checkpoint import FORMAT, MANIFEST, list_checkpoints, newest_whole, sha256, verify
 
 SAVED = (*TINY, "trainer.epochs=1", "trainer.save_every_steps=3", "callbacks.ema.enabled=true")
 

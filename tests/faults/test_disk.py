@@ -12,8 +12,8 @@ import pytest
 from locations import ROOT
 from tiny_run import TINY, finish, last
 
-from imgcls.engine.checkpoint import list_checkpoints, newest_whole, verify, write_checkpoint
 from imgcls.errors import UserError
+from imgcls.run.checkpoint import list_checkpoints, newest_whole, verify, write_checkpoint
 
 
 def limited(size: int) -> None:
@@ -42,7 +42,7 @@ def test_a_directory_that_became_read_only(tmp_path):
         """
         import os, sys
         from pathlib import Path
-        from imgcls.engine.checkpoint import list_checkpoints, point, remove_old, verify, write_checkpoint
+        from imgcls.run.checkpoint import list_checkpoints, point, remove_old, verify, write_checkpoint
         from imgcls.errors import UserError
         os.chdir(sys.argv[1])  # reached before the privileges to reach it are gone
         root = Path(".")

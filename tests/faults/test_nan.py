@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from tiny_run import TINY, finish, last, status
 
-from imgcls.engine.checkpoint import list_checkpoints, verify
+from imgcls.run.checkpoint import list_checkpoints, verify
 from imgcls.weights.safe_pickle import load_pickle
 
 POISON = """
 from dataclasses import replace
-from imgcls.callbacks.base import Callback
+from imgcls.engine.callback import Callback
 
 class Poison(Callback):
     def __init__(self, where):

@@ -10,8 +10,8 @@ from locations import REFERENCE
 
 import imgcls
 from imgcls.engine.batch import Batch, batch_loss
-from imgcls.optim import build_optimizer
-from imgcls.weights.fluid import write_directory
+from imgcls.engine.optimizers import build_optimizer
+from imgcls.weights.fluid.files import write_directory
 
 SMALLEST = {}
 for _info in sorted(map(imgcls.model_info, imgcls.list_models()), key=lambda info: info.params):

@@ -17,7 +17,7 @@ NAMES = imgcls.list_models()
 @cache
 def families() -> list[str]:
     """The smallest network of each family."""
-    smallest: dict[str, imgcls.registry.ModelInfo] = {}
+    smallest: dict[str, imgcls.models.registry.ModelInfo] = {}
     for info in map(imgcls.model_info, NAMES):
         if info.module not in smallest or info.params < smallest[info.module].params:
             smallest[info.module] = info

@@ -8,15 +8,15 @@ from paddle import nn
 from PIL import Image
 
 import imgcls
-from imgcls.gradcam import grad_cam
+from imgcls.functional.normalize import normalize
 from imgcls.models.layers import Network
-from imgcls.preprocessing import normalize
+from imgcls.report.gradcam import grad_cam
 
 SMALL = 14e6  # parameters a network may have to run by default
 
 
 def smallest_of_each_family() -> list:
-    smallest: dict[str, imgcls.registry.ModelInfo] = {}
+    smallest: dict[str, imgcls.models.registry.ModelInfo] = {}
     for info in map(imgcls.model_info, imgcls.list_models()):
         if info.module not in smallest or info.params < smallest[info.module].params:
             smallest[info.module] = info

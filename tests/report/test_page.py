@@ -12,7 +12,7 @@ from chromium import chromium
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 
-from imgcls.metrics import ConfusionMatrix
+from imgcls.functional.metrics import ConfusionMatrix
 from imgcls.report.answers import Answers
 from imgcls.report.content import page_content
 from imgcls.report.curves import Panel

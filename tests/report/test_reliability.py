@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imgcls.metrics import expected_calibration_error
+from imgcls.functional.metrics import expected_calibration_error
 from imgcls.report.reliability import reliability
 
 

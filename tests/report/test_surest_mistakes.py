@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import imgcls
-from imgcls.data.samples import Samples
+from imgcls.data.formats.samples import Samples
 from imgcls.report.answers import Answers
 from imgcls.report.mistakes import explained_mistakes, surest_mistakes
 from imgcls.report.overlay import THUMBNAIL_SIDE, heat_overlay, jpeg

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgcls.data.samples import Samples
-from imgcls.metrics import ConfusionMatrix
+from imgcls.data.formats.samples import Samples
+from imgcls.functional.metrics import ConfusionMatrix
 from imgcls.report.answers import Answers
 from imgcls.report.confusion_drawing import draw_confusion_matrix
 from imgcls.report.tables import summarise, write_tables

@@ -17,9 +17,10 @@ import pytest
 
 from imgcls import create_model
 from imgcls.errors import UserError
-from imgcls.weights import fluid, resume
+from imgcls.weights import transfer as resume
 from imgcls.weights.download import fetch
-from imgcls.weights.fluid_record import encode
+from imgcls.weights.fluid import files as fluid
+from imgcls.weights.fluid.record import encode
 
 ROOT = Path(__file__).parents[2]
 NAME = "Net_pretrained.tar"

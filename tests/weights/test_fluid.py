@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from imgcls.errors import UserError
-from imgcls.weights import fluid
-from imgcls.weights.fluid_record import decode, encode
+from imgcls.weights.fluid import files as fluid
+from imgcls.weights.fluid.record import decode, encode
 
 FOLDERS = [
     "MobileNetV1_x0_25_pretrained",

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from imgcls.errors import UserError
-from imgcls.weights import fluid
-from imgcls.weights.fluid_record import encode
+from imgcls.weights.fluid import files as fluid
+from imgcls.weights.fluid.record import encode
 
 RECORD = encode(np.ones((2, 2), np.float32), "")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from imgcls.errors import UserError
-from imgcls.weights import fluid
-from imgcls.weights.fluid_training import select_averaged, sort_training_state
+from imgcls.weights.fluid import files as fluid
+from imgcls.weights.fluid.training import select_averaged, sort_training_state
 
 
 def test_a_training_checkpoint(fluid_checkpoint):

@@ -11,8 +11,8 @@ from paddle.base import unique_name
 from imgcls import create_model, model_info
 from imgcls.errors import UserError
 from imgcls.models.layers import fluid_names
-from imgcls.weights import fluid
-from imgcls.weights.fluid_training import select_averaged, sort_training_state
+from imgcls.weights.fluid import files as fluid
+from imgcls.weights.fluid.training import select_averaged, sort_training_state
 from imgcls.weights.load import load_into, load_pretrained
 from imgcls.weights.source import read_weights
 

@@ -9,7 +9,7 @@ import pytest
 
 from imgcls import create_model
 from imgcls.errors import UserError
-from imgcls.weights.fluid_record import encode
+from imgcls.weights.fluid.record import encode
 from imgcls.weights.source import NETWORK_FILE, locate_weights, read_weights
 
 

@@ -1,0 +1,1 @@
+"""From configurations to objects: the only place that knows Hydra."""

@@ -1,0 +1,76 @@
+"""A training run of several processes, as the process that starts them sees it."""
+
+import itertools
+import json
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from imgcls.errors import UserError
+from imgcls.run.directory import Run, RunDirectory
+from imgcls.run.launcher import Job, RankFailed, run_ranks
+from imgcls.run.logs import log, start_log
+
+
+def job_of(trainer: DictConfig) -> Job:
+    """How many processes the ``trainer`` section asks for, and where."""
+    return Job(
+        processes=max(trainer.gpus or 0, trainer.processes),
+        nodes=trainer.nodes,
+        node=trainer.node_rank,
+        master=trainer.master,
+    )
+
+
+def run_job(config: DictConfig, directory: Path) -> float | None:
+    """Start the ranks, and start them again from the last checkpoint as often as ``trainer.max_restarts`` says.
+
+    The run directory is made and held by this process; that of machine 0, if there are several.
+
+    Returns:
+        The best value of ``trainer.monitor``; ``None`` on the other machines.
+
+    Raises:
+        UserError: there are several machines, and no name for them to agree on.
+        RankFailed: a rank failed for good.
+        Interrupted: a signal stopped the run.
+    """
+    settings = config.trainer
+    job = job_of(settings)
+    if job.nodes > 1:
+        _require_name()
+    start_log()
+    with RunDirectory(directory, settings.resume, log.warning) if job.node == 0 else Run(directory) as run:
+        if job.node == 0:
+            start_log(run.path / "train.log")
+        logs = run.path / "logs"
+        log.info("%d of %d processes on this machine; their logs: %s", job.processes, job.size, logs)
+        for restarts in itertools.count(1):
+            try:
+                run_ranks(_command(run), job, logs, stdin=OmegaConf.to_yaml(config))
+                break
+            except RankFailed as error:
+                if not error.restartable or restarts > settings.max_restarts:
+                    raise
+                if job.node == 0:
+                    run.rewind()
+                log.warning("%s", error)
+                log.warning("Restart %d of %d from %s.", restarts, settings.max_restarts, run.start_from or "the start")
+        return _best(run, settings.monitor)
+
+
+def _require_name() -> None:
+    given = HydraConfig.get().overrides.task
+    if not any(override.startswith("run.name=") for override in given):
+        raise UserError("With several machines (trainer.nodes) give run.name: the default differs between them.")
+
+
+def _command(run: Run) -> list[str]:
+    return [sys.executable, "-m", "imgcls.app.rank", str(run.path), *([str(run.start_from)] if run.start_from else [])]
+
+
+def _best(run: Run, monitor: str) -> float | None:
+    summary = run.path / "summary.json"
+    return json.loads(summary.read_text())["best"].get(monitor) if summary.exists() else None

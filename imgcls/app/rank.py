@@ -1,0 +1,36 @@
+"""``python -m imgcls.app.rank <run directory> [<checkpoint>]``: one process of a run that ``imgcls.app.job`` started.
+
+The composed configuration is read from standard input.
+"""
+
+import sys
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from imgcls.app.program import report
+from imgcls.errors import Interrupted
+from imgcls.machine.installation import require_paddle
+from imgcls.run.directory import Run
+from imgcls.run.launcher import end_with_parent
+from imgcls.run.signals import interruptible
+
+
+def main() -> int:
+    """Returns the exit status."""
+    end_with_parent()
+    directory, *checkpoint = map(Path, sys.argv[1:])
+    config = OmegaConf.create(sys.stdin.read())
+    try:
+        with interruptible():
+            require_paddle()
+            from imgcls.app.training import train
+
+            train(config, lambda: Run(directory, *checkpoint))
+    except (Exception, Interrupted) as error:
+        return report(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""One process of a training run: from a configuration to a trained network, top to bottom."""
+
+from collections.abc import Callable
+
+import paddle
+from omegaconf import DictConfig, OmegaConf
+
+from imgcls.app import assembly
+from imgcls.app.resume import config_hash, require_same_run, write_texts
+from imgcls.callbacks.checkpoint import restore
+from imgcls.engine.amp import AmpSettings
+from imgcls.engine.freezing import freeze
+from imgcls.engine.optimizers import OptimizerLR, build_optimizer
+from imgcls.engine.ranks import join
+from imgcls.engine.sync_batch_norm import synchronise_batch_norms
+from imgcls.engine.trainer import Trainer
+from imgcls.functional.schedules import build_schedule
+from imgcls.machine.device import select_device
+from imgcls.run.directory import Run, agree_on_run
+from imgcls.run.fluid_checkpoint import is_fluid_checkpoint, restore_fluid
+from imgcls.run.logs import log, start_log, system_line
+
+
+def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
+    """Train in this process, the only one or a rank that a launcher has started.
+
+    Args:
+        open_run: gives the run's directory; called on rank 0, when the data has been found in order.
+
+    Returns:
+        The best value of ``trainer.monitor``; ``None`` on other ranks than 0.
+    """
+    settings = config.trainer
+    start_log()
+    gpus = 0 if settings.processes > 1 else settings.gpus
+    select_device(gpus, deterministic=settings.deterministic, training=True)
+    ranks = join()
+    train_samples = assembly.read_samples(config.data, "train", config.model.num_classes)
+    class_names = train_samples.class_names
+    val_samples = assembly.read_samples(config.data, "val", len(class_names), class_names)
+
+    with agree_on_run(ranks, open_run) as run:
+        texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": "".join(f"{c}\n" for c in class_names)}
+        fluid = run.start_from is not None and is_fluid_checkpoint(run.start_from)
+        if run.start_from and not fluid:
+            require_same_run(run.start_from, texts)
+        if ranks.first:
+            write_texts(run.path, texts)
+            start_log(run.path / "train.log")
+        log.info(system_line(config_hash(config)))
+
+        train_loader = assembly.make_loader(
+            train_samples,
+            assembly.picture_transform(config.transform, config.model, training=True),
+            config.data,
+            size=config.transform.size,
+            batch_size=settings.batch_size,
+            num_workers=settings.num_workers,
+            seed=settings.seed,
+            shuffle=True,
+            directory=run.path,
+        )
+        val_loader = assembly.make_loader(
+            val_samples,
+            assembly.picture_transform(config.transform, config.model, training=False),
+            config.data,
+            size=config.transform.size,
+            batch_size=settings.eval_batch_size,
+            num_workers=settings.num_workers,
+            directory=run.path,
+        )
+        sizes = len(train_samples), len(val_samples), len(class_names)
+        log.info("%d training and %d validation pictures in %d classes", *sizes)
+
+        paddle.seed(settings.seed)  # what the weights do not fill
+        network = assembly.build_network(config.model, len(class_names))
+        if settings.sync_bn and ranks.count > 1:
+            network = synchronise_batch_norms(network)
+        frozen = freeze(network, config.model.freeze)
+        trainer = Trainer(
+            network,
+            assembly.preprocessing(config.transform),
+            seed=settings.seed,
+            accumulate=settings.accumulate,
+            amp=AmpSettings(**assembly.without(settings.amp, "max_skipped")),
+            frozen=frozen,
+            compile=settings.compile,
+        )
+        schedule = build_schedule(
+            base_lr=assembly.learning_rate(config.optimizer, settings.batch_size),
+            steps_per_epoch=len(train_loader),
+            epochs=settings.epochs,
+            **config.lr_schedule,
+        )
+        options = assembly.without(config.optimizer, "lr", "scale_lr", "base_batch_size")
+        trainer.prepare(build_optimizer(network=network, lr=OptimizerLR(schedule), **options))
+        callbacks = assembly.training_callbacks(config, run, val_loader, texts)
+        if fluid:
+            restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
+        elif run.start_from:
+            restore(run.start_from, trainer, callbacks)
+        if run.start_from:
+            log.info("continuing from %s, after %d updates", run.start_from, trainer.progress.step)
+        trainer.fit(train_loader, settings.epochs, callbacks)
+        ranks.wait()
+        return assembly.finish(run, trainer, settings.monitor) if ranks.first else None

@@ -1,0 +1,1 @@
+"""How samples are found: folders, lists, tar files."""

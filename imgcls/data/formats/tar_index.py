@@ -1,0 +1,242 @@
+"""Where each image lies in a directory of tar shards: found out once, kept beside the shards.
+
+The shards are plain (uncompressed) tar files. An image's class is the directory it is in, as in
+``cat/1.jpg``; or every shard holds a ``list.txt`` of lines ``path label``, which says both which
+images count and what they are. ``index.npz`` is made anew when a shard comes, goes or changes its
+size or time.
+"""
+
+import json
+import logging
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from imgcls.data.formats.folder import IMAGE_SUFFIXES
+from imgcls.data.formats.list_file import parse_list
+from imgcls.data.paths import printable
+from imgcls.errors import UserError
+
+INDEX = "index.npz"
+LIST = b"list.txt"
+VERSION = 1
+
+log = logging.getLogger("imgcls")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A tar file as it was when it was indexed."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class TarIndex:
+    """The images of a directory of shards, in the order of shards and members (or list lines).
+
+    Args:
+        folders: names of the class directories, sorted; ``None`` when lists give the labels.
+        names: the members' names one after the other.
+        lengths: int64 ``[N]``, of each name.
+        classes: int32 ``[N]``, a number of ``folders``, or the label of the list.
+        shard_of: int32 ``[N]``.
+        offsets: int64 ``[N]``, where in its shard the image's content begins.
+        sizes: int64 ``[N]``, of the content.
+    """
+
+    shards: tuple[Shard, ...]
+    folders: tuple[str, ...] | None
+    names: bytes
+    lengths: np.ndarray
+    classes: np.ndarray
+    shard_of: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+
+
+def read_index(directory: str | os.PathLike) -> TarIndex:
+    """The index of the shards in ``directory``: the one that is kept there, or a new one.
+
+    Raises:
+        UserError: no shards, or one that is compressed, damaged, or has images without a label.
+    """
+    directory = Path(directory)
+    shards = _shards(directory)
+    kept = _load(directory / INDEX)
+    if kept is not None and kept.shards == shards:
+        return kept
+    index = _build(directory, shards)
+    _save(index, directory / INDEX)
+    return index
+
+
+def _shards(directory: Path) -> tuple[Shard, ...]:
+    paths = sorted(path for path in directory.glob("*.tar") if not path.name.startswith("."))
+    if not paths:
+        compressed = next((path for pattern in ("*.tar.*", "*.tgz") for path in directory.glob(pattern)), None)
+        raise UserError(
+            f"{printable(directory)} has no plain tar files, <name>.tar. "
+            + (
+                f"Uncompress {printable(compressed.name)} and the like first, with gunzip or what fits."
+                if compressed
+                else "scripts/make_shards.py makes them from a folder or from lists."
+            )
+        )
+    states = [(path.name, path.stat()) for path in paths]
+    return tuple(Shard(name, state.st_size, state.st_mtime_ns) for name, state in states)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    name: bytes
+    offset: int
+    size: int
+    is_plain: bool
+
+
+def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
+    names, tables, classes = [], [], []
+    number_of: dict[bytes, int] = {}  # folders as they come
+    listed: list[bool] = []
+    for shard in tqdm(shards, desc=f"indexing {directory.name}", unit=" shards", leave=False, disable=None):
+        images, labels = _scan(directory / shard.name)
+        listed.append(labels is not None)
+        if labels is None:
+            folders = [_folder(image, directory / shard.name) for image in images]
+            labels = [number_of.setdefault(folder, len(number_of)) for folder in folders]
+        names.append(b"".join(image.name for image in images))
+        table = [(len(image.name), image.offset, image.size) for image in images]
+        tables.append(np.array(table, np.int64).reshape(-1, 3))
+        classes.append(np.array(labels, np.int32))
+    if len(set(listed)) > 1:
+        odd = shards[listed.index(not listed[0])].name
+        raise UserError(f"Some shards of {printable(directory)} hold a {printable(LIST)} and some do not, {odd} first.")
+    counts = [len(part) for part in classes]
+    classes = np.concatenate(classes)
+    if not len(classes):
+        raise UserError(f"There is no image in the {len(shards)} tar files of {printable(directory)}.")
+    if not listed[0]:
+        sorted_number = {folder: number for number, folder in enumerate(sorted(number_of))}
+        classes = np.array([sorted_number[folder] for folder in number_of], np.int32)[classes]
+    lengths, offsets, sizes = np.ascontiguousarray(np.concatenate(tables).T)
+    return TarIndex(
+        shards,
+        None if listed[0] else tuple(map(printable, sorted(number_of))),
+        b"".join(names),
+        lengths,
+        classes,
+        np.repeat(np.arange(len(shards), dtype=np.int32), counts),
+        offsets,
+        sizes,
+    )
+
+
+def _scan(path: Path) -> tuple[list[_Member], list[int] | None]:
+    """The images of one shard; with labels if it holds a list, which then says which images count."""
+    members = list(_members(path))
+    list_member = next((member for member in members if member.name == LIST), None)
+    if list_member is None:
+        images, labels = list(filter(_is_image, members)), None
+    else:
+        images, labels = _listed(path, members, list_member)
+    odd = next((image for image in images if not image.is_plain), None)
+    if odd is not None:
+        raise UserError(
+            f"{printable(path)} holds {printable(odd.name)} as a link or in pieces. Make the shard anew with the files "
+            "themselves (tar --dereference --hard-dereference)."
+        )
+    return images, labels
+
+
+def _is_image(member: _Member) -> bool:
+    return member.name.lower().endswith(IMAGE_SUFFIXES) and not os.path.basename(member.name).startswith(b".")
+
+
+def _listed(path: Path, members: list[_Member], list_member: _Member) -> tuple[list[_Member], list[int]]:
+    name = f"{printable(path)}/{printable(LIST)}"
+    with path.open("rb") as file:
+        text = os.pread(file.fileno(), list_member.size, list_member.offset)
+    paths, labels = parse_list(text, name)
+    by_name = {member.name: member for member in members}
+    missing = [listed for listed in paths if listed not in by_name]
+    if missing:
+        raise UserError(
+            f"{len(missing):,} images of {name} are not in that shard, {printable(missing[0])} is the first."
+        )
+    return [by_name[listed] for listed in paths], labels
+
+
+def _members(path: Path) -> Iterator[_Member]:
+    name = printable(path)
+    try:
+        with tarfile.open(path, "r:", errorlevel=2) as tar:
+            while (info := tar.next()) is not None:
+                tar.members.clear()  # it would keep them all
+                if not info.isdir():
+                    member = os.fsencode(os.path.normpath(info.name))
+                    yield _Member(member, info.offset_data, info.size, info.isreg() and not info.issparse())
+            end = tar.offset
+    except (tarfile.TarError, EOFError) as error:
+        raise UserError(
+            f"{name} is not a plain tar file, or is damaged: {error}. Uncompress it, or make it anew."
+        ) from error
+    except OSError as error:
+        raise UserError(f"Cannot read {name}: {error.strerror or error}.") from error
+    # tarfile takes a file that is cut off between two members, or goes on with garbage, for a whole one.
+    with path.open("rb") as file:
+        if os.pread(file.fileno(), tarfile.BLOCKSIZE, end) != bytes(tarfile.BLOCKSIZE):
+            raise UserError(f"{name} is cut off or damaged at byte {end:,}. Copy or make it anew.")
+
+
+def _folder(member: _Member, path: Path) -> bytes:
+    folder = os.path.basename(os.path.dirname(member.name))
+    if not folder:
+        raise UserError(
+            f"{printable(path)}: the image {printable(member.name)} has no class. Images are in a directory named "
+            f"after their class, as cat/1.jpg, or the shard holds a {printable(LIST)} of lines 'path label'."
+        )
+    return folder
+
+
+ARRAYS = ("lengths", "classes", "shard_of", "offsets", "sizes")
+
+
+def _save(index: TarIndex, path: Path) -> None:
+    """Whole or not at all; where nothing can be written, the next start looks through the shards again."""
+    header = {"version": VERSION, "shards": [asdict(shard) for shard in index.shards], "folders": index.folders}
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+                names=np.frombuffer(index.names, np.uint8),
+                **{name: getattr(index, name) for name in ARRAYS},
+            )
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        log.warning("Cannot keep the index %s (%s): the next start makes it anew.", printable(path), error.strerror)
+
+
+def _load(path: Path) -> TarIndex | None:
+    """``None`` for no index, a damaged one, or one of another version."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            header: dict[str, Any] = json.loads(arrays["header"].tobytes())
+            if header["version"] != VERSION:
+                return None
+            shards = tuple(Shard(**shard) for shard in header["shards"])
+            folders = None if header["folders"] is None else tuple(header["folders"])
+            return TarIndex(shards, folders, arrays["names"].tobytes(), **{name: arrays[name] for name in ARRAYS})
+    except Exception:  # no such file, or whatever zipfile, numpy and json make of a damaged one
+        return None

@@ -1,0 +1,76 @@
+"""Decoded images held in memory, for data sets that fit."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from imgcls.data.formats.samples import Samples
+from imgcls.data.paths import printable
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, Photo, open_photo
+from imgcls.errors import UserError
+
+log = logging.getLogger("imgcls")
+
+
+class RamCache:
+    """The first images of a data set, as many as the budget has room for, decoded once.
+
+    They lie in one block of memory, which data workers share with the process that starts them
+    because nobody writes to it any more. Which ones are held depends on the images and the budget
+    alone. Files that cannot be read are left to whoever asks for them.
+
+    Args:
+        decode: from an open photo to the image to hold.
+        budget_mb: size of the block in MB.
+
+    Raises:
+        UserError: the machine has no such memory.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        decode: Callable[[Photo], Image.Image],
+        budget_mb: float,
+        max_pixels: int = MAX_PIXELS,
+    ):
+        try:
+            self.block = np.empty(int(budget_mb * 1e6), np.uint8)  # takes memory only where it is written to
+        except MemoryError as error:
+            raise UserError(f"data.cache_mb={budget_mb:g}: this machine has no such memory.") from error
+        self.starts = np.full(len(samples), -1, np.int64)
+        self.shapes = np.zeros((len(samples), 3), np.int32)
+        self._fill(samples, decode, max_pixels)
+
+    def get(self, index: int) -> Image.Image | None:
+        """A held image, or ``None``."""
+        if self.starts[index] < 0:
+            return None
+        return Image.fromarray(_view(self.block, self.starts[index], self.shapes[index]))
+
+    def __len__(self) -> int:
+        """Number of images held."""
+        return int(np.count_nonzero(self.starts >= 0))
+
+    def _fill(self, samples: Samples, decode: Callable[[Photo], Image.Image], max_pixels: int) -> None:
+        end = 0
+        for index in tqdm(range(len(samples)), desc="decoding", unit=" images", leave=False, disable=None):
+            name = printable(samples.path(index))
+            try:
+                with open_photo(samples.source(index), name, max_pixels) as photo:
+                    pixels = np.asarray(decode(photo))
+            except BadImage:
+                continue
+            if end + pixels.size > len(self.block):
+                break
+            self.starts[index], self.shapes[index] = end, pixels.shape
+            _view(self.block, end, pixels.shape)[:] = pixels
+            end += pixels.size
+        log.info("%s of %s images are held in memory, %.0f MB", f"{len(self):,}", f"{len(samples):,}", end / 1e6)
+
+
+def _view(block: np.ndarray, start: int, shape: np.ndarray | tuple[int, ...]) -> np.ndarray:
+    return block[start : start + int(np.prod(shape))].reshape(shape)

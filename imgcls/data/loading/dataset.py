@@ -1,0 +1,89 @@
+"""Data sets as Paddle knows them: one sample for a key of epoch and index."""
+
+import os
+
+import numpy as np
+import paddle
+
+from imgcls.data.formats.samples import Samples
+from imgcls.data.loading.cache import RamCache
+from imgcls.data.paths import printable
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_photo
+from imgcls.data.pictures.transforms import Transform
+from imgcls.errors import UserError
+
+Sample = tuple[np.ndarray, np.int64, np.int64]
+"""Image uint8 ``[H, W, 3]``, label, index."""
+
+
+class ClassificationDataset(paddle.io.Dataset):
+    """Labelled images; a subclass says what the image of an epoch and index is.
+
+    A key is ``(epoch, index)``, as ``EpochSampler`` yields it, or an index alone for epoch 0. The
+    sample is ``(image, label, index)``: uint8 ``[H, W, 3]``, int64, int64. A file that cannot be read
+    raises ``BadImage``.
+    """
+
+    image_shape: tuple[int, int, int] | None = None
+    """``(height, width, 3)`` of every image; a subclass that says so has its batches loaded faster."""
+
+    def __init__(self, samples: Samples):
+        super().__init__()
+        self.samples = samples
+
+    def image(self, epoch: int, index: int) -> np.ndarray:
+        """The image as uint8 ``[H, W, 3]``; the same whenever and in whatever process it is asked for."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        return self.image(epoch, index), np.int64(self.samples.label(index)), np.int64(index)
+
+
+class ImageDataset(ClassificationDataset):
+    """Image files under a transform.
+
+    Randomness of the transform is a function of ``seed``, epoch and index alone, so the number of
+    workers or an interruption changes nothing.
+
+    Args:
+        transform: takes an RGB image and a random generator, returns uint8 ``[H, W, 3]``.
+        max_pixels: larger images are refused.
+        cache: decoded images that need not be read again.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        transform: Transform,
+        seed: int = 0,
+        max_pixels: int = MAX_PIXELS,
+        cache: RamCache | None = None,
+    ):
+        super().__init__(samples)
+        self.transform = transform
+        self.image_shape = transform.image_shape
+        self.seed = seed
+        self.max_pixels = max_pixels
+        self.cache = cache
+
+    def image(self, epoch: int, index: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, epoch, index])
+        held = self.cache.get(index) if self.cache else None
+        if held is not None:
+            return self.transform(held, rng)
+        name = printable(self.samples.path(index))
+        try:
+            with open_photo(self.samples.source(index), name, self.max_pixels) as photo:
+                return self.transform.of_photo(photo, rng)
+        except BadImage as error:
+            root = self.samples.root
+            if not os.path.isdir(root):  # all files are gone, and none is bad
+                raise UserError(
+                    f"The data directory {printable(root)} is not there any more. Is its disk mounted? data.root says "
+                    "where the images are."
+                ) from error
+            raise

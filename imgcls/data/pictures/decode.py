@@ -1,0 +1,247 @@
+"""Any image file, or its bytes, as an upright RGB image.
+
+What a photo may be: JPEG (grey, CMYK and YCCK too), PNG (palette, alpha, 16 bits), WebP, GIF (first
+frame), BMP, TIFF and a few more. EXIF orientation is applied. Transparent pixels are laid on white,
+which is what cut-outs and logos are drawn for. ICC profiles are not applied.
+"""
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
+
+from imgcls.data.paths import printable
+from imgcls.data.pictures.jpeg_rows import rows_to_decode, with_rows
+from imgcls.errors import UserError
+
+# Pillow opens anything it has a reader for, and some readers start other programs (EPS does) or
+# hold no photos. Only these are tried, whatever the file is called.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "PCX", "SGI", "TGA")
+
+# The size at which Pillow itself refuses.
+MAX_PIXELS = 178_956_970
+
+REDUCTIONS = (8, 4, 2)
+"""Factors by which a JPEG decoder can shrink while it decodes, from the coefficients."""
+
+WORTHWHILE = 20_000
+"""Pixels below a box from which on it pays to leave them out."""
+
+BACKGROUND = (255, 255, 255)
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ON_ITS_SIDE = (5, 6, 7, 8)
+
+Source = str | os.PathLike | bytes
+"""A path, or the content of a file."""
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+class BadImage(UserError):
+    """An image file that is missing, empty, damaged, too large or no image; the message names it."""
+
+
+def decode_image(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode one image: loaded, in mode ``RGB``, upright. See ``open_photo``."""
+    with open_photo(source, name, max_pixels) as photo:
+        return photo.decode()
+
+
+@contextmanager
+def open_photo(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Iterator["Photo"]:
+    """Open one image and read its header.
+
+    Args:
+        name: what messages call the image; the path when left out.
+        max_pixels: larger images are refused before their pixels are decoded.
+
+    Raises:
+        BadImage: here, or when it is decoded.
+    """
+    is_content = isinstance(source, bytes)
+    name = name or ("image" if is_content else printable(source))
+    with io.BytesIO(source) if is_content else _open(source, name) as file:
+        num_bytes = len(source) if is_content else os.fstat(file.fileno()).st_size
+        if num_bytes == 0:
+            raise BadImage(f"The image {name} is empty (zero bytes). Replace or remove it.")
+        with _refusals(name, max_pixels):
+            image = Image.open(file, formats=FORMATS)
+        with image:
+            yield Photo(image, file, name, max_pixels)
+
+
+class Photo:
+    """An open image, whose pixels are decoded when they are asked for.
+
+    Args:
+        image: as Pillow opened it.
+        file: what it was opened from.
+    """
+
+    def __init__(self, image: Image.Image, file: BinaryIO, name: str, max_pixels: int):
+        self.name = name
+        self.max_pixels = max_pixels
+        self._image = image
+        self._file = file
+        self._decoded: Image.Image | None = None
+        if image.width * image.height > max_pixels:
+            raise BadImage(_too_large(name, f"{image.width} x {image.height} pixels", max_pixels))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, upright. Other formats than JPEG may tell which side is up only after their pixels."""
+        if not self._can_shrink():
+            return self.decode().size
+        width, height = self._image.size
+        return (height, width) if _orientation(self._image) in ON_ITS_SIDE else (width, height)
+
+    def decode(self) -> Image.Image:
+        """The whole image in mode ``RGB``, upright."""
+        if self._decoded is None:
+            with _refusals(self.name, self.max_pixels):
+                self._image.load()
+                self._decoded = _to_rgb(_upright(self._image))
+        return self._decoded
+
+    def decode_around(self, box: Box, size: int, alone: bool = False) -> tuple[Image.Image, Box]:
+        """What is in the box and around it, shrunk if that has more pixels than needed; the box in its coordinates.
+
+        A JPEG that has not been decoded yet is shrunk as by ``decode_shrunk``; anything else comes as it is.
+
+        Args:
+            size: side in pixels that the box is going to be resized to.
+            alone: the box is going to be cut out first. What lies below it may then be missing, for the time
+                that takes. Otherwise all must be there: the sides of the image decide about Pillow's rounding.
+        """
+        if alone and self._can_shrink():
+            self._leave_out_below(box[3])
+        image, reduction = self.decode_shrunk(min(box[2] - box[0], box[3] - box[1]), size)
+        return image, box if reduction == 1 else tuple(edge / reduction for edge in box)
+
+    def decode_shrunk(self, side: float, size: int) -> tuple[Image.Image, int]:
+        """The whole image, shrunk by the largest factor that leaves ``size`` of ``side`` pixels; and that factor."""
+        reduction = self._shrink(largest_reduction(side, size)) if self._can_shrink() else 1
+        return self.decode(), reduction
+
+    def _can_shrink(self) -> bool:
+        return self._decoded is None and isinstance(self._image, JpegImagePlugin.JpegImageFile)
+
+    def _leave_out_below(self, bottom: float) -> None:
+        rows = rows_to_decode(bottom)
+        turned = _orientation(self._image) in UPRIGHT
+        if turned or (self._image.height - rows) * self._image.width < WORTHWHILE:
+            return
+        with _refusals(self.name, self.max_pixels):
+            shorter = with_rows(self._file, rows)
+        if shorter is not None:  # for the decoder, which reads the header again
+            self._image.fp = shorter
+            self._image._size = self._image.width, rows
+            self._image.tile = [(codec, (0, 0, *self._image.size), *rest) for codec, _, *rest in self._image.tile]
+
+    def _shrink(self, reduction: int) -> int:
+        """Let the decoder shrink; returns the factor by which it will."""
+        if reduction == 1:
+            return 1
+        with _refusals(self.name, self.max_pixels):
+            wanted = self._image.width // reduction, self._image.height // reduction
+            return reduction if self._image.draft(None, wanted) else 1
+
+
+def largest_reduction(side: float, size: int) -> int:
+    """The largest factor of ``REDUCTIONS``, or 1, that leaves ``size`` of ``side`` pixels."""
+    return next((factor for factor in REDUCTIONS if side >= factor * size), 1)
+
+
+def _open(path: str | os.PathLike, name: str) -> BinaryIO:
+    try:
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would wait for its other end
+            raise BadImage(f"Cannot open the image {name}: it is a pipe or a device, not a file.")
+        return open(path, "rb")
+    except OSError as error:
+        raise BadImage(f"Cannot open the image {name}: {error.strerror or error}.") from error
+    except ValueError as error:  # a zero byte in the name
+        raise BadImage(f"Cannot open the image {name!r}: {error}.") from error
+
+
+@contextmanager
+def _refusals(name: str, max_pixels: int) -> Iterator[None]:
+    """Whatever goes wrong in a decoder as a ``BadImage``."""
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)  # Pillow refuses at twice this number
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except BadImage:
+        raise
+    except UnidentifiedImageError as error:
+        raise BadImage(f"{name} is not an image, or is damaged at its start. Replace or remove it.") from error
+    except Image.DecompressionBombError as error:
+        raise BadImage(_too_large(name, "too many pixels", max_pixels)) from error
+    except Exception as error:
+        # Decoders meet a damaged file with whatever their code happens to raise: OSError mostly,
+        # but SyntaxError, ValueError, struct.error, IndexError, MemoryError and others as well.
+        raise BadImage(f"Cannot decode the image {name}: {_reason(error)}. Replace or remove it.") from error
+
+
+def _too_large(name: str, size: str, max_pixels: int) -> str:
+    return (
+        f"The image {name} has {size}, more than the limit of {max_pixels:,}. "
+        "Make it smaller, or raise data.max_pixels if you trust the file."
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    orientation = _orientation(image)
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a damaged EXIF block does not damage the picture
+        return None
+    return orientation if isinstance(orientation, int) else None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        return _high_byte(image).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers; convert it to 8 or 16 bits")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        canvas = Image.new("RGB", rgba.size, BACKGROUND)
+        canvas.paste(rgba, mask=rgba.getchannel("A"))
+        return canvas
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _high_byte(image: Image.Image) -> Image.Image:
+    """8 bits of 16: Pillow's own conversion clips at 255 and turns most of the picture white."""
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise ValueError("its pixels are 32-bit integers; convert it to 8 or 16 bits")
+    return Image.fromarray((values >> 8).astype(np.uint8))

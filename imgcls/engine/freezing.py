@@ -1,0 +1,33 @@
+"""Parameters that are not to be trained, by pattern."""
+
+import paddle
+
+from imgcls.errors import UserError
+from imgcls.models.patterns import matching
+
+
+def freeze(network: paddle.nn.Layer, patterns: list[str]) -> list[paddle.nn.Layer]:
+    """Stop the gradients of the parameters that a pattern names.
+
+    Args:
+        patterns: as for ``model.exclude``: substrings or globs of ``state_dict`` keys or fluid names.
+
+    Returns:
+        The layers all of whose own parameters are frozen. Keep them in evaluation mode, so that
+        batch norms among them use and keep the statistics they have.
+
+    Raises:
+        UserError: a pattern names nothing, or nothing is left to train.
+    """
+    parameters = dict(network.named_parameters())
+    names = {key: parameter.name for key, parameter in parameters.items()}
+    for key in matching(names, patterns, option="model.freeze"):
+        parameters[key].stop_gradient = True
+    if parameters and all(parameter.stop_gradient for parameter in parameters.values()):
+        raise UserError("model.freeze names every parameter; there is nothing left to train.")
+    return [layer for layer in network.sublayers() if _is_frozen(layer)] if patterns else []
+
+
+def _is_frozen(layer: paddle.nn.Layer) -> bool:
+    own = list(layer._parameters.values())
+    return bool(own) and all(parameter is None or parameter.stop_gradient for parameter in own)

@@ -1,0 +1,1 @@
+"""The machine: processors, devices, installed packages, files and processes."""

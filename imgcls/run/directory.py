@@ -1,0 +1,149 @@
+"""The directory of a run: made once, held by one process at a time, continued on request."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imgcls.errors import Interrupted, UserError
+from imgcls.run.checkpoint import MANIFEST, list_checkpoints, newest_whole, remove_remains, verify
+
+if TYPE_CHECKING:
+    from imgcls.engine.ranks import Ranks
+
+STATUS = "status.json"
+
+
+class Run:
+    """A run as seen by the ranks that take part in it: where it is, and the checkpoint it starts from."""
+
+    def __init__(self, path: Path, start_from: Path | None = None):
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.start_from = start_from
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception) -> None:
+        """Nothing is held."""
+
+
+class RunDirectory(Run):
+    """``outputs/<run.name>``: configuration, logs, ``metrics.csv``, curves, ``checkpoints/``, ``status.json``.
+
+    As a context, writes the run's status: ``running``, then ``finished``, ``preempted`` or
+    ``failed``. A process that was killed leaves ``running`` behind, and no lock.
+
+    Args:
+        path: the directory; made if need be.
+        resume: ``None``, ``"auto"``, or the path of a checkpoint.
+        report: called with a message for each damaged checkpoint that is passed over.
+
+    Raises:
+        UserError: another process holds the run, a run of this name exists and ``resume`` was not
+            given, or the checkpoint to resume from is missing or damaged.
+    """
+
+    def __init__(self, path: Path, resume: str | None, report: Callable[[str], None]):
+        super().__init__(path)
+        self.report = report
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = self._hold()
+        try:
+            self.start_from = self._find(resume)
+            remove_remains(self.checkpoints)
+        except UserError:
+            os.close(self._lock)
+            raise
+
+    def __enter__(self):
+        self._write_status("running")
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        status = "finished" if error is None else "preempted" if isinstance(error, Interrupted) else "failed"
+        self._write_status(status, str(error or "").partition("\n")[0])
+        os.close(self._lock)
+
+    def rewind(self) -> None:
+        """Start from the newest whole checkpoint there is now; from the beginning if there is none yet."""
+        self.start_from = newest_whole(self.checkpoints, self.report)
+
+    def _find(self, resume: str | None) -> Path | None:
+        if resume is None:
+            if list_checkpoints(self.checkpoints):
+                raise UserError(
+                    f"{self.path} already holds a run. Continue it with trainer.resume=auto, choose another "
+                    "run.name, or remove the directory."
+                )
+            return None
+        if resume != "auto":
+            given = Path(resume)
+            if not given.is_dir():
+                raise UserError(f"trainer.resume={resume}: there is no such checkpoint directory.")
+            if (given / MANIFEST).exists() or not (given / "learning_rate").exists():  # the latter: the original's
+                verify(given)
+            return given.resolve()
+        newest = newest_whole(self.checkpoints, self.report)
+        if newest is None and list_checkpoints(self.checkpoints):
+            raise UserError(f"No checkpoint in {self.checkpoints} is whole; this run cannot be continued.")
+        return newest
+
+    def _hold(self) -> int:
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            # A record lock, unlike flock's, is not inherited by data workers, who may outlive a killed run a little.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise UserError(
+                f"Another process is writing the run {self.path} ({holder or 'unknown'}). Wait for it, stop it, or "
+                "choose another run.name."
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        return descriptor
+
+    def _write_status(self, status: str, message: str = "") -> None:
+        content = {
+            "status": status,
+            "message": message,
+            "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+        }
+        # What ends a run, a full disk for instance, must not be hidden by an error of the note about it.
+        with contextlib.suppress(OSError):
+            temporary = self.path / f".{STATUS}.partial"
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
+            temporary.replace(self.path / STATUS)
+
+
+def agree_on_run(ranks: "Ranks", make: Callable[[], Run]) -> Run:
+    """The run that ``make`` gives on rank 0, on every rank.
+
+    Raises:
+        UserError: rank 0 could not make it; on every rank.
+    """
+    if ranks.count == 1:
+        return make()
+    if ranks.first:
+        try:
+            run = make()
+        except UserError as error:
+            ranks.tell(json.dumps({"error": str(error)}))
+            raise
+        start = run.start_from and str(run.start_from.resolve())
+        ranks.tell(json.dumps({"path": str(run.path.resolve()), "start_from": start}))
+        return run
+    told = json.loads(ranks.tell())
+    if "error" in told:
+        raise UserError(told["error"])
+    return Run(Path(told["path"]), told["start_from"] and Path(told["start_from"]))

@@ -1,0 +1,306 @@
+"""The processes of one run on this machine: started together, watched, stopped together.
+
+Each process (rank) gets the environment that ``paddle.distributed.launch`` gives it, so what runs
+under the one runs under the other. Paddle's launcher itself is not used: it sends SIGTERM three
+times within a second, which leaves no time for a last checkpoint.
+"""
+
+import codecs
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError
+from imgcls.machine import cpu
+
+PARENT = "IMGCLS_PARENT"
+"""Environment variable with the process id of the process that started this rank."""
+
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 27.0
+"""From a signal until the ranks that have not stopped by themselves are killed."""
+
+SETTLE_SECONDS = 0.5
+"""From the first death until a culprit is named: the others die of it soon after."""
+
+STOP_SECONDS = 5.0
+"""From there until survivors that did not stop on SIGTERM are killed."""
+
+TAIL_LINES = 20
+LOCALHOST = "127.0.0.1"
+FIRST_PORT = 6170
+STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
+PR_SET_PDEATHSIG = 1
+
+
+class RankFailed(UserError):
+    """A rank ended by itself; the message says which and shows the end of its log.
+
+    ``restartable`` tells a death (a crash, a kill) from a mistake that would be made again.
+    """
+
+    def __init__(self, message: str, restartable: bool):
+        super().__init__(message)
+        self.restartable = restartable
+
+
+@dataclass(frozen=True)
+class Job:
+    """How many processes a run has, and where.
+
+    Args:
+        processes: on each machine.
+        nodes: machines.
+        node: number of this machine, from 0.
+        master: ``host:port`` on machine 0 that all can reach; needed with several machines.
+    """
+
+    processes: int
+    nodes: int = 1
+    node: int = 0
+    master: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Processes on all machines."""
+        return self.processes * self.nodes
+
+    @property
+    def ranks(self) -> range:
+        """Numbers of the processes on this machine."""
+        return range(self.node * self.processes, (self.node + 1) * self.processes)
+
+    def environments(self) -> list[dict[str, str]]:
+        """What each process on this machine finds in its environment, besides what this one has."""
+        # Only the master is ever connected to; of the endpoints, Paddle and imgcls.machine.cpu only count the hosts.
+        hosts = [LOCALHOST] if self.nodes == 1 else [f"node-{node}" for node in range(self.nodes)]
+        endpoints = [f"{host}:{FIRST_PORT + local}" for host in hosts for local in range(self.processes)]
+        shared = {
+            PARENT: str(os.getpid()),
+            "PADDLE_TRAINERS_NUM": str(self.size),
+            "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints),
+            "PADDLE_MASTER": self.master or f"{LOCALHOST}:{free_port()}",
+            "PADDLE_LOCAL_SIZE": str(self.processes),
+        }
+        return [
+            {
+                **shared,
+                "PADDLE_TRAINER_ID": str(rank),
+                "PADDLE_RANK_IN_NODE": str(local),
+                "PADDLE_CURRENT_ENDPOINT": endpoints[rank],
+                "FLAGS_selected_gpus": str(local),
+            }
+            for local, rank in enumerate(self.ranks)
+        ]
+
+
+def in_rank() -> bool:
+    """Whether this process is one of several that a launcher has started."""
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1
+
+
+def is_first() -> bool:
+    """Whether this process is rank 0, which writes and shows."""
+    return os.environ.get("PADDLE_TRAINER_ID", "0") == "0"
+
+
+def started_by_us() -> bool:
+    """Whether the launcher is ``run_ranks``, in the parent process."""
+    return os.environ.get(PARENT) == str(os.getppid())
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this process when its parent is gone, so that no rank outlives a killed parent."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not started_by_us():
+        sys.exit(1)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at present."""
+    with socket.socket() as listener:
+        listener.bind((LOCALHOST, 0))
+        return listener.getsockname()[1]
+
+
+def log_file(directory: Path, rank: int) -> Path:
+    """Where everything goes that a rank prints."""
+    return directory / f"rank-{rank}.log"
+
+
+def run_ranks(command: list[str], job: Job, logs: Path, stdin: str = "") -> None:
+    """Run ``command`` in every process of ``job`` on this machine; return when all have ended well.
+
+    What rank 0 prints is shown; what all print is appended to their files in ``logs``. SIGTERM and
+    SIGINT are passed on. Takes at most 30 seconds from a signal, and 10 from a death, to the end.
+
+    Args:
+        stdin: what each process reads from its standard input.
+
+    Raises:
+        RankFailed: a process ended otherwise; the others have been stopped.
+        Interrupted: a signal came, here or to one of them, and all have stopped.
+    """
+    with _Ranks(command, job, logs, stdin) as ranks:
+        ranks.watch()
+
+
+class _Ranks:
+    """The running processes."""
+
+    def __init__(self, command: list[str], job: Job, logs: Path, stdin: str):
+        self.command = command
+        self.job = job
+        self.logs = logs
+        self.stdin = stdin
+        self.processes: list[subprocess.Popen] = []
+        self.received: signal.Signals | None = None
+        self.first_death: float | None = None
+        self.failure: RankFailed | None = None
+        self.kill_at: float | None = None
+        self.handlers: dict[signal.Signals, object] = {}
+        self.output: _Output | None = None
+
+    def __enter__(self) -> "_Ranks":
+        self.logs.mkdir(parents=True, exist_ok=True)
+        for rank in self.job.ranks:
+            with log_file(self.logs, rank).open("a") as log:
+                log.write(f"--- rank {rank} of {self.job.size}, {datetime.now():%Y-%m-%d %H:%M:%S}\n")
+        if 0 in self.job.ranks:
+            self.output = _Output(log_file(self.logs, 0))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.handlers[number] = signal.signal(number, self._receive)
+        inherited = cpu.inherited_environment()
+        for rank, own in zip(self.job.ranks, self.job.environments(), strict=True):
+            self.processes.append(self._start(rank, {"GLOG_minloglevel": "2", **inherited, **own}))
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        if self.output:
+            self.output.close()
+
+    def watch(self) -> None:
+        while True:
+            codes = [process.poll() for process in self.processes]
+            self._react(codes)
+            if self.output:
+                self.output.copy()
+            if None not in codes:
+                return self._conclude(codes)
+            time.sleep(POLL_SECONDS)
+
+    def _start(self, rank: int, environment: dict[str, str]) -> subprocess.Popen:
+        with log_file(self.logs, rank).open("a") as log:
+            # A session of its own keeps the terminal's Ctrl-C to the parent, which passes it on.
+            process = subprocess.Popen(
+                self.command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            process.stdin.write(self.stdin)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has died already, which is noticed as of any other
+        return process
+
+    def _receive(self, number: int, frame: object) -> None:
+        if number == signal.SIGINT and self.received == signal.SIGINT:
+            self.kill_at = time.monotonic()  # a person who presses Ctrl-C twice does not want to wait
+        self.received = self.received or signal.Signals(number)
+
+    def _react(self, codes: list[int | None]) -> None:
+        now = time.monotonic()
+        if self.received is None and (stopped := [code for code in codes if code in STOPPED]):
+            self.received = signal.Signals(stopped[0] - 128)
+        if self.received is not None and self.kill_at is None:
+            self._terminate(now + GRACE_SECONDS)
+        if self.received is None and self.failure is None and any(code not in (None, 0) for code in codes):
+            self.first_death = self.first_death or now
+            if now - self.first_death > SETTLE_SECONDS:
+                self.failure = self._failure(codes)
+                self._terminate(now + STOP_SECONDS)
+        if self.kill_at is not None and now >= self.kill_at:
+            for process in self.processes:
+                if process.poll() is None:
+                    process.kill()
+
+    def _terminate(self, kill_at: float) -> None:
+        self.kill_at = kill_at
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+
+    def _conclude(self, codes: list[int]) -> None:
+        if self.failure is None and self.received is None and any(codes):
+            self.failure = self._failure(codes)
+        if self.failure:
+            raise self.failure
+        if self.received and any(codes):
+            stopped = all(code in STOPPED for code in codes)
+            how = "have stopped" if stopped else "have stopped, but not all by themselves: the last checkpoint stands"
+            raise Interrupted(
+                f"{self.received.name}: all {self.job.processes} processes {how}.", status=128 + self.received
+            )
+
+    def _failure(self, codes: list[int | None]) -> RankFailed:
+        """Of several dead ranks, name the one whose death is least likely to follow from another's."""
+        dead = [(_blame(code), local) for local, code in enumerate(codes) if code not in (None, 0)]
+        local = min(dead)[1]
+        rank = self.job.ranks[local]
+        path = log_file(self.logs, rank)
+        message = (
+            f"Rank {rank} of {self.job.size} {_how_it_ended(codes[local])}; all were stopped. "
+            f"The end of its log, {path}:\n{_tail(path)}"
+        )
+        return RankFailed(message, restartable=USER_ERROR_STATUS not in codes)
+
+
+class _Output:
+    """Shows on the terminal what is appended to a file from now on."""
+
+    def __init__(self, path: Path):
+        self.file = path.open("rb")
+        self.file.seek(0, os.SEEK_END)
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def copy(self) -> None:
+        if text := self.decoder.decode(self.file.read()):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def _blame(code: int) -> int:
+    """Rank exit statuses: a stated mistake, a kill from outside, a crash, then what a lost connection causes."""
+    if code == USER_ERROR_STATUS:
+        return 0
+    return 1 if code < 0 and code != -signal.SIGABRT else 2 if code > 0 else 3
+
+
+def _how_it_ended(code: int) -> str:
+    return f"was killed (signal {signal.Signals(-code).name})" if code < 0 else f"ended with status {code}"
+
+
+def _tail(path: Path) -> str:
+    lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    return "\n".join(f"  {line}" for line in lines)

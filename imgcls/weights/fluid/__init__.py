@@ -1,0 +1,1 @@
+"""Files of the fluid 1.x library."""

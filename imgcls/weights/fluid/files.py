@@ -1,0 +1,214 @@
+"""Sets of variables as PaddlePaddle 1.x (fluid) stored them: a directory, a tar, an inference model.
+
+In a directory and in a published ``*_pretrained.tar`` each variable is one file whose name is the
+variable's; a slash in the name makes a sub-directory. The parameter file of an inference model
+holds the records one after the other without names, in the sorted order of the persistable
+variables of its program. ``fluid_record`` knows a single record.
+"""
+
+import contextlib
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from imgcls.errors import UserError
+from imgcls.weights.file_header import describe_start
+from imgcls.weights.fluid.protobuf import fields
+from imgcls.weights.fluid.record import decode, decode_only, encode
+
+Arrays = dict[str, np.ndarray]
+
+LOD_TENSOR = 7  # the kind of variable that holds values; feed, fetch and readers are others
+
+# The largest published file takes 3.3 GB and the longest has some 2,000 variables.
+TAR_BYTES = 8 << 30
+TAR_MEMBERS = 100_000
+
+
+def read_variable(file: str | Path) -> np.ndarray:
+    """The one variable that ``file`` holds.
+
+    Raises:
+        UserError: the file cannot be read, is no record, ends early or goes on after the record.
+    """
+    return decode_only(_read_bytes(Path(file)), str(file))
+
+
+def write_variable(file: str | Path, array: np.ndarray) -> None:
+    """Write ``array`` as the only record of ``file``; missing directories are made."""
+    file = Path(file)
+    record = encode(array, str(file))
+    with _os_errors(f"Cannot write the variable {file}"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(record)
+
+
+def read_directory(directory: str | Path) -> Arrays:
+    """Every variable under a directory by name; hidden files are left alone.
+
+    Raises:
+        UserError: there is no such directory, it holds nothing, or a file in it is no variable.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise UserError(f"There is no directory {directory} to read variables from.")
+    files = {
+        _variable_name(os.fsencode(file.relative_to(directory))): file
+        for file in directory.rglob("*")
+        if file.is_file()
+    }
+    arrays = {name: read_variable(file) for name, file in sorted(files.items()) if not _is_hidden(name)}
+    if not arrays:
+        raise UserError(f"{directory} holds no files: one file per variable is expected.")
+    return arrays
+
+
+def write_directory(directory: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write one file per variable, the whole directory or nothing.
+
+    What ``read_directory`` gave comes out bit for bit as it was.
+
+    Raises:
+        UserError: the directory exists and is not empty, a name is no relative path, or the system refuses.
+    """
+    directory = Path(directory)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UserError(f"{directory} exists already. Name a new or an empty directory for the variables.")
+    for name in arrays:
+        if not _is_inside(name):
+            raise UserError(f"The variable name {name!r} cannot be a file name under {directory}.")
+    partial = directory.with_name(f".{directory.name}.{os.getpid()}")
+    try:
+        with _os_errors(f"Cannot write the variables to {directory}"):
+            partial.mkdir(parents=True)
+            for name, array in arrays.items():
+                write_variable(partial / name, array)
+            partial.replace(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_tar(path: str | Path) -> Arrays:
+    """Every variable of a ``*_pretrained.tar``; nothing is unpacked to disk.
+
+    The directories that all files share are not part of the names.
+
+    Raises:
+        UserError: not a tar (a compressed one counts as none), cut short, too large, or with a
+            member that is no plain file inside of it.
+    """
+    path = Path(path)
+    with _open_tar(path) as archive:
+        blobs = {name: archive.extractfile(member).read() for name, member in _checked_members(archive, path)}
+    shared = len(PurePosixPath(os.path.commonpath([PurePosixPath(name).parent for name in blobs])).parts)
+    return {
+        "/".join(PurePosixPath(name).parts[shared:]): decode_only(blob, f"{path}, member {name!r}")
+        for name, blob in blobs.items()
+    }
+
+
+def check_tar(path: str | Path) -> None:
+    """Raise what ``read_tar`` would raise about the archive itself, without reading the variables."""
+    path = Path(path)
+    with _open_tar(path) as archive:
+        for _ in _checked_members(archive, path):
+            pass
+
+
+def read_inference_model(model_file: str | Path, params_file: str | Path) -> Arrays:
+    """Parameters of a saved inference model: ``model_file`` gives the names, ``params_file`` the values.
+
+    Raises:
+        UserError: one of the files is damaged, or the two do not belong together.
+    """
+    names = _persistable_names(Path(model_file))
+    data = _read_bytes(Path(params_file))
+    arrays: Arrays = {}
+    position = 0
+    for name in names:
+        if position == len(data):
+            raise UserError(f"{params_file} holds {len(arrays)} variables, but {model_file} names {len(names)}.")
+        arrays[name], position = decode(data, f"{params_file}, variable '{name}'", position)
+    if position != len(data):
+        raise UserError(f"{params_file} goes on after the {len(names)} variables that {model_file} names.")
+    return arrays
+
+
+def _persistable_names(model_file: Path) -> list[str]:
+    """Sorted names of the variables with values in a program (ProgramDesc in Paddle's framework.proto)."""
+    names = set()
+    try:
+        blocks = [value for number, value in fields(_read_bytes(model_file)) if number == 1]
+        variables = [value for block in blocks for number, value in fields(block) if number == 3]
+        for variable in variables:
+            parts = dict(fields(variable))  # 1 the name, 2 the type, 3 whether it is persistable
+            if parts.get(3) and dict(fields(parts[2])).get(1) == LOD_TENSOR:
+                names.add(bytes(parts[1]).decode())
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{model_file} is not a saved program; {describe_start(model_file)}.") from None
+    if not names:
+        raise UserError(f"{model_file} is a program without parameters; {describe_start(model_file)}.")
+    return sorted(names)
+
+
+@contextlib.contextmanager
+def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with _os_errors(f"Cannot read {path}"), tarfile.open(path, "r:", encoding="utf-8") as archive:
+            yield archive
+    except (tarfile.TarError, ValueError) as error:
+        raise UserError(f"{path} is not a whole, uncompressed tar file ({error}); {describe_start(path)}.") from None
+
+
+def _checked_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """Variable names and files of an archive, provided that everything else in it is a directory."""
+    total = found = 0
+    for count, member in enumerate(archive, start=1):
+        location = PurePosixPath(member.name).as_posix()
+        if not _is_inside(location) and not (location == "." and member.isdir()):
+            raise UserError(f"{path} is refused: its member {member.name!r} lies outside of it.")
+        if member.issparse() or not (member.isfile() or member.isdir()):
+            raise UserError(f"{path} is refused: its member {member.name!r} is a link or a special file.")
+        total += member.size
+        if total > TAR_BYTES or count > TAR_MEMBERS:
+            raise UserError(f"{path} is refused: more than {TAR_BYTES >> 30} GiB or {TAR_MEMBERS:,} members.")
+        name = _variable_name(location.encode("utf-8", "surrogateescape"))
+        if member.isfile() and not _is_hidden(name):
+            found += 1
+            yield name, member
+    if not found:
+        raise UserError(f"{path} is a tar without files: one file per variable is expected.")
+
+
+def _is_inside(name: str) -> bool:
+    """Whether ``name`` is a path below a directory, whatever the directory."""
+    return "\0" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
+
+
+def _variable_name(path: bytes) -> str:
+    """A name that is not UTF-8 was written byte by byte, by Python 2 (Res2Net200_vd counts up to U+0090)."""
+    try:
+        return path.decode("utf-8")
+    except UnicodeDecodeError:
+        return path.decode("latin-1")
+
+
+def _read_bytes(file: Path) -> bytes:
+    with _os_errors(f"Cannot read {file}"):
+        return file.read_bytes()
+
+
+@contextlib.contextmanager
+def _os_errors(message: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{message}: {error.strerror or error}.") from None
