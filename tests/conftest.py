@@ -12,7 +12,7 @@ if "--full" in sys.argv:  # Paddle's own allocator keeps what the largest networ
 
 import imgcls  # noqa: F401  sets the CPU up before any test imports Paddle
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "data")]  # for `locations` and `weights`
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "reference")]  # for `locations` and `weights`
 
 from locations import ROOT  # noqa: E402
 

@@ -3,4 +3,4 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-REFERENCE = Path(__file__).parent / "data"
+REFERENCE = Path(__file__).parent / "reference"

@@ -4,14 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from locations import ROOT
 
 from imgcls.data.formats.build import SAMPLE_PHOTOS
 from imgcls.machine.cpu import THREAD_VARIABLES
 
-CLIENTS = Path(__file__).parents[2] / "scripts" / "clients"
+CLIENTS = ROOT / "scripts" / "clients"
 
 
 def run_client(client, *arguments, cwd):

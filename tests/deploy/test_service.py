@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import yaml
 from chromium import chromium
+from locations import ROOT
 from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -31,7 +32,7 @@ from imgcls.deploy.predictor import open_export, top_classes
 from imgcls.deploy.reader import PictureReader
 from imgcls.machine.cpu import inherited_environment
 
-CLIENTS = Path(__file__).parents[2] / "scripts" / "clients"
+CLIENTS = ROOT / "scripts" / "clients"
 SERVICE = CLIENTS / "service"
 CAT = SAMPLE_PHOTOS / "val" / "land_animal" / "tabby_cat.jpg"
 TABBY = "tabby, tabby cat"
@@ -222,7 +223,7 @@ def test_files_that_are_no_images(service, cat):
     assert (mixed.status_code, mixed.json()) == (415, {"error": "bad is not an image, or it is damaged."})
 
 
-sys.path.append(str(Path(__file__).parents[1] / "data_pipeline"))
+sys.path.append(str(Path(__file__).parents[1] / "data"))
 from test_hostile_files import files as pillow_files  # noqa: E402, F401
 
 

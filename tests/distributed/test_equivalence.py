@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from locations import ROOT
 from scenarios import SCENARIOS
 
 from imgcls.run.launcher import Job, run_ranks
 
-ROOT = Path(__file__).parent.parent.parent
 PROGRAM = Path(__file__).with_name("scenarios.py")
 EQUAL = [name for name in SCENARIOS if name != "local_bn"]
 

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from locations import ROOT
 
 from imgcls.errors import Interrupted, UserError
 from imgcls.machine import cpu
 from imgcls.run import launcher as launch
 from imgcls.run.launcher import Job, RankFailed, log_file, run_ranks
 
-ROOT = Path(__file__).parent.parent.parent
 HEAD = "import os, signal, sys, time\nrank = int(os.environ['PADDLE_TRAINER_ID'])\n"
 
 

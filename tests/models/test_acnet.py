@@ -2,28 +2,27 @@
 
 import json
 import runpy
-from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from locations import REFERENCE
 
 from imgcls import create_model
 from imgcls.errors import UserError
 from imgcls.models.acnet import fuse
 from imgcls.models.layers import fluid_names
 
-DATA = Path(__file__).parents[1] / "data"
-REFERENCE = json.loads((DATA / "acnet.json").read_text())
-weights = runpy.run_path(str(DATA / "weights.py"))
+EXPECTED = json.loads((REFERENCE / "acnet.json").read_text())
+weights = runpy.run_path(str(REFERENCE / "weights.py"))
 
 
 @pytest.fixture(scope="module")
 def training_weights():
-    gain = REFERENCE["gain"], REFERENCE["gain_on"]
+    gain = EXPECTED["gain"], EXPECTED["gain_on"]
     return {
         p["name"]: weights["make_parameter"](p["name"], p["shape"], p["role"], *gain)
-        for p in REFERENCE["training_parameters"]
+        for p in EXPECTED["training_parameters"]
     }
 
 
@@ -40,8 +39,8 @@ def count_parameters(network):
 
 def test_fused_weights_are_those_of_the_original_conversion(training_weights):
     fused = fuse(training_weights)
-    assert list(fused) == [p["name"] for p in REFERENCE["deploy_parameters"]]
-    for p in REFERENCE["deploy_parameters"]:
+    assert list(fused) == [p["name"] for p in EXPECTED["deploy_parameters"]]
+    for p in EXPECTED["deploy_parameters"]:
         value = fused[p["name"]]
         assert list(value.shape) == p["shape"]
         assert value.dtype == np.float32
@@ -57,16 +56,16 @@ def test_fused_weights_are_those_of_the_original_conversion(training_weights):
 def test_both_forms_give_the_logits_of_the_original(training_weights):
     training = load(create_model("resnet50_acnet"), training_weights)
     deploy = training.to_deploy()
-    assert list(fluid_names(deploy).values()) == [p["name"] for p in REFERENCE["deploy_parameters"]]
-    assert count_parameters(training) == REFERENCE["num_params_training"]
-    assert count_parameters(deploy) == REFERENCE["num_params_deploy"]
+    assert list(fluid_names(deploy).values()) == [p["name"] for p in EXPECTED["deploy_parameters"]]
+    assert count_parameters(training) == EXPECTED["num_params_training"]
+    assert count_parameters(deploy) == EXPECTED["num_params_deploy"]
 
-    images = paddle.to_tensor(weights["make_input"](REFERENCE["input_size"]))
+    images = paddle.to_tensor(weights["make_input"](EXPECTED["input_size"]))
     with paddle.no_grad():
         training_logits, deploy_logits = training(images).numpy(), deploy(images).numpy()
-    tolerance = 1e-5 * REFERENCE["logits_std"]
-    np.testing.assert_allclose(training_logits, REFERENCE["logits_training"], rtol=0, atol=tolerance)
-    np.testing.assert_allclose(deploy_logits, REFERENCE["logits_deploy"], rtol=0, atol=tolerance)
+    tolerance = 1e-5 * EXPECTED["logits_std"]
+    np.testing.assert_allclose(training_logits, EXPECTED["logits_training"], rtol=0, atol=tolerance)
+    np.testing.assert_allclose(deploy_logits, EXPECTED["logits_deploy"], rtol=0, atol=tolerance)
     np.testing.assert_allclose(deploy_logits, training_logits, rtol=0, atol=tolerance)
 
 

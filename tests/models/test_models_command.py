@@ -3,16 +3,15 @@
 import csv
 import io
 import json
-from pathlib import Path
 
 import pytest
+from locations import REFERENCE, ROOT
 
 from imgcls import list_models
 from imgcls.errors import UserError
 from imgcls.models.__main__ import main, select
 
-ROOT = Path(__file__).parents[2]
-REFERENCE = {path.stem: json.loads(path.read_text()) for path in (ROOT / "tests" / "data" / "models").glob("*.json")}
+EXPECTED = {path.stem: json.loads(path.read_text()) for path in (REFERENCE / "models").glob("*.json")}
 PROGRAM = "models"
 
 
@@ -34,8 +33,8 @@ def test_csv_has_the_figures_of_the_reference(capsys):
     assert main(["--format", "csv", "*"]) == 0
     rows = {row["published_name"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
     assert len(rows) == len(list_models())
-    assert rows.keys() >= REFERENCE.keys()
-    for name, reference in REFERENCE.items():
+    assert rows.keys() >= EXPECTED.keys()
+    for name, reference in EXPECTED.items():
         row = rows[name]
         assert (row["name"], row["published"]) == (name.lower(), str(reference["published"]))
         assert (int(row["params"]), int(row["macs"])) == (reference["num_params"], reference["macs"])
@@ -60,7 +59,7 @@ def test_json_has_what_the_csv_has(capsys):
 def test_published_are_the_readme_s(capsys):
     main(["--published", "--format", "json"])
     names = {record["published_name"] for record in json.loads(capsys.readouterr().out)}
-    assert names == {name for name, reference in REFERENCE.items() if reference["published"]}
+    assert names == {name for name, reference in EXPECTED.items() if reference["published"]}
 
 
 def test_several_patterns_give_each_model_once_in_natural_order():

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-DATA = Path(__file__).parents[1] / "data"
+from locations import REFERENCE
 
 
 @pytest.fixture(scope="session")
 def fluid_checkpoint() -> Path:
-    return DATA / "fluid_checkpoint"
+    return REFERENCE / "fluid_checkpoint"
 
 
 @pytest.fixture(scope="session")
@@ -23,4 +22,4 @@ def expected(fluid_checkpoint) -> dict:
 @pytest.fixture(scope="session")
 def images() -> np.ndarray:
     """The two input images of the reference, ``[2, 3, 224, 224]``."""
-    return runpy.run_path(str(DATA / "weights.py"))["make_input"](224)
+    return runpy.run_path(str(REFERENCE / "weights.py"))["make_input"](224)

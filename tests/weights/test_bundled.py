@@ -1,18 +1,17 @@
 """The SqueezeNet1_1 weights that come with the library: small, offline, and right about four cats."""
 
 import runpy
-from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from locations import ROOT
 from PIL import Image
 
 from imgcls import create_model, model_info
 from imgcls.weights.load import ASSETS, load_pretrained
 from imgcls.weights.source import read_weights
 
-ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "imgcls" / "assets" / "sample_photos"
 CATS = {
     "val/land_animal/tabby_cat.jpg": 281,

@@ -10,10 +10,10 @@ import sys
 import tarfile
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from locations import ROOT
 
 from imgcls import create_model
 from imgcls.errors import UserError
@@ -22,7 +22,6 @@ from imgcls.weights.download import fetch
 from imgcls.weights.fluid import files as fluid
 from imgcls.weights.fluid.record import encode
 
-ROOT = Path(__file__).parents[2]
 NAME = "Net_pretrained.tar"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hydra
 import pytest
+from locations import REFERENCE, ROOT
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.assembly import resize_size
@@ -20,11 +21,9 @@ from imgcls.app.program import conf_directory, typed
 from imgcls.functional.schedules import build_schedule
 from imgcls.models.efficientnet import VARIANTS
 
-ROOT = Path(__file__).parents[1]
-DATA = ROOT / "tests" / "data"
-RECIPES = json.loads((DATA / "recipes.json").read_text())["recipes"]
+RECIPES = json.loads((REFERENCE / "recipes.json").read_text())["recipes"]
 DEFAULTS = {
-    flag: entry["default"] for flag, entry in json.loads((DATA / "defaults.json").read_text())["train.py"].items()
+    flag: entry["default"] for flag, entry in json.loads((REFERENCE / "defaults.json").read_text())["train.py"].items()
 }
 CONF = conf_directory()
 

@@ -1,15 +1,15 @@
 """Metrics against plain loops and against the accuracies of the original."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from locations import REFERENCE
 
 from imgcls.functional.metrics import ConfusionMatrix, expected_calibration_error, topk_correct
 
-LOSSES = json.loads((Path(__file__).parent / "data" / "losses.json").read_text())
+LOSSES = json.loads((REFERENCE / "losses.json").read_text())
 
 
 def test_topk_equals_the_accuracies_of_the_original():

@@ -4,15 +4,15 @@ import json
 import subprocess
 import sys
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
+from locations import REFERENCE
 
 from imgcls.errors import UserError
 from imgcls.functional.schedules import SCHEDULES, build_schedule, constant, linear_warmup, piecewise
 
-REFERENCE = json.loads((Path(__file__).parent / "data" / "schedules.json").read_text())
+EXPECTED = json.loads((REFERENCE / "schedules.json").read_text())
 
 ORIGINAL = {
     "adam_decay": ("constant", {}),
@@ -32,14 +32,14 @@ ORIGINAL = {
 def of_the_original(strategy: str, setting: str):
     """The schedule that this library builds for one strategy and setting of the reference."""
     name, mapping = ORIGINAL[strategy]
-    settings = REFERENCE["settings"][setting]
+    settings = EXPECTED["settings"][setting]
     options = {ours: settings[theirs] for ours, theirs in mapping.items()}
     if strategy == "linear_decay":
         options["decay_epochs"] = 1
     return build_schedule(
         name,
         base_lr=settings["lr"],
-        steps_per_epoch=REFERENCE["steps_per_epoch"][setting],
+        steps_per_epoch=EXPECTED["steps_per_epoch"][setting],
         epochs=settings["num_epochs"],
         warmup_whole_epochs=True,
         **options,
@@ -50,16 +50,16 @@ def rates(schedule, steps: int) -> list[float]:
     return [schedule(step) for step in range(steps)]
 
 
-@pytest.mark.parametrize("setting", REFERENCE["settings"])
-@pytest.mark.parametrize("strategy", REFERENCE["strategies"])
+@pytest.mark.parametrize("setting", EXPECTED["settings"])
+@pytest.mark.parametrize("strategy", EXPECTED["strategies"])
 def test_every_step_equals_the_original(strategy, setting):
-    expected = REFERENCE["strategies"][strategy]["lr"][setting]
+    expected = EXPECTED["strategies"][strategy]["lr"][setting]
     actual = rates(of_the_original(strategy, setting), len(expected))
     np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-7)
 
 
 def test_warmup_over_a_schedule_equals_the_original_helper():
-    helper = REFERENCE["helpers"]["lr_warmup"]
+    helper = EXPECTED["helpers"]["lr_warmup"]
     schedule = linear_warmup(piecewise(0.1, 10, (2, 4, 6)), steps=15, start_lr=0.02, end_lr=0.1)
     by_name = build_schedule(
         "piecewise",

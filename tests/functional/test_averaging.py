@@ -1,11 +1,11 @@
 """The moving average against the trajectory of the original."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from locations import REFERENCE
 from paddle import nn
 
 from imgcls.engine.optimizers import OptimizerLR, build_optimizer
@@ -13,11 +13,11 @@ from imgcls.functional import averaging
 from imgcls.functional.averaging import ema_decay_at
 from imgcls.functional.schedules import build_schedule
 
-REFERENCE = json.loads((Path(__file__).parent / "data" / "ema.json").read_text())
-PROBLEM = REFERENCE["problem"]
+EXPECTED = json.loads((REFERENCE / "ema.json").read_text())
+PROBLEM = EXPECTED["problem"]
 
 
-@pytest.mark.parametrize("run", REFERENCE["runs"].values(), ids=REFERENCE["runs"])
+@pytest.mark.parametrize("run", EXPECTED["runs"].values(), ids=EXPECTED["runs"])
 def test_ten_steps_equal_the_original(run):
     network = nn.Linear(3, 1)
     network.weight.set_value(np.array(PROBLEM["w0"], "float32").reshape(3, 1))

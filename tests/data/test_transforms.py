@@ -2,10 +2,10 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from locations import REFERENCE
 from PIL import Image
 
 from imgcls.data.pictures.transforms import (
@@ -23,7 +23,7 @@ from imgcls.data.pictures.transforms import (
 )
 from imgcls.errors import UserError
 
-REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "augment.json").read_text())
+EXPECTED = json.loads((REFERENCE / "augment.json").read_text())
 SIZES = [(500, 375), (375, 500), (224, 224), (1, 1), (2, 900), (3000, 7), (33, 32)]
 
 
@@ -58,7 +58,7 @@ class Recorder:
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_crop_follows_the_original(width, height):
-    crop = REFERENCE["random_crop"]
+    crop = EXPECTED["random_crop"]
     assert crop["draws_in_order"] == ["aspect", "area share", "top", "left"]
     defaults = crop["defaults"]
     scale = (defaults["lower_scale"], defaults["upper_scale"])
@@ -88,7 +88,7 @@ def test_crop_reaches_every_border():
 
 
 def test_resize_short_rounds_as_python_does():
-    assert REFERENCE["resize_short"]["scale"] == "resize_short_size / min(H, W)"
+    assert EXPECTED["resize_short"]["scale"] == "resize_short_size / min(H, W)"
     assert resize_short_size(500, 375, 256) == (341, 256)
     assert resize_short_size(375, 500, 256) == (256, 341)
     assert resize_short_size(77, 77, 256) == (256, 256)
@@ -97,7 +97,7 @@ def test_resize_short_rounds_as_python_does():
 
 
 def test_centre_crop_follows_the_original():
-    assert REFERENCE["centre_crop"] == {"left": "(W - size) // 2", "top": "(H - size) // 2"}
+    assert EXPECTED["centre_crop"] == {"left": "(W - size) // 2", "top": "(H - size) // 2"}
     assert centre_crop_box(341, 256, 224) == (58, 16, 282, 240)
 
 

@@ -1,11 +1,11 @@
 """Optimizers against the trajectories of the original, and their switches against arithmetic by hand."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from locations import REFERENCE
 from paddle import nn
 from paddle.regularizer import L2Decay
 
@@ -14,8 +14,8 @@ from imgcls.engine.optimizers import OPTIMIZERS, OptimizerLR, build_optimizer
 from imgcls.errors import UserError
 from imgcls.functional.schedules import build_schedule
 
-REFERENCE = json.loads((Path(__file__).parent / "data" / "schedules.json").read_text())
-PROBLEM = REFERENCE["trajectory_problem"]
+EXPECTED = json.loads((REFERENCE / "schedules.json").read_text())
+PROBLEM = EXPECTED["trajectory_problem"]
 RUN = {"base_lr": 0.1, "steps_per_epoch": 10, "epochs": 8}
 
 # strategy of the original -> schedule, its options, optimizer, its options
@@ -57,13 +57,13 @@ def train_step(network, optimizer) -> float:
     return float(loss)
 
 
-@pytest.mark.parametrize("strategy", REFERENCE["strategies"])
+@pytest.mark.parametrize("strategy", EXPECTED["strategies"])
 def test_twelve_steps_equal_the_original(strategy):
     schedule, schedule_options, name, options = STRATEGIES[strategy]
     network = Linear()
     scheduler = OptimizerLR(build_schedule(schedule, **RUN, **schedule_options))
     optimizer = build_optimizer(name, network, scheduler, **{"weight_decay": 0.01, **options})
-    for expected in REFERENCE["strategies"][strategy]["trajectory"]:
+    for expected in EXPECTED["strategies"][strategy]["trajectory"]:
         loss = train_step(network, optimizer)
         scheduler.step()
         for actual, key in ((loss, "loss"), (network.head.weight, "w"), (network.head.bias, "b")):

@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
+from locations import REFERENCE
 from PIL import Image
 
 from imgcls.data.pictures import autoaugment, randaugment
@@ -15,7 +15,7 @@ from imgcls.data.pictures.randaugment import CHOICES, RandAugment
 from imgcls.data.pictures.transforms import train_transform
 from imgcls.errors import UserError
 
-REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "augment.json").read_text())
+EXPECTED = json.loads((REFERENCE / "augment.json").read_text())
 POLICIES = [AutoAugment(), RandAugment(2, 9)]
 DRAWS = 6000
 
@@ -43,7 +43,7 @@ def applied(monkeypatch):
 
 
 def test_the_policy_is_the_original_one():
-    policy = REFERENCE["autoaugment"]["policies"][REFERENCE["autoaugment"]["policy_used"]]
+    policy = EXPECTED["autoaugment"]["policies"][EXPECTED["autoaugment"]["policy_used"]]
     assert [[list(operation) for operation in pair] for pair in IMAGENET] == policy
 
 
@@ -57,8 +57,8 @@ def test_pairs_probabilities_and_signs(applied):
         pairs[tuple((name, round(abs(amount), 6)) for name, amount in applied)] += 1
 
     expected: Counter = Counter()
-    magnitudes = REFERENCE["autoaugment"]["magnitudes"]
-    for pair in REFERENCE["autoaugment"]["policies"]["ImageNet"]:
+    magnitudes = EXPECTED["autoaugment"]["magnitudes"]
+    for pair in EXPECTED["autoaugment"]["policies"]["ImageNet"]:
         for doing in np.ndindex(2, 2):
             chance, done = 1 / 25, []
             for (name, probability, level), does in zip(pair, doing, strict=True):
@@ -120,7 +120,7 @@ def test_the_generator_decides_everything(policy):
 
 def test_place_among_the_transforms():
     """After the flip, on the finished uint8 RGB picture, with the numbers drawn last."""
-    order = REFERENCE["train_order"]
+    order = EXPECTED["train_order"]
     flip = next(place for place, step in enumerate(order) if step.startswith("horizontal flip"))
     policy = next(place for place, step in enumerate(order) if step.startswith("AutoAugment"))
     assert flip < policy < next(place for place, step in enumerate(order) if step.startswith("to float32"))

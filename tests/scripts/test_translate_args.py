@@ -6,10 +6,10 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import hydra
 import pytest
+from locations import REFERENCE, ROOT
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import SCHEMAS
@@ -17,11 +17,9 @@ from imgcls.app.model_group import register_model_group
 from imgcls.app.program import _canonical, conf_directory, typed
 from imgcls.functional.schedules import build_schedule
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(__file__).parent / "data"
-RECIPES = json.loads((DATA / "recipes.json").read_text())["recipes"]
-SCHEDULES = json.loads((DATA / "schedules.json").read_text())
-DEFAULTS = {k: v for k, v in json.loads((DATA / "defaults.json").read_text()).items() if k.endswith(".py")}
+RECIPES = json.loads((REFERENCE / "recipes.json").read_text())["recipes"]
+SCHEDULES = json.loads((REFERENCE / "schedules.json").read_text())
+DEFAULTS = {k: v for k, v in json.loads((REFERENCE / "defaults.json").read_text()).items() if k.endswith(".py")}
 PROGRAMS = {
     "train.py": "train",
     "eval.py": "eval",
@@ -345,7 +343,7 @@ def test_as_a_program():
 
 
 def test_a_translated_prediction_runs(run_program, tmp_path):
-    weights = DATA / "fluid_checkpoint" / "MobileNetV1_x0_25_pretrained"
+    weights = REFERENCE / "fluid_checkpoint" / "MobileNetV1_x0_25_pretrained"
     photos = ROOT / "imgcls" / "assets" / "sample_photos" / "val" / "tool"
     old = ["infer.py", "--model=MobileNetV1_x0_25", f"--pretrained_model={weights}", f"--data_dir={photos}"]
     translation = translate([*old, "--topk=2", "--batch_size=4"])

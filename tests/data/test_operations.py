@@ -1,15 +1,15 @@
 """Operations of the augmentation policies: what each does to a picture whose result can be worked out."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from locations import REFERENCE
 from PIL import Image
 
 from imgcls.data.pictures.operations import FILL, OPERATIONS
 
-REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "augment.json").read_text())["autoaugment"]
+EXPECTED = json.loads((REFERENCE / "augment.json").read_text())["autoaugment"]
 LUMA = np.array([299, 587, 114]) / 1000
 
 
@@ -28,20 +28,20 @@ def blend(array: np.ndarray, other: np.ndarray | float, factor: float) -> np.nda
     return np.clip(other + (array.astype(float) - other) * factor, 0, 255)
 
 
-@pytest.mark.parametrize("name", REFERENCE["magnitudes"])
+@pytest.mark.parametrize("name", EXPECTED["magnitudes"])
 def test_amounts_are_those_of_the_original(name):
     levels = np.array([OPERATIONS[name].amount(level / 9) for level in range(10)])
     if name == "posterize":
         levels = levels.round()
-    assert levels == pytest.approx(REFERENCE["magnitudes"][name], abs=1e-8)
+    assert levels == pytest.approx(EXPECTED["magnitudes"][name], abs=1e-8)
 
 
 def test_signs_and_names_are_those_of_the_original():
-    described = REFERENCE["operations"]
+    described = EXPECTED["operations"]
     assert set(OPERATIONS) == {*described, "identity"}
     signed = {name for name, text in described.items() if "m*s" in text or "*s" in text}
     assert {name for name, operation in OPERATIONS.items() if operation.signed} == signed | {"rotate"}
-    assert list(FILL) == REFERENCE["fill"]
+    assert list(FILL) == EXPECTED["fill"]
 
 
 @pytest.mark.parametrize("share", [0.25, -0.25, 0.3])

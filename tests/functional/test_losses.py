@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
+from locations import REFERENCE
 from paddle.nn import functional as F
 
 from imgcls.functional.losses import cross_entropy, mixed_cross_entropy, with_auxiliary
 
-REFERENCE = json.loads((Path(__file__).parent / "data" / "losses.json").read_text())
-CASES = REFERENCE["cases"]
-SMOOTHING = REFERENCE["label_smoothing_epsilon"]
+EXPECTED = json.loads((REFERENCE / "losses.json").read_text())
+CASES = EXPECTED["cases"]
+SMOOTHING = EXPECTED["label_smoothing_epsilon"]
 
 
 def tensor(key: str, stop_gradient: bool = True) -> paddle.Tensor:
     dtype = "int64" if key.startswith("label") else "float32"
-    return paddle.to_tensor(np.array(REFERENCE[key], dtype), stop_gradient=stop_gradient)
+    return paddle.to_tensor(np.array(EXPECTED[key], dtype), stop_gradient=stop_gradient)
 
 
 def check(loss: paddle.Tensor, case: str, **inputs: paddle.Tensor) -> None:
@@ -43,10 +44,10 @@ def test_cross_entropy(case, smoothing):
 @pytest.mark.parametrize(
     ("case", "lam", "smoothing"),
     [
-        ("mixup", REFERENCE["lam_same"][0], 0.0),
+        ("mixup", EXPECTED["lam_same"][0], 0.0),
         ("mixup", tensor("lam_same"), 0.0),
         ("mixup_per_sample_lam", tensor("lam_per_sample"), 0.0),
-        ("mixup_label_smoothing", REFERENCE["lam_same"][0], SMOOTHING),
+        ("mixup_label_smoothing", EXPECTED["lam_same"][0], SMOOTHING),
         ("mixup_label_smoothing_per_sample_lam", tensor("lam_per_sample"), SMOOTHING),
     ],
 )
