@@ -29,13 +29,13 @@ def main(config: DictConfig) -> None:
 
 
 def _loader(config: DictConfig) -> Iterator:
-    from imgcls.app import assembly
+    from imgcls.app.data import read_samples
     from imgcls.benchmarks.loader import measure_loader
 
     settings = config.benchmark
     has_files = config.data.format not in ("sample", "synthetic")
     return measure_loader(
-        assembly.read_samples(config.data, "train", None) if has_files else None,
+        read_samples(config.data, "train", None) if has_files else None,
         size=config.model.input_size,
         batch_size=settings.batch_size,
         num_workers=settings.num_workers,

@@ -4,7 +4,7 @@ from functools import partial
 
 from omegaconf import DictConfig
 
-from imgcls.app.program import entry_point
+from imgcls.app.program import entry_point, output_directory
 from imgcls.machine.installation import require_paddle
 from imgcls.run.logs import log, start_log
 
@@ -16,7 +16,8 @@ MISTAKES = 24
 def main(config: DictConfig) -> float:
     """Returns the top-1 accuracy."""
     require_paddle()
-    from imgcls.app import assembly
+    from imgcls.app.data import make_loader, read_samples
+    from imgcls.app.source import build_network, load_source, require_same_classes
     from imgcls.engine.trainer import Trainer
     from imgcls.machine.device import select_device
     from imgcls.report.answers import DetailedMeter
@@ -30,27 +31,27 @@ def main(config: DictConfig) -> float:
 
     start_log()
     select_device(None)
-    source = assembly.load_source(config, config.eval.source, config.eval.weights)
-    settings, sections = config.eval, source.config
+    source = load_source(config, config.eval.source, config.eval.weights)
+    settings, sections, seen = config.eval, source.config, source.preprocessing()
+    directory = output_directory()
 
     num_classes = len(source.class_names) or sections.model.num_classes
-    samples = assembly.read_samples(sections.data, settings.split, num_classes)
-    assembly.require_same_classes(samples, source.class_names)
-    network = assembly.build_network(sections.model, samples.num_classes, require_all=True)
+    samples = read_samples(sections.data, settings.split, num_classes)
+    require_same_classes(samples, source.class_names)
+    network = build_network(sections.model, samples.num_classes, require_all=True)
     load = partial(
-        assembly.make_loader,
-        transform=assembly.picture_transform(sections.transform, sections.model, training=False),
+        make_loader,
+        transform=seen.transform(),
         data=sections.data,
         size=sections.transform.size,
         batch_size=settings.batch_size,
         num_workers=settings.num_workers,
-        directory=assembly.output_directory(),
+        directory=directory,
     )
-    trainer = Trainer(network, assembly.preprocessing(sections.transform))
+    trainer = Trainer(network, seen.normalize)
     meter = DetailedMeter(samples.num_classes, settings.topk)
     result = trainer.evaluate(load(samples), meter)
 
-    directory = assembly.output_directory()
     answers = meter.answers()
     origin = {
         "model": sections.model.name,

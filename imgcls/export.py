@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from imgcls import __version__
-from imgcls.app.program import entry_point
+from imgcls.app.program import entry_point, output_directory
 from imgcls.machine.installation import require_paddle
 from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
+    from imgcls.app.source import Source
     from imgcls.deploy.contract import Contract
 
 
 @entry_point("export")
 def main(config: DictConfig) -> None:
     require_paddle()
-    from imgcls.app import assembly
+    from imgcls.app.source import build_network, load_source
     from imgcls.deploy.contract import unrecorded_class_names
     from imgcls.deploy.exporter import check_photos, export, require_replaceable
     from imgcls.machine.device import select_device
@@ -26,15 +27,15 @@ def main(config: DictConfig) -> None:
     settings = config.export
     start_log()
     select_device(0)
-    directory = Path(settings.dir or assembly.output_directory())
+    directory = Path(settings.dir or output_directory())
     require_replaceable(directory)
-    source = assembly.load_source(config, settings.source, settings.weights)
+    source = load_source(config, settings.source, settings.weights)
     model, data = source.config.model, source.config.data
     class_names = source.class_names or unrecorded_class_names(data.class_map, model.num_classes or data.num_classes)
-    network = assembly.build_network(model, len(class_names), require_all=True)
+    network = build_network(model, len(class_names), require_all=True)
     if settings.fuse and hasattr(network, "to_deploy") and not network.deploy:
         network = network.to_deploy()
-    contract = _contract(source.config, settings, class_names)
+    contract = _contract(source, settings, class_names)
     images = check_photos(contract) if settings.check else None
     differences = export(network, contract, directory, images, settings.format)
     for engine, difference in differences.items():
@@ -42,25 +43,19 @@ def main(config: DictConfig) -> None:
     log.info("export: %s", directory)
 
 
-def _contract(config: DictConfig, settings: DictConfig, class_names: tuple[str, ...]) -> "Contract":
+def _contract(source: "Source", settings: DictConfig, class_names: tuple[str, ...]) -> "Contract":
     import paddle
 
-    from imgcls.app.assembly import resize_size
-    from imgcls.deploy.contract import LAYOUTS, Contract, sha256
+    from imgcls.deploy.contract import Contract, sha256
     from imgcls.weights.source import locate_weights
 
-    model, transform = config.model, config.transform
+    model = source.config.model
     output = settings.output or ("probabilities" if settings.input == "uint8" else "logits")
     weights = None if model.pretrained is True else locate_weights(model.pretrained)
     return Contract(
         model=model.name,
         input=settings.input,
-        layout=LAYOUTS[settings.input],
-        image_size=transform.size,
-        resize_size=resize_size(transform, model),
-        interpolation=transform.interpolation,
-        mean=tuple(transform.mean),
-        std=tuple(transform.std),
+        preprocessing=source.preprocessing(),
         output=output,
         dynamic_size=settings.dynamic_size,
         source=str(weights or "the library's own weights"),

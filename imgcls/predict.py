@@ -18,7 +18,7 @@ def main(config: DictConfig) -> None:
     require_paddle()
     from tqdm import tqdm
 
-    from imgcls.app.prediction_source import open_source
+    from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
     from imgcls.data.paths import bullet_list
     from imgcls.deploy.continuation import agree, remaining
@@ -57,7 +57,7 @@ def main(config: DictConfig) -> None:
         unreadable.append(str(error))
 
     with_bar = tqdm(left, unit=" pictures", leave=False, disable=None)  # on terminals only
-    read = PictureReader(source.transform, config.data.max_pixels)
+    read = PictureReader(source.preprocessing.transform(), config.data.max_pixels)
     num_workers = settings.num_workers if len(left) > FEW else 0
     for paths, images in read_batches(with_bar, read, settings.batch_size, num_workers, report):
         answers.add(paths, answer(images))

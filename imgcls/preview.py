@@ -20,21 +20,24 @@ if TYPE_CHECKING:
 @entry_point("preview")
 def main(config: DictConfig) -> None:
     require_paddle()
-    from imgcls.app import assembly
+    from imgcls.app.callbacks import optional_callbacks
+    from imgcls.app.data import make_loader, read_samples, training_transform
+    from imgcls.app.source import preprocessing
     from imgcls.callbacks.viewer import first_pictures
     from imgcls.machine.device import select_device
     from imgcls.report.contact_sheet import contact_sheet
 
     settings = config.preview
     training = settings.split == "train"
+    seen_as = preprocessing(config.transform, config.model)
     start_log()
     select_device(0)
-    samples = assembly.read_samples(config.data, settings.split, config.model.num_classes)
+    samples = read_samples(config.data, settings.split, config.model.num_classes)
     if not training:
         samples = _evenly_spaced(samples, settings.count)
-    loader = assembly.make_loader(
+    loader = make_loader(
         samples,
-        assembly.picture_transform(config.transform, config.model, training),
+        training_transform(config.transform) if training else seen_as.transform(),
         config.data,
         size=config.transform.size,
         batch_size=config.trainer.batch_size,
@@ -44,14 +47,14 @@ def main(config: DictConfig) -> None:
     )
     seen = first_pictures(
         loader,
-        assembly.preprocessing(config.transform),
+        seen_as.normalize,
         samples.num_classes,
-        assembly.optional_callbacks(config.callbacks) if training else (),
+        optional_callbacks(config.callbacks) if training else (),
         count=settings.count,
         epoch=settings.epoch,
         seed=config.trainer.seed,
     )
-    pictures = [_displayable(one.image, config.transform.mean, config.transform.std) for one in seen]
+    pictures = [seen_as.denormalize(one.image) for one in seen]
     captions = [_caption(one.shares, samples.class_names) for one in seen]
     path = output_directory() / "preview.png"
     contact_sheet(pictures, captions).save(path)
@@ -62,12 +65,6 @@ def _evenly_spaced(samples: "Samples", count: int) -> "Samples":
     """Lists often have one class after the other: the first pictures would be of one class."""
     picked = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
     return samples.subset(picked)
-
-
-def _displayable(image: np.ndarray, mean: list[float], std: list[float]) -> np.ndarray:
-    """From normalised ``[3, H, W]`` back to uint8 ``[H, W, 3]``."""
-    values = image.transpose(1, 2, 0) * np.array(std) + np.array(mean)
-    return np.clip(np.round(values * 255), 0, 255).astype(np.uint8)
 
 
 def _caption(shares: tuple[tuple[int, float], ...], class_names: tuple[str, ...]) -> list[str]:

@@ -5,9 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.program import given_keys
 from imgcls.errors import UserError
 from imgcls.run.directory import Run, RunDirectory
 from imgcls.run.launcher import Job, RankFailed, run_ranks
@@ -62,8 +62,7 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
 
 
 def _require_name() -> None:
-    given = HydraConfig.get().overrides.task
-    if not any(override.startswith("run.name=") for override in given):
+    if "run.name" not in given_keys():
         raise UserError("With several machines (trainer.nodes) give run.name: the default differs between them.")
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
+OF_THE_JOB = ("on_error", "max_errors", "cache", "cache_mb", "worker_timeout")
+"""Keys of ``data`` that say how a job reads images, not what a run was trained on."""
+
 
 @dataclass
 class ModelConfig:

@@ -65,6 +65,11 @@ def output_directory() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
+def given_keys() -> list[str]:
+    """The keys that this job's command sets, groups among them."""
+    return [override.lstrip("+~").split("=", 1)[0] for override in HydraConfig.get().overrides.task]
+
+
 def typed(config: DictConfig, name: str) -> DictConfig:
     """The composed configuration merged into its schema, resolved, without keys its group does not have.
 

@@ -1,9 +1,9 @@
 """What a run wrote down, taken over by the programs that use its result."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.errors import UserError
@@ -12,15 +12,26 @@ SECTIONS = ("model", "data", "transform")
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RunRecord:
     """A checkpoint with the configuration and the class names of the run that wrote it."""
 
     checkpoint: Path
     config: DictConfig
     class_names: list[str]
 
+    def weights(self, kind: str) -> Path:
+        """The file of the weights: ``network``, or ``ema`` for the averaged ones.
 
-def read_recorded(source: str | Path) -> Recorded | None:
+        Raises:
+            UserError: the run did not keep an average.
+        """
+        file = self.checkpoint / f"{kind}.pdparams"
+        if not file.is_file():
+            raise UserError(f"{self.checkpoint} has no {kind} weights: the run did not keep an average.")
+        return file
+
+
+def read_record(source: str | Path) -> RunRecord | None:
     """The record behind a run directory (its best checkpoint, else its last) or a checkpoint directory.
 
     Returns:
@@ -37,23 +48,24 @@ def read_recorded(source: str | Path) -> Recorded | None:
         if (candidate / "network.pdparams").is_file():
             config = OmegaConf.load(candidate / "config.yaml")
             class_names = (candidate / "classes.txt").read_text().splitlines()
-            return Recorded(candidate.resolve(), config, class_names)
+            return RunRecord(candidate.resolve(), config, class_names)
     if (path / "checkpoints").is_dir():
         raise UserError(f"{path} is a run without a checkpoint yet.")
     return None
 
 
-def adopt(config: DictConfig, recorded: Recorded) -> DictConfig:
+def adopt(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictConfig:
     """The run's model, data and transform sections, under whatever the command line says itself.
 
-    ``data=folder`` on the command line replaces the section, ``data.root=...`` only that value.
+    Args:
+        given: keys of the command line: ``data`` replaces the section, ``data.root`` only that value.
     """
     result = OmegaConf.create(OmegaConf.to_container(config))
-    given = [override.lstrip("+~").split("=", 1)[0] for override in HydraConfig.get().overrides.task]
+    given = list(given)
     for section in SECTIONS:
         if section in given or section not in config:
             continue
-        result[section] = recorded.config[section]
+        result[section] = record.config[section]
         for key in given:
             if key.startswith(f"{section}."):
                 OmegaConf.update(result, key, OmegaConf.select(config, key), force_add=True)

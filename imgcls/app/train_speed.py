@@ -10,7 +10,8 @@ import numpy as np
 import paddle
 from omegaconf import DictConfig
 
-from imgcls.app import assembly
+from imgcls.app.data import make_loader, read_samples
+from imgcls.app.source import build_network
 from imgcls.benchmarks.train import Setting
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.data.loading.sampler import EpochSampler
@@ -60,7 +61,7 @@ def measure(config: DictConfig, setting: Setting) -> Figures:
         loader, classes = _SameBatch(model.input_size, settings.batch_size, updates, ranks), NUM_CLASSES
     model.data_format = setting.data_format
     paddle.seed(0)
-    network = assembly.build_network(model, model.num_classes or max(NUM_CLASSES, classes))
+    network = build_network(model, model.num_classes or max(NUM_CLASSES, classes))
     level = "O0" if setting.precision == "float32" else setting.precision
     trainer = Trainer(
         network,
@@ -150,10 +151,10 @@ def _photos(config: DictConfig, ranks: Ranks, updates: int):
     if data.format == "synthetic":
         data.format = "sample"
         data.num_classes = None
-    samples = assembly.read_samples(data, "train", None)
+    samples = read_samples(data, "train", None)
     batch_size = settings.batch_size * ranks.count
     count = updates * batch_size
-    loader = assembly.make_loader(
+    loader = make_loader(
         samples.subset(np.arange(count) * len(samples) // count),
         train_transform(config.model.input_size, SCALE, RATIO),
         data,

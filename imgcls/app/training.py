@@ -1,13 +1,18 @@
 """One process of a training run: from a configuration to a trained network, top to bottom."""
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import paddle
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app import assembly
+from imgcls.app.callbacks import training_callbacks
+from imgcls.app.data import make_loader, read_samples, training_transform
 from imgcls.app.resume import config_hash, require_same_run, write_texts
+from imgcls.app.source import build_network, preprocessing
 from imgcls.callbacks.checkpoint import restore
+from imgcls.callbacks.history import History
 from imgcls.engine.amp import AmpSettings
 from imgcls.engine.freezing import freeze
 from imgcls.engine.optimizers import OptimizerLR, build_optimizer
@@ -35,9 +40,9 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
     gpus = 0 if settings.processes > 1 else settings.gpus
     select_device(gpus, deterministic=settings.deterministic, training=True)
     ranks = join()
-    train_samples = assembly.read_samples(config.data, "train", config.model.num_classes)
+    train_samples = read_samples(config.data, "train", config.model.num_classes)
     class_names = train_samples.class_names
-    val_samples = assembly.read_samples(config.data, "val", len(class_names), class_names)
+    val_samples = read_samples(config.data, "val", len(class_names), class_names)
 
     with agree_on_run(ranks, open_run) as run:
         texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": "".join(f"{c}\n" for c in class_names)}
@@ -49,9 +54,10 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             start_log(run.path / "train.log")
         log.info(system_line(config_hash(config)))
 
-        train_loader = assembly.make_loader(
+        seen = preprocessing(config.transform, config.model)
+        train_loader = make_loader(
             train_samples,
-            assembly.picture_transform(config.transform, config.model, training=True),
+            training_transform(config.transform),
             config.data,
             size=config.transform.size,
             batch_size=settings.batch_size,
@@ -60,9 +66,9 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             shuffle=True,
             directory=run.path,
         )
-        val_loader = assembly.make_loader(
+        val_loader = make_loader(
             val_samples,
-            assembly.picture_transform(config.transform, config.model, training=False),
+            seen.transform(),
             config.data,
             size=config.transform.size,
             batch_size=settings.eval_batch_size,
@@ -73,28 +79,28 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
         log.info("%d training and %d validation pictures in %d classes", *sizes)
 
         paddle.seed(settings.seed)  # what the weights do not fill
-        network = assembly.build_network(config.model, len(class_names))
+        network = build_network(config.model, len(class_names))
         if settings.sync_bn and ranks.count > 1:
             network = synchronise_batch_norms(network)
         frozen = freeze(network, config.model.freeze)
         trainer = Trainer(
             network,
-            assembly.preprocessing(config.transform),
+            seen.normalize,
             seed=settings.seed,
             accumulate=settings.accumulate,
-            amp=AmpSettings(**assembly.without(settings.amp, "max_skipped")),
+            amp=AmpSettings(**_without(settings.amp, "max_skipped")),
             frozen=frozen,
             compile=settings.compile,
         )
         schedule = build_schedule(
-            base_lr=assembly.learning_rate(config.optimizer, settings.batch_size),
+            base_lr=_learning_rate(config.optimizer, settings.batch_size),
             steps_per_epoch=len(train_loader),
             epochs=settings.epochs,
             **config.lr_schedule,
         )
-        options = assembly.without(config.optimizer, "lr", "scale_lr", "base_batch_size")
+        options = _without(config.optimizer, "lr", "scale_lr", "base_batch_size")
         trainer.prepare(build_optimizer(network=network, lr=OptimizerLR(schedule), **options))
-        callbacks = assembly.training_callbacks(config, run, val_loader, texts)
+        callbacks = training_callbacks(config, run, val_loader, texts)
         if fluid:
             restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
         elif run.start_from:
@@ -103,4 +109,36 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             log.info("continuing from %s, after %d updates", run.start_from, trainer.progress.step)
         trainer.fit(train_loader, settings.epochs, callbacks)
         ranks.wait()
-        return assembly.finish(run, trainer, settings.monitor) if ranks.first else None
+        return _finish(run, trainer, settings.monitor) if ranks.first else None
+
+
+def _learning_rate(optimizer: DictConfig, batch_size: int) -> float:
+    """``optimizer.lr``, in proportion to the batch over all devices if it is to be."""
+    if not optimizer.scale_lr:
+        return optimizer.lr
+    lr = optimizer.lr * batch_size / optimizer.base_batch_size
+    log.info(
+        "learning rate %g = optimizer.lr %g x batch of %d / base batch of %d",
+        *(lr, optimizer.lr, batch_size, optimizer.base_batch_size),
+    )
+    return lr
+
+
+def _without(section: DictConfig, *keys: str) -> dict[str, Any]:
+    """A section as keyword arguments, but for some keys."""
+    return {str(key): value for key, value in section.items() if key not in keys}
+
+
+def _finish(run: Run, trainer: Trainer, monitor: str) -> float | None:
+    """Write ``summary.json``, say where everything is, and return the best value of ``monitor``."""
+    history = next(callback for callback in trainer.callbacks if isinstance(callback, History))
+    evaluated = [row for row in history.rows if f"val_{monitor}" in row]
+    best = max(evaluated, key=lambda row: row[f"val_{monitor}"], default={})
+    metrics = {name.removeprefix("val_"): value for name, value in best.items() if name.startswith("val_")}
+    summary = {"best": {**metrics, "epoch": best.get("epoch")}, "epochs": trainer.progress.epoch}
+    (run.path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    if best:
+        log.info("best %s %.4f in epoch %s", monitor, metrics[monitor], best["epoch"])
+    log.info("curves: %s", run.path / "curves.png")
+    log.info("model: %s", run.checkpoints / ("best" if (run.checkpoints / "best").exists() else "last"))
+    return metrics.get(monitor)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from imgcls.deploy.contract import LAYOUTS, Contract
+from imgcls.data.pictures.preprocessing import Preprocessing
+from imgcls.deploy.contract import Contract
 from imgcls.deploy.exporter import export
 from imgcls.models.layers import Network
 from imgcls.models.registry import model_info
@@ -10,16 +11,10 @@ from imgcls.models.registry import model_info
 
 def export_for_measuring(network: Network, model: str, size: int, directory: Path, graph: str = "paddle") -> Contract:
     """Write the float graph that gives logits, unchecked."""
-    info = model_info(model)
     contract = Contract(
         model=model,
         input="float",
-        layout=LAYOUTS["float"],
-        image_size=size,
-        resize_size=round(size * info.resize_size / info.input_size),
-        interpolation=info.interpolation,
-        mean=info.mean,
-        std=info.std,
+        preprocessing=Preprocessing.of_model(model_info(model), size),
         output="logits",
         class_names=tuple(map(str, range(1000))),
     )

@@ -38,7 +38,7 @@ def measure_predict(model: str, size: int, batch_size: int, steps: int, warmup: 
         contract = export_for_measuring(build_model(model), model, size, root / "export")
         predictor = open_export(root / "export")
         photos = _copies((warmup + steps) * batch_size, root / "photos")
-        read = PictureReader(contract.transform(), MAX_PIXELS)
+        read = PictureReader(contract.preprocessing.transform(), MAX_PIXELS)
         rates: dict[str, list[float]] = {"decode_rate": [], "network_rate": [], "predict_rate": []}
         for _ in range(repeats):
             batches = read_batches(photos, read, batch_size, NUM_WORKERS, _refuse)

@@ -6,7 +6,7 @@ import numpy as np
 
 from imgcls.data.formats.build import SAMPLE_PHOTOS
 from imgcls.data.pictures.decode import decode_image
-from imgcls.data.pictures.transforms import Transform
+from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.predictor import Predictor
 
 
@@ -36,7 +36,8 @@ def measure_agreement(predictor: Predictor, exact: Predictor, images: np.ndarray
     return Agreement(len(images), same, largest)
 
 
-def bundled_photos(transform: Transform, every: int = 1) -> np.ndarray:
+def bundled_photos(preprocessing: Preprocessing, every: int = 1) -> np.ndarray:
     """Each ``every``-th of the 36 photos for validation, uint8 ``[N, size, size, 3]``."""
+    transform = preprocessing.transform()
     paths = sorted(SAMPLE_PHOTOS.glob("val/*/*.jpg"))[::every]
     return np.stack([transform(decode_image(path), np.random.default_rng(0)) for path in paths])

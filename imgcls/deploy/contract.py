@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import yaml
 
 from imgcls.data.formats.class_names import default_class_names, read_class_map
 from imgcls.data.pictures.decode import REDUCTIONS
-from imgcls.data.pictures.transforms import INTERPOLATIONS, Transform, eval_transform
+from imgcls.data.pictures.preprocessing import Preprocessing
+from imgcls.data.pictures.transforms import INTERPOLATIONS
 from imgcls.errors import UserError
 
 FILE = "inference.yaml"
@@ -25,6 +26,7 @@ FILES = {"paddle": MODEL_FILES, "onnx": ONNX_FILES}
 """Model files of each kind of graph."""
 
 FORMAT = 1
+CHANNEL_ORDER, CROP = "RGB", "center"
 LAYOUTS = {"float": "NCHW", "uint8": "NHWC"}
 OUTPUTS = ("logits", "probabilities", "features")
 ADVICE = "Export the model again."
@@ -34,20 +36,15 @@ ADVICE = "Export the model again."
 class Contract:
     """What goes into an exported graph and what comes out of it.
 
-    A picture becomes upright RGB, its short side is resized to ``resize_size`` and the central square
-    of ``image_size`` is cut out. A large JPEG is shrunk by its decoder first. A ``float`` graph takes
-    ``(picture / 255 - mean) / std`` as float32 ``[N, 3, H, W]``; a ``uint8`` graph takes the bytes,
+    An image goes through ``preprocessing``; its ``size`` is ``image_size`` in the file. A ``float`` graph
+    takes ``(image / 255 - mean) / std`` as float32 ``[N, 3, H, W]``; a ``uint8`` graph takes the bytes,
     ``[N, H, W, 3]``, and normalises by itself.
 
     Args:
         input: a key of ``LAYOUTS``.
-        interpolation: of the resizing; Pillow's, which averages when it shrinks.
-        jpeg_reductions: the first that leaves at least ``image_size`` pixels of the square is the factor
-            by which the decoder shrinks a JPEG.
-        mean: of red, green and blue, of values in 0 to 1.
         output: one of ``OUTPUTS``: float32 ``[N, len(class_names)]``, or for ``features`` the last
             feature map averaged over its area, ``[N, num_features]``.
-        dynamic_size: whether the graph takes pictures of any height and width; ``image_size`` is
+        dynamic_size: whether the graph takes images of any height and width; the preprocessing's size is
             then what the network was made for.
         source: where the weights came from.
         source_sha256: of that file, where it is one.
@@ -57,18 +54,9 @@ class Contract:
         class_names: in order of the columns; none for ``features``.
     """
 
-    format: int = FORMAT
     model: str
     input: str
-    layout: str
-    channel_order: str = "RGB"
-    image_size: int
-    resize_size: int
-    interpolation: str
-    jpeg_reductions: tuple[int, ...] = REDUCTIONS
-    crop: str = "center"
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    preprocessing: Preprocessing
     output: str
     dynamic_size: bool = False
     source: str | None = None
@@ -85,13 +73,9 @@ class Contract:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Of one image of ``image_size`` as the graph takes it."""
-        size = self.image_size
+        """Of one image of the preprocessing's size as the graph takes it."""
+        size = self.preprocessing.size
         return (size, size, 3) if self.input == "uint8" else (3, size, size)
-
-    def transform(self) -> Transform:
-        """From an upright RGB picture to uint8 ``[image_size, image_size, 3]``."""
-        return eval_transform(self.image_size, self.resize_size, self.interpolation)
 
 
 def is_export(directory: str | Path) -> bool:
@@ -101,8 +85,7 @@ def is_export(directory: str | Path) -> bool:
 
 def write_contract(contract: Contract, directory: Path) -> None:
     """Write ``inference.yaml`` into ``directory``."""
-    content = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(contract).items()}
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.safe_dump(_as_mapping(contract), sort_keys=False, allow_unicode=True, width=120)
     (directory / FILE).write_text(text, encoding="utf-8")
 
 
@@ -124,10 +107,7 @@ def read_contract(directory: str | Path) -> Contract:
     problems = problems or list(_contradictions(content))
     if problems:
         raise UserError(f"{path} makes no sense: {'; '.join(problems)}. {ADVICE}")
-    known = {entry.name for entry in fields(Contract)}
-    return Contract(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known}
-    )
+    return _from_mapping(content)
 
 
 def unrecorded_class_names(class_map: str | None, num_classes: int | None) -> tuple[str, ...]:
@@ -153,6 +133,47 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _as_mapping(contract: Contract) -> dict[str, Any]:
+    """The keys of the file, in its order."""
+    seen = contract.preprocessing
+    return {
+        "format": FORMAT,
+        "model": contract.model,
+        "input": contract.input,
+        "layout": LAYOUTS[contract.input],
+        "channel_order": CHANNEL_ORDER,
+        "image_size": seen.size,
+        "resize_size": seen.resize_size,
+        "interpolation": seen.interpolation,
+        "jpeg_reductions": list(seen.jpeg_reductions),
+        "crop": CROP,
+        "mean": list(seen.mean),
+        "std": list(seen.std),
+        "output": contract.output,
+        "dynamic_size": contract.dynamic_size,
+        "source": contract.source,
+        "source_sha256": contract.source_sha256,
+        "sha256": dict(contract.sha256),
+        "versions": dict(contract.versions),
+        "date": contract.date,
+        "class_names": list(contract.class_names),
+    }
+
+
+def _from_mapping(content: Mapping[str, Any]) -> Contract:
+    preprocessing = Preprocessing(
+        size=content["image_size"],
+        resize_size=content["resize_size"],
+        interpolation=content["interpolation"],
+        mean=tuple(content["mean"]),
+        std=tuple(content["std"]),
+        jpeg_reductions=tuple(content["jpeg_reductions"]),
+    )
+    own = {entry.name for entry in fields(Contract)} - {"preprocessing", "class_names"}
+    known = {key: value for key, value in content.items() if key in own}
+    return Contract(preprocessing=preprocessing, class_names=tuple(content["class_names"]), **known)
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
@@ -227,12 +248,12 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (_is_text, "a name"),
     "input": _one_of(*LAYOUTS),
     "layout": _one_of(*LAYOUTS.values()),
-    "channel_order": _one_of("RGB"),
+    "channel_order": _one_of(CHANNEL_ORDER),
     "image_size": (_is_size, "a number of pixels"),
     "resize_size": (_is_size, "a number of pixels"),
     "interpolation": _one_of(*INTERPOLATIONS),
     "jpeg_reductions": (_are_reductions, f"{list(REDUCTIONS)}"),
-    "crop": _one_of("center"),
+    "crop": _one_of(CROP),
     "mean": (_are_three, "three numbers"),
     "std": (_are_three_positive, "three positive numbers"),
     "output": _one_of(*OUTPUTS),

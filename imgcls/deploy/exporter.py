@@ -75,8 +75,8 @@ def export(
 
 
 def check_photos(contract: Contract) -> np.ndarray:
-    """A few of the bundled photos as the network is shown them, uint8 ``[4, image_size, image_size, 3]``."""
-    return bundled_photos(contract.transform(), every=9)
+    """A few of the bundled photos as the network is shown them, uint8 ``[4, size, size, 3]``."""
+    return bundled_photos(contract.preprocessing, every=9)
 
 
 def require_replaceable(directory: Path) -> None:
@@ -104,7 +104,7 @@ def compare(network: Network, directory: Path, contract: Contract, images: np.nd
         UserError: an engine cannot run a graph of dynamic size at another size.
     """
     with evaluation_mode(network):
-        eager = NetworkPredictor(network, contract.mean, contract.std)
+        eager = NetworkPredictor(network, contract.preprocessing)
         cases = [(part, _answers(eager, contract, part)) for part in _cases(contract, images)]
     return {engine: _largest_difference(engine, directory, contract, cases) for engine in ENGINES_OF[contract.graph]}
 

@@ -10,9 +10,9 @@ from paddle import nn
 from paddle.nn import functional as F
 from paddle.static import InputSpec
 
+from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import NAME, Contract
 from imgcls.errors import UserError
-from imgcls.functional.normalize import normalize
 from imgcls.models.layers import Network
 
 INPUT = "images"
@@ -24,22 +24,20 @@ class Served(nn.Layer):
     """A network with its normalisation in front and softmax behind, or without its head.
 
     Args:
-        mean: of each channel, for uint8 ``[N, H, W, 3]`` as input; ``None`` for normalised float32
-            ``[N, 3, H, W]``.
-        std: likewise.
+        preprocessing: whose normalisation is part of the graph, for uint8 ``[N, H, W, 3]`` as input; ``None``
+            for normalised float32 ``[N, 3, H, W]``.
         output: ``logits``, ``probabilities`` or ``features``.
     """
 
-    def __init__(self, network: Network, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, output: str):
+    def __init__(self, network: Network, preprocessing: Preprocessing | None, output: str):
         super().__init__()
         self.network = network
-        self.mean = mean
-        self.std = std
+        self.preprocessing = preprocessing
         self.output = output
 
     def forward(self, images: paddle.Tensor) -> paddle.Tensor:
-        if self.mean is not None:
-            images = normalize(images, self.mean, self.std)
+        if self.preprocessing is not None:
+            images = self.preprocessing.normalize(images)
         if self.output == "features":
             return self.network.forward_features(images).mean([2, 3])
         logits = self.network(images)
@@ -54,15 +52,16 @@ def save_graph(network: Network, contract: Contract, directory: Path) -> None:
     Raises:
         UserError: ``contract.dynamic_size`` of a network that is for one size only.
     """
-    height = width = None if contract.dynamic_size else contract.image_size
+    size = contract.preprocessing.size
+    height = width = None if contract.dynamic_size else size
     with evaluation_mode(network), _own_forward(network), _ascii_names(network):
         if contract.dynamic_size:
             _require_any_size(network, contract)
         if contract.input == "uint8":
-            graph = Served(network, contract.mean, contract.std, contract.output)
+            graph = Served(network, contract.preprocessing, contract.output)
             spec = InputSpec([None, height, width, 3], "uint8", INPUT)
         else:
-            graph = network if contract.output == "logits" else Served(network, None, None, contract.output)
+            graph = network if contract.output == "logits" else Served(network, None, contract.output)
             spec = InputSpec([None, 3, height, width], "float32", INPUT)
         graph.eval()
         with warnings.catch_warnings():
@@ -74,13 +73,14 @@ def save_graph(network: Network, contract: Contract, directory: Path) -> None:
 
 
 def _require_any_size(network: Network, contract: Contract) -> None:
-    height, width = (contract.image_size + more for more in OTHER_SIZE)
+    size = contract.preprocessing.size
+    height, width = (size + more for more in OTHER_SIZE)
     try:
         with paddle.no_grad():
             network(paddle.zeros([1, 3, height, width]))
     except (ValueError, RuntimeError, UserError) as error:
         raise UserError(
-            f"{contract.model} is for pictures of {contract.image_size} x {contract.image_size} pixels: it cannot take "
+            f"{contract.model} is for pictures of {size} x {size} pixels: it cannot take "
             f"{width} x {height}. Leave out export.dynamic_size."
         ) from error
 

@@ -1,16 +1,15 @@
 """Answers for pictures, whatever computes them: a network in this process or an exported graph."""
 
 import inspect
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import paddle
 
+from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
 from imgcls.errors import UserError, close_matches
-from imgcls.functional.normalize import normalize, normalize_array
 
 
 class Predictor:
@@ -38,15 +37,13 @@ class NetworkPredictor(Predictor):
 
     Args:
         network: an ``imgcls.models.layers.Network``.
-        mean: of each channel, of values in 0 to 1.
-        std: likewise.
+        preprocessing: how it sees an image.
     """
 
-    def __init__(self, network: paddle.nn.Layer, mean: Sequence[float], std: Sequence[float]):
+    def __init__(self, network: paddle.nn.Layer, preprocessing: Preprocessing):
         network.eval()
         self.network = network
-        self.mean = tuple(mean)
-        self.std = tuple(std)
+        self.preprocessing = preprocessing
 
     @paddle.no_grad()
     def logits(self, images):
@@ -57,7 +54,7 @@ class NetworkPredictor(Predictor):
         return self.network.forward_features(self._input(images)).mean([2, 3]).numpy()
 
     def _input(self, images: np.ndarray) -> paddle.Tensor:
-        return normalize(paddle.to_tensor(images), self.mean, self.std)
+        return self.preprocessing.normalize(paddle.to_tensor(images))
 
 
 class ExportPredictor(Predictor):
@@ -95,7 +92,7 @@ class ExportPredictor(Predictor):
     def _outputs(self, images: np.ndarray) -> np.ndarray:
         contract = self.contract
         if contract.input == "float":
-            images = normalize_array(images, contract.mean, contract.std)
+            images = contract.preprocessing.normalize_array(images)
         outputs = self.run(images)
         if contract.class_names and outputs.shape[1] != len(contract.class_names):
             raise UserError(

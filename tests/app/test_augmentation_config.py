@@ -3,9 +3,11 @@
 import hydra
 import pytest
 
-from imgcls.app.assembly import optional_callbacks, picture_transform
+from imgcls.app.callbacks import optional_callbacks
+from imgcls.app.data import training_transform
 from imgcls.app.model_group import register_model_group
 from imgcls.app.program import conf_directory, typed
+from imgcls.app.source import preprocessing
 from imgcls.errors import UserError
 
 EVERYTHING = [f"callbacks.{name}.enabled=true" for name in ("mixup", "cutmix", "random_erasing")]
@@ -24,7 +26,7 @@ def kinds(things) -> list[str]:
 def test_off_by_default():
     config = composed()
     assert optional_callbacks(config.callbacks) == []
-    transform = picture_transform(config.transform, config.model, training=True)
+    transform = training_transform(config.transform)
     assert kinds(transform.transforms) == ["RandomCropResize", "HorizontalFlip"]
 
 
@@ -42,8 +44,8 @@ def test_one_key_stops_both():
 @pytest.mark.parametrize(("choice", "kind"), [("autoaugment", "AutoAugment"), ("randaugment", "RandAugment")])
 def test_choices_of_the_transform_group(choice, kind):
     config = composed(f"transform={choice}")
-    assert kinds(picture_transform(config.transform, config.model, training=True).transforms)[-1] == kind
-    assert kind not in kinds(picture_transform(config.transform, config.model, training=False).transforms)
+    assert kinds(training_transform(config.transform).transforms)[-1] == kind
+    assert kind not in kinds(preprocessing(config.transform, config.model).transform().transforms)
 
 
 MISTAKES = {

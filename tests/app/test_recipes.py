@@ -14,10 +14,10 @@ import pytest
 from locations import REFERENCE, ROOT
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.assembly import resize_size
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.model_group import register_model_group
 from imgcls.app.program import conf_directory, typed
+from imgcls.app.source import preprocessing
 from imgcls.functional.schedules import build_schedule
 from imgcls.models.efficientnet import VARIANTS
 
@@ -115,7 +115,7 @@ def test_recipe_has_the_numbers_of_the_script(recipe):
     assert (config.data.format, config.data.backend) == ("list", "dali" if args["use_dali"] else "pillow")
     assert (config.data.train_list, config.data.val_list) == ("train_list.txt", "val_list.txt")
     assert args["image_shape"] == [3, transform.size, transform.size]
-    assert resize_size(transform, model) == args["resize_short_size"]
+    assert preprocessing(transform, model).resize_size == args["resize_short_size"]
     assert transform.interpolation == OPENCV_INTERPOLATIONS[args["interpolation"]]
     assert (transform.mean, transform.std) == (args["image_mean"], args["image_std"])
     assert transform.scale == [args["lower_scale"], 1.0]
@@ -184,7 +184,7 @@ def test_command_line_wins_over_a_recipe():
         *("optimizer.lr=0.002", "trainer.batch_size=64", "callbacks.mixup.enabled=false", "model.pretrained=true"),
     )
     assert (config.model.name, config.model.pretrained) == ("inceptionv4", True)
-    assert (config.transform.size, resize_size(config.transform, config.model)) == (299, 320)
+    assert (config.transform.size, preprocessing(config.transform, config.model).resize_size) == (299, 320)
     assert (config.lr_schedule.name, config.optimizer.name, config.data.format) == ("constant", "adamw", "synthetic")
     assert (config.optimizer.lr, config.trainer.batch_size) == (0.002, 64)
     assert not config.callbacks.mixup.enabled

@@ -20,17 +20,13 @@ def squeezenet():
 @pytest.fixture(scope="session")
 def contract_for():
     """What an export of a network for ImageNet promises; any value can be given."""
-    from imgcls.deploy.contract import LAYOUTS, Contract
+    from imgcls.data.pictures.preprocessing import Preprocessing
+    from imgcls.deploy.contract import Contract
 
     def make(input: str = "float", **values) -> Contract:
         defaults = {
             "model": "squeezenet1_1",
-            "layout": LAYOUTS[input],
-            "image_size": 224,
-            "resize_size": 256,
-            "interpolation": "linear",
-            "mean": (0.485, 0.456, 0.406),
-            "std": (0.229, 0.224, 0.225),
+            "preprocessing": Preprocessing.of_model(imgcls.model_info("squeezenet1_1")),
             "output": {"float": "logits", "uint8": "probabilities"}[input],
             "class_names": default_class_names(1000),
         }

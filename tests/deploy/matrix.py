@@ -15,11 +15,11 @@ import weights
 from locations import REFERENCE
 
 import imgcls
+from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import LAYOUTS, OUTPUTS, Contract
 from imgcls.deploy.engines import inference
 from imgcls.deploy.exporter import export
 from imgcls.deploy.predictor import NetworkPredictor
-from imgcls.functional.normalize import normalize_array
 from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD, model_info
 
 AT_LEAST_139 = ("inception_v4", "xception", "xception_deeplab")
@@ -56,16 +56,16 @@ def filled(name: str) -> paddle.nn.Layer:
     return network
 
 
+def uncropped(size: int) -> Preprocessing:
+    """The central square resized to ``size``."""
+    return Preprocessing(size=size, resize_size=size, interpolation="linear", mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
 def contract_of(name: str, size: int, input: str, output: str, dynamic_size: bool) -> Contract:
     return Contract(
         model=name,
         input=input,
-        layout=LAYOUTS[input],
-        image_size=size,
-        resize_size=size,
-        interpolation="linear",
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        preprocessing=uncropped(size),
         output=output,
         dynamic_size=dynamic_size,
         class_names=() if output == "features" else tuple(map(str, range(1000))),
@@ -89,12 +89,12 @@ def check_paddle(name: str, size: int, images: np.ndarray, directory: Path) -> d
     The image size is left open where it can be, and ``export`` compares at another one.
     """
     network = filled(name)
-    logits = NetworkPredictor(network, IMAGENET_MEAN, IMAGENET_STD).logits(images)
+    logits = NetworkPredictor(network, uncropped(size)).logits(images)
     any_size = model_info(name).module not in OWN_SIZE
     export(network, contract_of(name, size, "float", "logits", any_size), directory / "float", images)
     del network  # the largest take 3 GB, and each engine as much again
     gc.collect()
-    found = _under_every_engine(directory / "float", normalize_array(images, IMAGENET_MEAN, IMAGENET_STD))
+    found = _under_every_engine(directory / "float", uncropped(size).normalize_array(images))
     return {way: relative(array, logits) for way, array in found.items()}
 
 
@@ -133,7 +133,7 @@ def check_others(name: str, size: int, images: np.ndarray, directory: Path) -> d
 def check_onnx(name: str, size: int, images: np.ndarray, directory: Path) -> float:
     """Largest difference of the ONNX graph's logits under onnxruntime, over their range."""
     network = filled(name)
-    logits = NetworkPredictor(network, IMAGENET_MEAN, IMAGENET_STD).logits(images)
+    logits = NetworkPredictor(network, uncropped(size)).logits(images)
     contract = contract_of(name, size, "float", "logits", False)
     return export(network, contract, directory / "onnx", images, "onnx")["onnxruntime"] / float(np.ptp(logits))
 

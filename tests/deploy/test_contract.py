@@ -97,7 +97,8 @@ def test_the_files_tell_the_kind_of_graph(contract, tmp_path):
 
 
 def test_not_a_number_is_refused(contract, tmp_path):
-    write_contract(replace(contract, mean=(float("nan"), 0.0, 0.0)), tmp_path)
+    seen = replace(contract.preprocessing, mean=(float("nan"), 0.0, 0.0))
+    write_contract(replace(contract, preprocessing=seen), tmp_path)
     with pytest.raises(UserError, match="mean is"):
         read_contract(tmp_path)
 

@@ -34,7 +34,7 @@ def test_a_run_with_averaged_weights(run_directory, run_program, tmp_path):
 def test_without_a_directory_it_goes_to_that_of_the_job(run_program, tmp_path):
     run_program("export", "run.name=out", "transform.size=96", "export.check=false", cwd=tmp_path)
     contract = read_contract(tmp_path / "outputs" / "out")
-    assert (contract.image_size, contract.resize_size) == (96, 110)
+    assert (contract.preprocessing.size, contract.preprocessing.resize_size) == (96, 110)
     assert {path.name for path in (tmp_path / "outputs" / "out").iterdir()} == {*MODEL_FILES, "inference.yaml"}
 
 

@@ -9,11 +9,12 @@ import paddle
 import pytest
 from paddle import nn
 
+from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import FILE, MODEL_FILES, read_contract, sha256
 from imgcls.deploy.exporter import ExportDiffers, export
 from imgcls.errors import UserError
-from imgcls.functional.normalize import normalize
 from imgcls.models.layers import Network, batch_norm, conv2d, linear
+from imgcls.models.registry import model_info
 
 
 class Small(Network):
@@ -51,15 +52,16 @@ class OneSize(Small):
         return self.head(features.flatten(1))
 
 
+SMALL = replace(Preprocessing.of_model(model_info("squeezenet1_1")), size=16, resize_size=16)
 KINDS = {
-    "float": {"input": "float", "layout": "NCHW", "output": "logits"},
-    "uint8": {"input": "uint8", "layout": "NHWC", "output": "probabilities"},
+    "float": {"input": "float", "output": "logits"},
+    "uint8": {"input": "uint8", "output": "probabilities"},
 }
 
 
 @pytest.fixture
 def small_contract(contract_for):
-    return contract_for(model="small", image_size=16, resize_size=16, class_names=tuple("abcde"))
+    return contract_for(model="small", preprocessing=SMALL, class_names=tuple("abcde"))
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def small_images():
 def eager_logits(network, contract, images):
     network.eval()
     with paddle.no_grad():
-        return network(normalize(paddle.to_tensor(images), contract.mean, contract.std)).numpy()
+        return network(contract.preprocessing.normalize(paddle.to_tensor(images))).numpy()
 
 
 def test_the_directory_holds_three_files_and_nothing_to_unpickle(exports):
@@ -96,7 +98,7 @@ def test_float_graph_gives_the_bits_of_eager_mode(exports, squeezenet, images, c
     client = Client()
     client.eval()
     for count in (1, 3, 4):
-        x = normalize(paddle.to_tensor(images[:count]), contract_for().mean, contract_for().std)
+        x = contract_for().preprocessing.normalize(paddle.to_tensor(images[:count]))
         assert np.array_equal(loaded(x).numpy(), expected[:count])
         assert np.array_equal(client(x).numpy(), 2 * expected[:count])
 
@@ -148,12 +150,12 @@ def test_any_image_size_where_the_network_allows(small_contract, small_images, t
 
 def test_features(small_contract, small_images, tmp_path):
     network = Small()
-    contract = replace(small_contract, output="features", class_names=(), **{"input": "uint8", "layout": "NHWC"})
+    contract = replace(small_contract, output="features", class_names=(), input="uint8")
     export(network, contract, tmp_path / "out", small_images)
     answers = paddle.jit.load(str(tmp_path / "out" / "inference"))(paddle.to_tensor(small_images)).numpy()
     assert answers.shape == (3, 4)
     network.eval()
-    x = normalize(paddle.to_tensor(small_images), contract.mean, contract.std)
+    x = contract.preprocessing.normalize(paddle.to_tensor(small_images))
     with paddle.no_grad():
         assert np.abs(answers - network.forward_features(x).mean([2, 3]).numpy()).max() < 1e-5
 

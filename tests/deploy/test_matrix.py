@@ -13,10 +13,9 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 import weights
-from matrix import check_onnx, check_others, check_paddle, contract_of, families, filled, quick_size, show
+from matrix import check_onnx, check_others, check_paddle, contract_of, families, filled, quick_size, show, uncropped
 
 import imgcls
-from imgcls.data.pictures.transforms import eval_transform
 from imgcls.deploy.agreement import bundled_photos
 from imgcls.deploy.engines import is_x86
 from imgcls.deploy.exporter import TOLERANCE, export
@@ -46,7 +45,7 @@ def images_for(name: str, size: int) -> np.ndarray:
     of thousands of them, and rounding grows with that.
     """
     if name in families():
-        return bundled_photos(eval_transform(size, size), every=18)
+        return bundled_photos(uncropped(size), every=18)
     pixels = weights.make_input(size) * np.reshape(IMAGENET_STD, (3, 1, 1)) + np.reshape(IMAGENET_MEAN, (3, 1, 1))
     return (255 * pixels.clip(0, 1)).round().astype(np.uint8).transpose(0, 2, 3, 1)
 

@@ -70,8 +70,8 @@ def test_features(album, run_program, tmp_path, squeezenet, contract_for):
     with np.load(tmp_path / "outputs" / "told" / "features.npz", allow_pickle=False) as content:
         paths, features = content["paths"], content["features"]
     assert paths.tolist() == ["album/a.jpg", "album/b.jpg"]
-    image = contract_for().transform()(decode_image(album / "a.jpg"), np.random.default_rng(0))
-    expected = NetworkPredictor(squeezenet, contract_for().mean, contract_for().std).features(image[np.newaxis])
+    image = contract_for().preprocessing.transform()(decode_image(album / "a.jpg"), np.random.default_rng(0))
+    expected = NetworkPredictor(squeezenet, contract_for().preprocessing).features(image[np.newaxis])
     assert features.dtype == np.float32
     assert np.abs(features - expected).max() < 1e-5
 

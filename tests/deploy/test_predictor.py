@@ -16,7 +16,7 @@ from imgcls.errors import UserError
 
 @pytest.fixture
 def eager(squeezenet, contract_for):
-    return NetworkPredictor(squeezenet, contract_for().mean, contract_for().std)
+    return NetworkPredictor(squeezenet, contract_for().preprocessing)
 
 
 def test_all_engines_agree(exports, eager, images):
@@ -66,7 +66,7 @@ def test_bfloat16_is_near_and_says_how_near(exports, contract_for):
     if not paddle.base.core.supports_bfloat16():
         pytest.skip("this processor cannot compute in bfloat16")
     exact = open_export(exports["float"])
-    photos = bundled_photos(contract_for().transform(), every=4)
+    photos = bundled_photos(contract_for().preprocessing, every=4)
     assert measure_agreement(exact, exact, photos) == Agreement(9, 9, 0.0)
     found = measure_agreement(open_export(exports["float"], bfloat16=True), exact, photos)
     assert found.same >= 8

@@ -128,7 +128,7 @@ def expected(exports):
 
     def answers(path: Path, topk: int, kind: str = "float") -> list[dict]:
         predictor = predictors[kind]
-        image = PictureReader(predictor.contract.transform(), MAX_PIXELS)(path)
+        image = PictureReader(predictor.contract.preprocessing.transform(), MAX_PIXELS)(path)
         scores = predictor.probabilities(image[np.newaxis])[0]
         names = predictor.contract.class_names
         best = top_classes(scores[np.newaxis], topk)[0].tolist()

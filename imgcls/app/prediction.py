@@ -5,8 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from imgcls.app import assembly
-from imgcls.data.pictures.transforms import Transform
+from imgcls.app.source import build_network, load_source
+from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.agreement import bundled_photos, measure_agreement
 from imgcls.deploy.contract import Contract, is_export, read_contract, sha256, unrecorded_class_names
 from imgcls.deploy.gpu import TensorRT
@@ -24,7 +24,7 @@ class PredictionSource:
     """What answers, how it sees a picture, the names of its classes, and what its answers depend on."""
 
     predictor: Predictor
-    transform: Transform
+    preprocessing: Preprocessing
     class_names: tuple[str, ...]
     origin: dict[str, Any]
 
@@ -61,12 +61,11 @@ def _open_export(settings: DictConfig) -> PredictionSource:
     if settings.tensorrt is not None:
         options["tensorrt"] = _tensorrt(contract, settings.tensorrt, settings.batch_size)
     predictor = open_export(settings.source, settings.engine, **options)
-    transform = contract.transform()
     if settings.bfloat16 and not wants_features:
         exact = open_export(settings.source, settings.engine, **{**options, "bfloat16": False})
-        log.info("bfloat16: %s", measure_agreement(predictor, exact, bundled_photos(transform)))
+        log.info("bfloat16: %s", measure_agreement(predictor, exact, bundled_photos(contract.preprocessing)))
     origin = {"model_files": list(contract.sha256.values()), "bfloat16": settings.bfloat16}
-    return PredictionSource(predictor, transform, contract.class_names, origin)
+    return PredictionSource(predictor, contract.preprocessing, contract.class_names, origin)
 
 
 def _engine_options(settings: DictConfig) -> dict[str, Any]:
@@ -87,21 +86,18 @@ def _tensorrt(contract: Contract, precision: str, batch_size: int) -> TensorRT:
 
 def _open_network(config: DictConfig) -> PredictionSource:
     settings = config.predict
-    source = assembly.load_source(config, settings.source, settings.weights)
-    model, data, transform = source.config.model, source.config.data, source.config.transform
+    source = load_source(config, settings.source, settings.weights)
+    model, data, seen = source.config.model, source.config.data, source.preprocessing()
     class_names = source.class_names or unrecorded_class_names(data.class_map, model.num_classes or data.num_classes)
-    network = assembly.build_network(model, len(class_names), require_all=True)
+    network = build_network(model, len(class_names), require_all=True)
     weights = None if model.pretrained is True else locate_weights(model.pretrained)
     origin = {
         "model": model.name,
         "weights": sha256(weights) if weights and weights.is_file() else str(model.pretrained),
-        "size": transform.size,
-        "resize_size": assembly.resize_size(transform, model),
-        "interpolation": transform.interpolation,
-        "mean": list(transform.mean),
-        "std": list(transform.std),
+        "size": seen.size,
+        "resize_size": seen.resize_size,
+        "interpolation": seen.interpolation,
+        "mean": list(seen.mean),
+        "std": list(seen.std),
     }
-    predictor = NetworkPredictor(network, transform.mean, transform.std)
-    return PredictionSource(
-        predictor, assembly.picture_transform(transform, model, training=False), class_names, origin
-    )
+    return PredictionSource(NetworkPredictor(network, seen), seen, class_names, origin)

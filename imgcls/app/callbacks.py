@@ -1,0 +1,92 @@
+"""The one ordered list of callbacks of a training run."""
+
+from importlib import import_module
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from imgcls.app.resume import config_hash
+from imgcls.callbacks.checkpoint import Checkpoint
+from imgcls.callbacks.evaluation import Evaluation
+from imgcls.callbacks.history import History
+from imgcls.callbacks.logger import TensorBoard
+from imgcls.callbacks.lr_schedule import LRSchedule
+from imgcls.callbacks.max_steps import MaxSteps
+from imgcls.callbacks.nan_guard import NanGuard
+from imgcls.callbacks.preemption import Preemption
+from imgcls.callbacks.profiler import Profiler
+from imgcls.callbacks.progress import ProgressBar
+from imgcls.callbacks.same_batch import SameBatch
+from imgcls.callbacks.start_up import StartUp
+from imgcls.data.loading.loader import Loader
+from imgcls.engine.callback import Callback
+from imgcls.engine.ranks import current as current_ranks
+from imgcls.errors import UserError
+from imgcls.run.directory import Run
+from imgcls.run.logs import system_line
+
+FEATURES = {
+    "random_erasing": "RandomErasing",
+    "cutmix": "CutMix",
+    "mixup": "Mixup",
+    "label_smoothing": "LabelSmoothing",
+    "ema": "EMA",
+}
+"""Optional callbacks in the order they see a batch: the key below ``callbacks`` and module name, and the class."""
+
+
+def optional_callbacks(callbacks: DictConfig) -> list[Callback]:
+    """The features that are switched on, and the user's own callbacks after them."""
+    enabled = []
+    for key, class_name in FEATURES.items():
+        options = dict(callbacks.get(key) or {"enabled": False})
+        if options.pop("enabled"):
+            enabled.append(getattr(import_module(f"imgcls.callbacks.{key}"), class_name)(**options))
+    return [*enabled, *(_own_callback(OmegaConf.to_container(entry)) for entry in callbacks.extra)]
+
+
+def _own_callback(entry: dict[str, Any]) -> Callback:
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    try:
+        callback = instantiate(entry)
+    except InstantiationException as error:
+        raise UserError(f"callbacks.extra: {str(error).splitlines()[0]}") from error
+    if not isinstance(callback, Callback):
+        raise UserError(f"callbacks.extra: {entry.get('_target_')} is no imgcls.Callback.")
+    return callback
+
+
+def training_callbacks(config: DictConfig, run: Run, val_loader: Loader, texts: dict[str, str]) -> list[Callback]:
+    """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens."""
+    settings, first = config.trainer, current_ranks().first
+    same = [SameBatch(settings.same_batch)] if settings.same_batch else []
+    guard = [NanGuard(settings.log_every, settings.amp.max_skipped)] if config.callbacks.nan_guard.enabled else []
+    limit = [MaxSteps(settings.max_steps)] if settings.max_steps else []
+    evaluation = [Evaluation(val_loader, every=settings.eval_every, topk=tuple(settings.topk))]
+    if settings.profiler.enabled:
+        options = {key: value for key, value in settings.profiler.items() if key != "enabled"}
+        limit, evaluation = [*limit, Profiler(run.path / "profile" if first else None, **options)], []
+    shown = [StartUp(), History(run.path), ProgressBar(every=settings.log_every)] if first else []
+    if first and config.logger.name == "tensorboard":
+        about = system_line(config_hash(config))
+        shown.append(TensorBoard(run.path / "tensorboard", every=settings.log_every, about=about))
+    return [
+        *same,
+        *optional_callbacks(config.callbacks),
+        LRSchedule(),
+        *guard,
+        *limit,
+        *evaluation,
+        *shown,
+        Checkpoint(
+            run.checkpoints,
+            every=settings.save_every,
+            every_steps=settings.save_every_steps,
+            keep=settings.keep_checkpoints,
+            monitor=settings.monitor,
+            extra=texts,
+        ),
+        Preemption(f"the same command with run.name={run.path.name} trainer.resume=auto"),
+    ]

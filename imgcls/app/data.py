@@ -1,0 +1,110 @@
+"""From the data and transform sections of a configuration to samples and batches."""
+
+from pathlib import Path
+
+import paddle
+from omegaconf import DictConfig
+
+from imgcls.data.formats.build import build_samples
+from imgcls.data.formats.samples import Samples
+from imgcls.data.loading.bad_files import BadFiles
+from imgcls.data.loading.cache import RamCache
+from imgcls.data.loading.dali import DaliLoader
+from imgcls.data.loading.dataset import ImageDataset
+from imgcls.data.loading.loader import Loader, build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.loading.synthetic import SyntheticDataset
+from imgcls.data.pictures.transforms import Transform, train_transform
+from imgcls.engine.ranks import current as current_ranks
+from imgcls.errors import UserError
+
+
+def read_samples(
+    data: DictConfig, split: str, num_classes: int | None, class_names: tuple[str, ...] | None = None
+) -> Samples:
+    """The list of pictures and labels of one split, checked.
+
+    Args:
+        num_classes: what the data must have, if that is known.
+        class_names: names the data must have, in order of the label.
+    """
+    return build_samples(
+        data.format,
+        root=data.root,
+        train_list=data.train_list,
+        val_list=data.val_list,
+        class_map=data.class_map,
+        num_classes=num_classes or data.num_classes,
+        split=split,
+        class_names=class_names,
+        check_files=data.check_files,
+        allow_empty_classes=data.allow_empty_classes,
+        num_samples=(data.train_size if split == "train" else data.val_size) or 0,
+    )
+
+
+def training_transform(transform: DictConfig) -> Transform:
+    """From a decoded image to uint8 ``[size, size, 3]``, with everything that is random in training."""
+    return train_transform(
+        size=transform.size,
+        scale=tuple(transform.scale),
+        ratio=tuple(transform.ratio),
+        interpolation=transform.interpolation,
+        flip=transform.flip,
+        rotation=transform.rotation,
+        color_jitter=tuple(transform.color_jitter),
+        autoaugment=transform.autoaugment or None,
+        randaugment=(transform.randaugment.num_layers, transform.randaugment.magnitude),
+    )
+
+
+def make_loader(
+    samples: Samples,
+    transform: Transform,
+    data: DictConfig,
+    *,
+    size: int,
+    batch_size: int,
+    num_workers: int,
+    seed: int = 0,
+    shuffle: bool = False,
+    directory: Path | None = None,
+) -> Loader | DaliLoader:
+    """Batches of this rank: uint8 images ``[N, H, W, 3]``, labels and sample numbers.
+
+    Args:
+        transform: of pictures from files; synthetic ones are made in the right ``size``.
+        batch_size: over all ranks.
+        shuffle: for training: a new order each epoch, and a batch for every rank at every step.
+        directory: where ``bad_files.txt`` goes when files that cannot be read are skipped.
+
+    Raises:
+        UserError: the ranks cannot have equal shares of a batch for training.
+    """
+    ranks = current_ranks()
+    if shuffle and batch_size % ranks.count:
+        raise UserError(
+            f"trainer.batch_size={batch_size} is shared by {ranks.count} processes: it must be a multiple of "
+            f"{ranks.count}."
+        )
+    if data.format == "synthetic":
+        dataset = SyntheticDataset(samples, size, seed=seed + (not shuffle))  # other pictures for validation
+    else:
+        held = RamCache(samples, transform.decode, data.cache_mb, data.max_pixels) if data.cache == "ram" else None
+        dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels, cache=held)
+    sampler = EpochSampler(
+        len(samples),
+        batch_size=max(1, batch_size // ranks.count),
+        rank=ranks.rank,
+        ranks=ranks.count,
+        shuffle=shuffle,
+        seed=seed,
+        pad=shuffle,
+    )
+    if data.backend == "dali" and data.format != "synthetic":
+        place = paddle.device.get_device()
+        gpu = int(place.removeprefix("gpu:")) if place.startswith("gpu:") else None
+        return DaliLoader(dataset, sampler, num_threads=num_workers, timeout=data.worker_timeout, device_id=gpu)
+    list_file = directory / "bad_files.txt" if directory else None
+    bad_files = BadFiles(data.max_errors, list_file) if data.on_error == "skip" else None
+    return build_loader(dataset, sampler, num_workers, timeout=data.worker_timeout, bad_files=bad_files)

@@ -1,0 +1,113 @@
+"""Trained weights behind a path, with all that a run wrote down of them: what eval, predict and export work on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import paddle
+from omegaconf import DictConfig
+
+from imgcls.app.keys import OF_THE_JOB
+from imgcls.app.program import given_keys
+from imgcls.app.run_record import adopt, read_record
+from imgcls.data.formats.samples import Samples
+from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
+from imgcls.errors import UserError
+from imgcls.models.registry import build_model, model_info
+from imgcls.run.checkpoint import verify
+from imgcls.run.logs import log
+from imgcls.weights.load import load_pretrained
+
+
+@dataclass(frozen=True)
+class Source:
+    """Trained weights and all that is known of them: sections of the configuration, class names."""
+
+    config: DictConfig
+    class_names: tuple[str, ...]
+    checkpoint: Path | None
+
+    def preprocessing(self) -> Preprocessing:
+        """How the network sees an image."""
+        return preprocessing(self.config.transform, self.config.model)
+
+
+def load_source(config: DictConfig, source: str | None, weights: str = "network") -> Source:
+    """What ``eval``, ``predict`` and ``export`` work on.
+
+    Args:
+        source: run directory, checkpoint directory or weights file; ``None`` for ``model.pretrained``.
+        weights: ``network``, or ``ema`` for the averaged weights of a checkpoint.
+
+    Returns:
+        ``config`` with the run's own model, data and transform sections under the command line's,
+        and ``model.pretrained`` naming the weights; class names, empty when nothing records them.
+
+    Raises:
+        UserError: there is no such source, or the checkpoint is damaged.
+    """
+    record = read_record(source) if source else None
+    if record is None:
+        if weights != "network":
+            raise UserError(f"weights={weights} needs a run or a checkpoint as its source.")
+        result = config.copy()
+        if source:
+            result.model.pretrained = str(source)
+        return Source(result, (), None)
+    verify(record.checkpoint)
+    result = adopt(config, record, given_keys())
+    result.data.update({key: config.data[key] for key in OF_THE_JOB})
+    result.model.pretrained = str(record.weights(weights))
+    result.model.exclude = []
+    return Source(result, tuple(record.class_names), record.checkpoint)
+
+
+def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:
+    """How a network sees an image; the short side in the model's own proportion unless it is given."""
+    resize_size = transform.resize_size or in_proportion(transform.size, model.input_size, model.resize_size)
+    return Preprocessing(
+        size=transform.size,
+        resize_size=resize_size,
+        interpolation=transform.interpolation,
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+    )
+
+
+def build_network(model: DictConfig, num_classes: int, require_all: bool = False) -> paddle.nn.Layer:
+    """The network with its weights.
+
+    Args:
+        require_all: for use, not for training: no tensor may be left at random values.
+
+    Raises:
+        UserError: the weights do not fit, or ``require_all`` and there are none or not all.
+    """
+    network = build_model(model.name, num_classes=num_classes, data_format=model.data_format, **model.args)
+    if not model.pretrained:
+        if require_all:
+            raise UserError(
+                f"No weights are given for {model.name}: its answers would be noise. Name a run, a checkpoint or a "
+                "weights file as the source, or set model.pretrained."
+            )
+        log.info("%s starts from random weights", model.name)
+        return network
+    report = load_pretrained(network, model_info(model.name), model.pretrained, exclude=list(model.exclude))
+    if require_all and (report.reinitialised or report.missing or report.excluded):
+        raise UserError(
+            f"{model.pretrained} does not fill {model.name} with {num_classes} classes: {report.summary()}. "
+            "Set model.num_classes to the weights' class count, or train first."
+        )
+    return network
+
+
+def require_same_classes(samples: Samples, class_names: tuple[str, ...]) -> None:
+    """Refuse data whose classes are not those the weights were trained on (if those are known).
+
+    Raises:
+        UserError: naming both.
+    """
+    if class_names and tuple(samples.class_names) != class_names:
+        raise UserError(
+            f"The data has {samples.num_classes} classes ({', '.join(samples.class_names[:5])}, ...), the model was "
+            f"trained on {len(class_names)} ({', '.join(class_names[:5])}, ...). Evaluate on data of the same classes."
+        )
