@@ -4,10 +4,39 @@ Importing this package is cheap: it sets the CPU up (see ``imgcls.machine.cpu``)
 imported by the first call that needs it.
 """
 
-from imgcls.api import create_model, list_models, model_info
+from importlib import import_module
+from typing import Any
+
+from imgcls.api import TrainingRun, create_model, list_models, load_predictor, model_info, preprocessing, train
+from imgcls.errors import Interrupted, UserError
 from imgcls.machine import cpu
 
 cpu.tune()
 
 __version__ = "2.0.0"
-__all__ = ["__version__", "create_model", "list_models", "model_info"]
+WITH_PADDLE = {"Callback": "imgcls.engine.callback", "Trainer": "imgcls.engine.trainer"}
+"""Classes that others derive from, imported when they are asked for; the module of each."""
+
+__all__ = [
+    "Callback",
+    "Interrupted",
+    "Trainer",
+    "TrainingRun",
+    "UserError",
+    "__version__",
+    "create_model",
+    "list_models",
+    "load_predictor",
+    "model_info",
+    "preprocessing",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in WITH_PADDLE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from imgcls.machine.installation import require_paddle
+
+    require_paddle()
+    return getattr(import_module(WITH_PADDLE[name]), name)

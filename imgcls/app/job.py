@@ -1,4 +1,4 @@
-"""A training run of several processes, as the process that starts them sees it."""
+"""A training run as the process sees it that was asked for it: here, or in processes that it starts."""
 
 import itertools
 import json
@@ -9,9 +9,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.program import given_keys
 from imgcls.errors import UserError
+from imgcls.machine.installation import require_paddle
 from imgcls.run.directory import Run, RunDirectory
-from imgcls.run.launcher import Job, RankFailed, run_ranks
+from imgcls.run.launcher import Job, RankFailed, in_rank, run_ranks
 from imgcls.run.logs import log, start_log
+from imgcls.run.signals import interruptible
 
 
 def job_of(trainer: DictConfig) -> Job:
@@ -22,6 +24,25 @@ def job_of(trainer: DictConfig) -> Job:
         node=trainer.node_rank,
         master=trainer.master,
     )
+
+
+def start_training(config: DictConfig, directory: Path) -> float | None:
+    """Train in this process, or in as many as the configuration asks for.
+
+    Args:
+        directory: of the run.
+
+    Returns:
+        The best value of ``trainer.monitor``; ``None`` on other ranks than 0.
+    """
+    settings = config.trainer
+    with interruptible():
+        if job_of(settings).size > 1 and not in_rank():
+            return run_job(config, directory)
+        require_paddle()
+        from imgcls.app.training import train
+
+        return train(config, lambda: RunDirectory(directory, settings.resume, report=log.warning))
 
 
 def run_job(config: DictConfig, directory: Path) -> float | None:

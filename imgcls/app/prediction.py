@@ -1,19 +1,27 @@
 """What answers in ``imgcls.predict``: a network with its weights, or an export under one of its engines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import paddle
 from omegaconf import DictConfig
 
-from imgcls.app.source import build_network, load_source
+from imgcls.app.run_record import read_record
+from imgcls.app.source import Source, build_network, load_source, recorded_source
+from imgcls.data.formats.class_names import default_class_names
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.agreement import bundled_photos, measure_agreement
 from imgcls.deploy.contract import Contract, is_export, read_contract, sha256, unrecorded_class_names
 from imgcls.deploy.gpu import TensorRT
+from imgcls.deploy.image_predictor import ImagePredictor
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError
+from imgcls.models.registry import ModelInfo, build_model, model_info
 from imgcls.run.logs import log
 from imgcls.weights.download import cache_directory
+from imgcls.weights.load import load_pretrained
 from imgcls.weights.source import locate_weights
 
 ENGINE_OPTIONS = ("threads", "onednn", "bfloat16", "gpu_id", "tensorrt")
@@ -48,6 +56,76 @@ def open_source(config: DictConfig) -> PredictionSource:
             f"predict.{key}={value} is for exports. Export the model first, and name the directory as predict.source."
         )
     return _open_network(config)
+
+
+def open_predictor(
+    source: str | Path,
+    *,
+    model: str | None = None,
+    weights: str = "network",
+    engine: str | None = None,
+    class_names: Sequence[str] | None = None,
+    **options: Any,
+) -> ImagePredictor:
+    """See ``imgcls.load_predictor``."""
+    if is_export(source):
+        _refuse_for("an export", model=model, class_names=class_names)
+        predictor = open_export(source, engine, **options)
+        contract = predictor.contract
+        return ImagePredictor(predictor, contract.preprocessing, contract.class_names)
+    if engine not in (None, "eager") or options:
+        given = ", ".join(options) if engine in (None, "eager") else f"engine={engine}"
+        raise UserError(f"{given}: this is for exports. Export the model first, and name the directory as source.")
+    record = read_record(source) if Path(source).exists() else None
+    if record is not None:
+        _refuse_for("a run or a checkpoint", model=model, class_names=class_names)
+        recorded = recorded_source(record, record.config, weights)
+        network = build_network(recorded.config.model, len(recorded.class_names), require_all=True)
+        seen, names = recorded.preprocessing(), recorded.class_names
+    else:
+        network, seen, names = _open_model(source, model, class_names)
+    return ImagePredictor(NetworkPredictor(network, seen), seen, names)
+
+
+def known_preprocessing(source: str | Path) -> Preprocessing:
+    """See ``imgcls.preprocessing``."""
+    if is_export(source):
+        return read_contract(source).preprocessing
+    if Path(source).exists():
+        record = read_record(source)
+        if record is None:
+            raise UserError(f"{source} does not say how its network sees an image. Name the model instead.")
+        return Source(record.config, (), None).preprocessing()
+    return Preprocessing.of_model(_model_named(source))
+
+
+def _open_model(
+    source: str | Path, model: str | None, class_names: Sequence[str] | None
+) -> tuple[paddle.nn.Layer, Preprocessing, tuple[str, ...]]:
+    """A model by name with its published weights, or a file of weights for the architecture ``model``."""
+    is_file = Path(source).exists()
+    if is_file and model is None:
+        raise UserError(f"{source} holds weights alone: name the network they are for, model=<name>.")
+    info = model_info(model) if is_file else _model_named(source)
+    names = tuple(class_names) if class_names is not None else default_class_names(1000)
+    network = build_model(info.name, num_classes=len(names))
+    report = load_pretrained(network, info, str(source) if is_file else True)
+    if report.reinitialised:
+        raise UserError(f"{source} has another class count than {len(names)}: give class_names, one for each class.")
+    return network, Preprocessing.of_model(info), names
+
+
+def _model_named(source: str | Path) -> ModelInfo:
+    try:
+        return model_info(str(source))
+    except UserError as error:
+        raise UserError(f"There is no run, export or file at {Path(source).absolute()}. {error}") from error
+
+
+def _refuse_for(what: str, **arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise UserError(f"{name}={value} is not for {what}. Leave it out.")
 
 
 def _open_export(settings: DictConfig) -> PredictionSource:

@@ -110,7 +110,7 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
                 output_directory().rmdir()  # where nothing was written
 
     try:
-        sys.argv[1:] = [_canonical(argument) for argument in sys.argv[1:]]
+        sys.argv[1:] = [canonical(argument) for argument in sys.argv[1:]]
         if launch.in_rank() and not launch.is_first():
             sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp()}")  # rank 0 makes the run's directory
         directory = str(conf_directory())
@@ -136,7 +136,7 @@ def _check_before_writing(directory: str, name: str) -> None:
         typed(config, name)
 
 
-def _canonical(argument: str) -> str:
+def canonical(argument: str) -> str:
     """An override as Hydra takes it: model names in lower case, arguments of a network added to an open dict.
 
     Raises:
@@ -152,7 +152,7 @@ def _canonical(argument: str) -> str:
 
 def report(error: BaseException) -> int:
     """Print what a person needs and return the exit status; bugs keep their traceback."""
-    message = str(error) if isinstance(error, Interrupted) else _user_message(error)
+    message = str(error) if isinstance(error, Interrupted) else user_message(error)
     if message is None:
         sys.excepthook(type(error), error, error.__traceback__)
     else:
@@ -163,10 +163,10 @@ def report(error: BaseException) -> int:
 def _status(error: BaseException) -> int:
     if isinstance(error, Interrupted):
         return error.status
-    return 1 if _user_message(error) is None else USER_ERROR_STATUS
+    return 1 if user_message(error) is None else USER_ERROR_STATUS
 
 
-def _user_message(error: BaseException) -> str | None:
+def user_message(error: BaseException) -> str | None:
     """The message for a mistake in the command or the data; ``None`` for a bug."""
     if isinstance(error, UserError):
         return str(error)

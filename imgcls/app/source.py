@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from imgcls.app.keys import OF_THE_JOB
 from imgcls.app.program import given_keys
-from imgcls.app.run_record import adopt, read_record
+from imgcls.app.run_record import RunRecord, adopt, read_record
 from imgcls.data.formats.samples import Samples
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
@@ -53,12 +53,24 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
         if source:
             result.model.pretrained = str(source)
         return Source(result, (), None)
-    verify(record.checkpoint)
     result = adopt(config, record, given_keys())
     result.data.update({key: config.data[key] for key in OF_THE_JOB})
-    result.model.pretrained = str(record.weights(weights))
-    result.model.exclude = []
-    return Source(result, tuple(record.class_names), record.checkpoint)
+    return recorded_source(record, result, weights)
+
+
+def recorded_source(record: RunRecord, config: DictConfig, weights: str = "network") -> Source:
+    """A checkpoint as a source.
+
+    Args:
+        config: the sections to use: the record's own, or these under the command line's.
+
+    Raises:
+        UserError: the checkpoint is damaged, or has no such weights.
+    """
+    verify(record.checkpoint)
+    config.model.pretrained = str(record.weights(weights))
+    config.model.exclude = []
+    return Source(config, tuple(record.class_names), record.checkpoint)
 
 
 def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:

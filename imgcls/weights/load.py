@@ -59,7 +59,7 @@ def load_pretrained(
                 "network's file. Take weights from elsewhere: model.pretrained=<path>."
             )
         raise
-    log.info("%s", report.summary())
+    log.log(logging.WARNING if report.reinitialised else logging.INFO, "%s", report.summary())
     return report
 
 

@@ -85,6 +85,17 @@ def open_photo(source: Source, name: str | None = None, max_pixels: int = MAX_PI
             yield Photo(image, file, name, max_pixels)
 
 
+def to_upright_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode in mode ``RGB``, turned as its EXIF block says.
+
+    Raises:
+        BadImage: it cannot be decoded or converted.
+    """
+    with _refusals("image", max(MAX_PIXELS, image.width * image.height)):
+        image.load()
+        return _to_rgb(_upright(image))
+
+
 class Photo:
     """An open image, whose pixels are decoded when they are asked for.
 

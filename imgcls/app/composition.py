@@ -1,0 +1,79 @@
+"""A program's configuration without its command line: for Python."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from omegaconf import DictConfig, OmegaConf
+
+from imgcls.app.model_group import register_model_group
+from imgcls.app.program import canonical, conf_directory, typed, user_message
+from imgcls.errors import UserError
+
+
+@contextlib.contextmanager
+def composed(
+    program: str, overrides: Sequence[str] = (), sections: Mapping[str, Any] | None = None
+) -> Iterator[tuple[DictConfig, Path]]:
+    """The typed configuration of a program, and the directory it is to write to, while this context lasts.
+
+    Args:
+        overrides: as on the command line.
+        sections: a group's choice by name, or a mapping of keys to values, which may hold mappings; ``name``
+            in it is the group's choice.
+
+    Raises:
+        UserError: an unknown key, choice or value.
+    """
+    choices, values = _choices_and_values(sections or {})
+    register_model_group()
+    before = dict(Singleton._instances)
+    GlobalHydra.instance().clear()
+    try:
+        try:
+            with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
+                config = hydra.compose(
+                    program, overrides=[canonical(one) for one in (*choices, *overrides)], return_hydra_config=True
+                )
+            for key, value in values:
+                OmegaConf.update(config, key, value, force_add=key.startswith("model.args."))
+            HydraConfig.instance().set_config(config)
+            result = typed(config, program)
+            directory = Path(config.hydra.run.dir)
+        except Exception as error:
+            message = user_message(error)
+            if message is None or isinstance(error, UserError):
+                raise
+            raise UserError(message) from error
+        yield result, directory
+    finally:
+        Singleton._instances.clear()
+        Singleton._instances.update(before)
+
+
+def _choices_and_values(sections: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, Any]]]:
+    choices, values = [], []
+    for section, given in sections.items():
+        if isinstance(given, str):
+            choices.append(f"{section}={given}")
+        elif isinstance(given, Mapping):
+            own = dict(given)
+            if section != "run" and "name" in own:
+                choices.append(f"{section}={own.pop('name')}")
+            values += _flat(own, f"{section}.")
+        else:
+            raise UserError(f"{section}={given!r}: give the name of a choice, or a mapping of keys to values.")
+    return choices, values
+
+
+def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value

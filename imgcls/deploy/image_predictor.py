@@ -1,0 +1,164 @@
+"""Named answers for images of any kind: paths, PIL images, arrays; one or many."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from imgcls.data.pictures.decode import MAX_PIXELS, open_photo, to_upright_rgb
+from imgcls.data.pictures.preprocessing import Preprocessing
+from imgcls.deploy.inputs import find_pictures
+from imgcls.deploy.predictor import Predictor, top_classes
+from imgcls.errors import UserError
+
+ImageLike = str | os.PathLike | Image.Image | np.ndarray
+"""A path, a PIL image, or uint8 RGB ``[H, W, 3]`` or grey ``[H, W]``."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One class of one image: its number, its name, and its probability."""
+
+    label: int
+    name: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The best classes of one image, best first; ``path`` where it came from a file."""
+
+    top: tuple[Answer, ...]
+    path: str | None = None
+
+    @property
+    def label(self) -> int:
+        return self.top[0].label
+
+    @property
+    def name(self) -> str:
+        return self.top[0].name
+
+    @property
+    def score(self) -> float:
+        return self.top[0].score
+
+
+class ImagePredictor:
+    """What ``imgcls.load_predictor`` gives: the answers of ``imgcls.predict``, without files.
+
+    Args:
+        predictor: what computes, a network or an export.
+        preprocessing: how it sees an image.
+        class_names: in order of the class number; empty for an export that gives features.
+        max_pixels: larger images are refused.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        preprocessing: Preprocessing,
+        class_names: Sequence[str],
+        max_pixels: int = MAX_PIXELS,
+    ):
+        self.predictor = predictor
+        self.preprocessing = preprocessing
+        self.class_names = tuple(class_names)
+        self.max_pixels = max_pixels
+        self._transform = preprocessing.transform()
+
+    def predict(
+        self, images: ImageLike | Iterable[ImageLike], topk: int = 5, batch_size: int = 8
+    ) -> Prediction | list[Prediction]:
+        """The ``topk`` best classes, or all of fewer.
+
+        Args:
+            images: one image or many. A path of a directory or a pattern stands for the images in it, as
+                for ``predict.input``; an array ``[N, H, W, 3]`` for ``N`` images.
+
+        Returns:
+            A prediction for one image, a list for many.
+
+        Raises:
+            UserError: an image cannot be read or is of no kind that is known; this is an export of features.
+        """
+        if topk < 1:
+            raise UserError(f"topk={topk}: it must be at least 1.")
+        entries, is_one = _listed(images)
+        topk = min(topk, len(self.class_names) or topk)
+        found: list[Prediction] = []
+        for part in _parts(entries, batch_size):
+            scores = self.predictor.probabilities(self._read(part))
+            for entry, row, top in zip(part, scores, top_classes(scores, topk), strict=True):
+                answers = tuple(Answer(int(label), self.class_names[label], float(row[label])) for label in top)
+                found.append(Prediction(answers, os.fspath(entry) if isinstance(entry, str | os.PathLike) else None))
+        return found[0] if is_one else found
+
+    def features(self, images: ImageLike | Iterable[ImageLike], batch_size: int = 8) -> np.ndarray:
+        """The last feature map averaged over its area, float32 ``[num_features]``, or ``[N, num_features]`` for many.
+
+        Raises:
+            UserError: see ``predict``; or this is an export of classes.
+        """
+        entries, is_one = _listed(images)
+        rows = [self.predictor.features(self._read(part)) for part in _parts(entries, batch_size)]
+        if not rows:
+            raise UserError("No images are given.")
+        return rows[0][0] if is_one else np.concatenate(rows)
+
+    def _read(self, entries: Sequence[ImageLike]) -> np.ndarray:
+        return np.stack([self._pixels(entry) for entry in entries])
+
+    def _pixels(self, entry: ImageLike) -> np.ndarray:
+        rng = np.random.default_rng(0)  # which evaluation's transform asks nothing of
+        if isinstance(entry, str | os.PathLike):
+            with open_photo(entry, max_pixels=self.max_pixels) as photo:
+                return self._transform.of_photo(photo, rng)
+        return self._transform(to_upright_rgb(entry), rng)
+
+
+def _parts(entries: list[ImageLike], size: int) -> Iterator[list[ImageLike]]:
+    for start in range(0, len(entries), size):
+        yield entries[start : start + size]
+
+
+def _listed(images: Any) -> tuple[list[ImageLike], bool]:
+    """The images one by one, and whether a single one was given."""
+    if isinstance(images, str | os.PathLike):
+        path = os.path.expanduser(os.fspath(images))
+        if os.path.isdir(path) or (not os.path.exists(path) and glob.has_magic(path)):
+            return list(find_pictures(path)), False
+        return [path], True
+    if isinstance(images, Image.Image):
+        return [images], True
+    if isinstance(images, np.ndarray):
+        if images.ndim == 4:
+            return [_of_array(image) for image in images], False
+        return [_of_array(images)], True
+    if not isinstance(images, Iterable):
+        raise UserError(
+            f"{type(images).__name__} is no image. Give a path, a PIL image, a uint8 array or a list of these."
+        )
+    return list(_each(images)), False
+
+
+def _each(images: Iterable) -> Iterator[ImageLike]:
+    for image in images:
+        entries, is_one = _listed(image)
+        if not is_one:
+            raise UserError("A list of images may hold paths of files, PIL images and arrays [H, W, 3].")
+        yield entries[0]
+
+
+def _of_array(array: np.ndarray) -> Image.Image:
+    is_grey = array.ndim == 2
+    if array.dtype != np.uint8 or not (is_grey or (array.ndim == 3 and array.shape[2] == 3)):
+        raise UserError(
+            f"An array of {array.dtype} {list(array.shape)} is no image. Expected uint8 RGB [height, width, 3], grey "
+            "[height, width], or many [N, height, width, 3]."
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
