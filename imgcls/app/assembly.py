@@ -10,6 +10,7 @@ from typing import Any
 import paddle
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.keys import DataConfig, rows
 from imgcls.app.program import output_directory as output_directory
 from imgcls.app.resume import config_hash
 from imgcls.app.run_record import adopt, read_recorded
@@ -54,9 +55,6 @@ FEATURES = {
     "ema": "EMA",
 }
 """Optional callbacks in the order they see a batch: the key below ``callbacks`` and module name, and the class."""
-
-OF_THE_JOB = ("on_error", "max_errors", "cache", "cache_mb", "worker_timeout")
-"""Keys of ``data`` that say how a job reads pictures, not what a run was trained on."""
 
 
 def read_samples(
@@ -220,7 +218,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
     if not file.is_file():
         raise UserError(f"{recorded.checkpoint} has no {weights} weights: the run did not keep an average.")
     result = adopt(config, recorded)
-    result.data.update({key: config.data[key] for key in OF_THE_JOB})
+    result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
     result.model.pretrained = str(file)
     result.model.exclude = []
     return Source(result, tuple(recorded.class_names), recorded.checkpoint)

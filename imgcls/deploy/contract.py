@@ -13,6 +13,7 @@ import yaml
 from imgcls.data.formats.class_names import default_class_names, read_class_map
 from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.transforms import INTERPOLATIONS, Transform, eval_transform
+from imgcls.deploy.choices import GRAPHS, LAYOUTS, OUTPUTS
 from imgcls.errors import UserError
 
 FILE = "inference.yaml"
@@ -21,12 +22,10 @@ NAME = "inference"
 
 MODEL_FILES = (f"{NAME}.pdmodel", f"{NAME}.pdiparams")
 ONNX_FILES = (f"{NAME}.onnx",)
-FILES = {"paddle": MODEL_FILES, "onnx": ONNX_FILES}
+FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES), strict=True))
 """Model files of each kind of graph."""
 
 FORMAT = 1
-LAYOUTS = {"float": "NCHW", "uint8": "NHWC"}
-OUTPUTS = ("logits", "probabilities", "features")
 ADVICE = "Export the model again."
 
 
