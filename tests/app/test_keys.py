@@ -38,10 +38,10 @@ def lines_of_conf() -> set[str]:
     """Every key that a file of conf/ gives a value."""
     found = set()
     for path in CONF.rglob("*.yaml"):
-        text = path.read_text()
-        content = {name: value for name, value in yaml.safe_load(text).items() if name not in ("defaults", "hydra")}
-        group = path.parent.relative_to(CONF).as_posix()
-        of_group = group != "." and "# @package _global_" not in text
+        lines = yaml.safe_load(path.read_text())
+        content = {name: value for name, value in lines.items() if name not in ("defaults", "hydra")}
+        group = path.parent.relative_to(CONF).as_posix().strip(".") or path.stem.removesuffix("_base")
+        of_group = group in Train.__dataclass_fields__ and path.stem != group
         found |= flat(content, f"{group}." if of_group else "").keys()
     return found
 
