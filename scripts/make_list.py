@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from imgcls.data.choices import SPLITS
 from imgcls.data.formats.folder import class_folders, read_folder
-from imgcls.data.formats.samples import SPLITS, Samples, require_directory
+from imgcls.data.formats.samples import Samples, require_directory
 from imgcls.data.paths import printable
 from imgcls.errors import USER_ERROR_STATUS, UserError
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from imgcls.data.choices import SPLITS
 from imgcls.data.formats.build import build_samples
-from imgcls.data.formats.samples import SPLITS, Samples
+from imgcls.data.formats.samples import Samples
 from imgcls.data.formats.tar_index import LIST, read_index
 from imgcls.data.paths import printable
 from imgcls.errors import USER_ERROR_STATUS, UserError

@@ -1,380 +1,449 @@
-"""Types of the configuration's keys; their values live in ``conf/``.
+"""One row a key: its type, what its value must be, and what may become of it later; the values live in ``conf/``.
 
 Composed configurations are merged into these classes, so that a wrong type is refused before any
-data is read. A group whose choices have different keys lists the union of them.
+data is read. A group whose choices have different keys lists the union of them. What several keys
+must be together is in ``combinations``; docs/adding_an_option.md shows how a row is added.
 """
 
-from dataclasses import dataclass, field
+# ruff: noqa: RUF009  what ``key`` and ``section`` return are dataclass fields
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from omegaconf import MISSING
 
-OF_THE_JOB = ("on_error", "max_errors", "cache", "cache_mb", "worker_timeout")
-"""Keys of ``data`` that say how a job reads images, not what a run was trained on."""
+from imgcls.app.rules import (
+    BOUNDS,
+    COLOUR,
+    JITTER,
+    NOT_EMPTY,
+    POSITIVE,
+    SHARES,
+    Rule,
+    at_least,
+    between,
+    false_or,
+    one_of,
+)
+from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, SPLITS
+from imgcls.deploy.choices import ENGINE_NAMES, GRAPHS, LAYOUTS, OUTPUTS, TENSORRT_PRECISIONS
+from imgcls.functional.schedules import SCHEDULES
+from imgcls.models.choices import DATA_FORMATS
+
+HALF_PRECISION = one_of("float16", "bfloat16")
+SPLIT = one_of(*SPLITS)
+WEIGHTS = one_of("network", "ema")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of a key beside its type.
+
+    Args:
+        rules: what its value must be.
+        free: a resumed run may change it, since it changes how the run is carried out, how long it is or
+            what it writes, not what it computes next.
+        of_the_job: it says how a job reads images, not what a run was trained on, so a program that uses
+            a run takes it from its own command.
+        fingerprint: it is part of ``config_hash``: it does not say where a run is.
+    """
+
+    rules: tuple[Rule, ...]
+    free: bool
+    of_the_job: bool
+    fingerprint: bool
+
+
+def key(
+    *rules: Rule, default: Any = MISSING, free: bool = False, of_the_job: bool = False, fingerprint: bool = True
+) -> Any:
+    """A row; only ``model`` has a default here, for its choices are no files of ``conf/``."""
+    metadata = {"row": Row(rules, free, of_the_job, fingerprint)}
+    if isinstance(default, list | dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def section(keys: type) -> Any:
+    """A group of rows under one name."""
+    return field(default_factory=keys)
+
+
+@cache
+def rows(schema: type) -> dict[str, Row]:
+    """Every row of a configuration, by dotted key."""
+    found: dict[str, Row] = {}
+    for entry in fields(schema):
+        if is_dataclass(entry.type):
+            found |= {f"{entry.name}.{name}": row for name, row in rows(entry.type).items()}
+        else:
+            found[entry.name] = entry.metadata["row"]
+    return found
 
 
 @dataclass
 class ModelConfig:
-    name: str = MISSING
-    num_classes: int | None = None  # from the data when left out
-    pretrained: Any = None  # true, or a path
-    exclude: list[str] = field(default_factory=list)  # patterns of tensors not to load
-    freeze: list[str] = field(default_factory=list)  # patterns of tensors not to train
-    data_format: str = "NCHW"
-    input_size: int = MISSING
-    resize_size: int = MISSING
-    interpolation: str = MISSING
-    mean: list[float] = MISSING
-    std: list[float] = MISSING
-    args: dict[str, Any] = field(default_factory=dict)  # arguments of the family's network class
+    name: str = key()
+    num_classes: int | None = key(at_least(1), default=None)  # from the data when left out
+    pretrained: Any = key(default=None, free=True)  # true, or a path
+    exclude: list[str] = key(default=[], free=True)  # patterns of tensors not to load
+    freeze: list[str] = key(default=[])  # patterns of tensors not to train
+    data_format: str = key(one_of(*DATA_FORMATS), default="NCHW")
+    input_size: int = key(at_least(1))
+    resize_size: int = key()
+    interpolation: str = key()
+    mean: list[float] = key()
+    std: list[float] = key()
+    args: dict[str, Any] = key(default={})  # arguments of the family's network class
 
 
 @dataclass
 class DataConfig:
-    name: str = MISSING
-    format: str = MISSING
-    backend: str = MISSING  # pillow | dali
-    root: str | None = MISSING
-    train_list: str | None = MISSING
-    val_list: str | None = MISSING
-    class_map: str | None = MISSING
-    num_classes: int | None = MISSING
-    train_size: int | None = MISSING
-    val_size: int | None = MISSING
-    check_files: str = MISSING
-    allow_empty_classes: bool = MISSING
-    max_pixels: int = MISSING
-    worker_timeout: int = MISSING
-    on_error: str = MISSING  # fail | skip
-    max_errors: int = MISSING
-    cache: str | None = MISSING  # ram
-    cache_mb: int = MISSING
+    name: str = key()
+    format: str = key()
+    backend: str = key(one_of("pillow", "dali"))
+    root: str | None = key(free=True)
+    train_list: str | None = key()
+    val_list: str | None = key()
+    class_map: str | None = key()
+    num_classes: int | None = key(at_least(1))
+    train_size: int | None = key(at_least(1))
+    val_size: int | None = key(at_least(1))
+    check_files: str = key(one_of(*FILE_CHECKS), free=True)
+    allow_empty_classes: bool = key(free=True)
+    max_pixels: int = key(at_least(1))  # with on_error=skip, which images are left out
+    worker_timeout: int = key(at_least(1), free=True, of_the_job=True)
+    on_error: str = key(one_of("fail", "skip"), free=True, of_the_job=True)
+    max_errors: int = key(at_least(0), free=True, of_the_job=True)
+    cache: str | None = key(one_of("ram"), of_the_job=True)  # its JPEGs are shrunk less than a single crop's
+    cache_mb: int = key(at_least(1), of_the_job=True)
 
 
 @dataclass
 class RandAugmentConfig:
-    num_layers: int = MISSING
-    magnitude: float = MISSING
+    num_layers: int = key(at_least(0))
+    magnitude: float = key(between(0, 10))
 
 
 @dataclass
 class TransformConfig:
-    size: int = MISSING
-    resize_size: int | None = MISSING
-    interpolation: str = MISSING
-    mean: list[float] = MISSING
-    std: list[float] = MISSING
-    rotation: int = MISSING
-    scale: list[float] = MISSING
-    ratio: list[float] = MISSING
-    color_jitter: list[float] = MISSING
-    flip: float = MISSING
-    autoaugment: bool | str = MISSING  # false | imagenet
-    randaugment: RandAugmentConfig = field(default_factory=RandAugmentConfig)
+    size: int = key(at_least(1))
+    resize_size: int | None = key(at_least(1))
+    interpolation: str = key(one_of(*INTERPOLATIONS))
+    mean: list[float] = key(COLOUR)
+    std: list[float] = key(COLOUR)
+    rotation: int = key(between(0, 180))
+    scale: list[float] = key(BOUNDS)
+    ratio: list[float] = key(BOUNDS)
+    color_jitter: list[float] = key(JITTER)
+    flip: float = key(between(0, 1))
+    autoaugment: bool | str = key(false_or(*AUTOAUGMENT_POLICIES))
+    randaugment: RandAugmentConfig = section(RandAugmentConfig)
 
 
 @dataclass
 class OptimizerConfig:
-    name: str = MISSING
-    lr: float = MISSING
-    momentum: float = MISSING
-    use_nesterov: bool = MISSING
-    rho: float = MISSING
-    beta1: float = MISSING
-    beta2: float = MISSING
-    epsilon: float = MISSING
-    weight_decay: float = MISSING
-    no_decay_on_norm_and_bias: bool = MISSING
-    head_lr_multiplier: float = MISSING
-    grad_clip_norm: float | None = MISSING
-    scale_lr: bool = MISSING
-    base_batch_size: int = MISSING
+    name: str = key()
+    lr: float = key(at_least(0))
+    momentum: float = key(between(0, 1))
+    use_nesterov: bool = key()
+    rho: float = key()
+    beta1: float = key()
+    beta2: float = key()
+    epsilon: float = key()
+    weight_decay: float = key(at_least(0))
+    no_decay_on_norm_and_bias: bool = key()
+    head_lr_multiplier: float = key(at_least(0))
+    grad_clip_norm: float | None = key(at_least(0))
+    scale_lr: bool = key()
+    base_batch_size: int = key(at_least(1))
 
 
 @dataclass
 class ScheduleConfig:
-    name: str = MISSING
-    warmup_epochs: float = MISSING
-    warmup_start_lr: float = MISSING
-    warmup_whole_epochs: bool = MISSING
-    boundaries: list[float] = MISSING
-    decay_epochs: float | None = MISSING
-    decay_rate: float = MISSING
-    final_lr: float = MISSING
-    power: float = MISSING
+    name: str = key(one_of(*SCHEDULES))
+    warmup_epochs: float = key(at_least(0))
+    warmup_start_lr: float = key()
+    warmup_whole_epochs: bool = key()
+    boundaries: list[float] = key()
+    decay_epochs: float | None = key()
+    decay_rate: float = key()
+    final_lr: float = key()
+    power: float = key()
 
 
 @dataclass
 class RandomErasingConfig:
-    enabled: bool = MISSING
-    probability: float = MISSING
-    area: list[float] = MISSING
-    ratio: list[float] = MISSING
-    fill: str = MISSING  # noise | mean
+    enabled: bool = key()
+    probability: float = key(between(0, 1))
+    area: list[float] = key(BOUNDS, SHARES)
+    ratio: list[float] = key(BOUNDS)
+    fill: str = key(one_of("noise", "mean"))
 
 
 @dataclass
 class CutMixConfig:
-    enabled: bool = MISSING
-    alpha: float = MISSING
-    switch_prob: float = MISSING
-    stop_epoch: int | None = MISSING
+    enabled: bool = key()
+    alpha: float = key(at_least(0))
+    switch_prob: float = key(between(0, 1))
+    stop_epoch: int | None = key(at_least(1))
 
 
 @dataclass
 class MixupConfig:
-    enabled: bool = MISSING
-    alpha: float = MISSING
-    stop_epoch: int | None = MISSING
+    enabled: bool = key()
+    alpha: float = key(at_least(0))
+    stop_epoch: int | None = key(at_least(1))
 
 
 @dataclass
 class LabelSmoothingConfig:
-    enabled: bool = MISSING
-    epsilon: float = MISSING
+    enabled: bool = key()
+    epsilon: float = key(between(0, 1))
 
 
 @dataclass
 class EMAConfig:
-    enabled: bool = MISSING
-    decay: float = MISSING
+    enabled: bool = key()
+    decay: float = key(between(0, 1))
 
 
 @dataclass
-class SwitchConfig:
-    enabled: bool = MISSING
+class NanGuardConfig:
+    enabled: bool = key(free=True)
 
 
 @dataclass
 class CallbacksConfig:
-    random_erasing: RandomErasingConfig = field(default_factory=RandomErasingConfig)
-    cutmix: CutMixConfig = field(default_factory=CutMixConfig)
-    mixup: MixupConfig = field(default_factory=MixupConfig)
-    label_smoothing: LabelSmoothingConfig = field(default_factory=LabelSmoothingConfig)
-    ema: EMAConfig = field(default_factory=EMAConfig)
-    nan_guard: SwitchConfig = field(default_factory=SwitchConfig)
-    extra: list[dict[str, Any]] = MISSING
+    random_erasing: RandomErasingConfig = section(RandomErasingConfig)
+    cutmix: CutMixConfig = section(CutMixConfig)
+    mixup: MixupConfig = section(MixupConfig)
+    label_smoothing: LabelSmoothingConfig = section(LabelSmoothingConfig)
+    ema: EMAConfig = section(EMAConfig)
+    nan_guard: NanGuardConfig = section(NanGuardConfig)
+    extra: list[dict[str, Any]] = key(free=True)
 
 
 @dataclass
 class AmpConfig:
-    level: str = MISSING
-    dtype: str = MISSING
-    scale_loss: float = MISSING
-    dynamic: bool = MISSING
-    min_scale: float = MISSING
-    max_skipped: int = MISSING
+    level: str = key(one_of("O0", "O1", "O2"))
+    dtype: str = key(HALF_PRECISION)
+    scale_loss: float = key(at_least(1))
+    dynamic: bool = key()
+    min_scale: float = key(at_least(0))
+    max_skipped: int = key(at_least(1), free=True)
 
 
 @dataclass
 class ProfilerConfig:
-    enabled: bool = MISSING
-    start: int = MISSING
-    steps: int = MISSING
+    enabled: bool = key(free=True)
+    start: int = key(at_least(0), free=True)
+    steps: int = key(at_least(1), free=True)
 
 
 @dataclass
 class TrainerConfig:
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    eval_batch_size: int = MISSING
-    num_workers: int = MISSING
-    gpus: int | None = MISSING
-    processes: int = MISSING
-    nodes: int = MISSING
-    node_rank: int = MISSING
-    master: str | None = MISSING
-    max_restarts: int = MISSING
-    sync_bn: bool = MISSING
-    accumulate: int = MISSING
-    max_steps: int | None = MISSING
-    eval_every: int = MISSING
-    save_every: int = MISSING
-    save_every_steps: int = MISSING
-    keep_checkpoints: int = MISSING
-    monitor: str = MISSING
-    topk: list[int] = MISSING
-    log_every: int = MISSING
-    resume: str | None = MISSING
-    seed: int = MISSING
-    deterministic: bool = MISSING
-    compile: bool = MISSING
-    same_batch: int | None = MISSING
-    profiler: ProfilerConfig = field(default_factory=ProfilerConfig)
-    amp: AmpConfig = field(default_factory=AmpConfig)
+    epochs: int = key(at_least(1), free=True)
+    batch_size: int = key(at_least(1))
+    eval_batch_size: int = key(at_least(1), free=True)
+    num_workers: int = key(at_least(0), free=True)
+    gpus: int | None = key(at_least(0), free=True)
+    processes: int = key(at_least(1), free=True)
+    nodes: int = key(at_least(1), free=True, fingerprint=False)
+    node_rank: int = key(at_least(0), free=True, fingerprint=False)
+    master: str | None = key(free=True, fingerprint=False)
+    max_restarts: int = key(at_least(0), free=True)
+    sync_bn: bool = key()
+    accumulate: int = key(at_least(1))
+    max_steps: int | None = key(at_least(1), free=True)
+    eval_every: int = key(at_least(1), free=True)
+    save_every: int = key(at_least(1), free=True)
+    save_every_steps: int = key(at_least(0), free=True)
+    keep_checkpoints: int = key(at_least(1), free=True)
+    monitor: str = key(free=True)
+    topk: list[int] = key(POSITIVE, free=True)
+    log_every: int = key(at_least(1), free=True)
+    resume: str | None = key(free=True)
+    seed: int = key(at_least(0))
+    deterministic: bool = key()
+    compile: bool = key()
+    same_batch: int | None = key(at_least(1))
+    profiler: ProfilerConfig = section(ProfilerConfig)
+    amp: AmpConfig = section(AmpConfig)
 
 
 @dataclass
 class LoggerConfig:
-    name: str = MISSING  # csv | tensorboard
+    name: str = key(one_of("csv", "tensorboard"), free=True)
 
 
 @dataclass
 class RunConfig:
-    root: str = MISSING
-    name: str = MISSING
+    root: str = key(free=True, fingerprint=False)
+    name: str = key(free=True, fingerprint=False)
 
 
 @dataclass
 class EvalConfig:
-    source: str | None = MISSING  # run directory, checkpoint or weights
-    split: str = MISSING
-    batch_size: int = MISSING
-    num_workers: int = MISSING
-    topk: list[int] = MISSING
-    weights: str = MISSING  # network | ema
-    report: bool = MISSING
+    source: str | None = key()  # run directory, checkpoint or weights
+    split: str = key(SPLIT)
+    batch_size: int = key(at_least(1))
+    num_workers: int = key(at_least(0))
+    topk: list[int] = key(POSITIVE)
+    weights: str = key(WEIGHTS)
+    report: bool = key()
 
 
 @dataclass
 class PredictConfig:
-    source: str | None = MISSING  # run directory, checkpoint, weights or export directory
-    input: Any = MISSING  # a path, a pattern, or a list of them
-    output: str = MISSING  # classes | features
-    topk: int | None = MISSING
-    batch_size: int = MISSING
-    num_workers: int = MISSING
-    engine: str | None = MISSING  # eager | jit | inference | onnxruntime
-    threads: int | None = MISSING
-    onednn: bool | None = MISSING
-    bfloat16: bool = MISSING
-    gpu_id: int | None = MISSING
-    gpu_mem: int = MISSING  # MB
-    tensorrt: str | None = MISSING  # fp32 | fp16 | int8
-    resume: bool = MISSING
-    weights: str = MISSING  # network | ema
+    source: str | None = key()  # run directory, checkpoint, weights or export directory
+    input: Any = key()  # a path, a pattern, or a list of them
+    output: str = key(one_of("classes", "features"))
+    topk: int | None = key(at_least(1))
+    batch_size: int = key(at_least(1))
+    num_workers: int = key(at_least(0))
+    engine: str | None = key(one_of("eager", *ENGINE_NAMES))
+    threads: int | None = key(at_least(1))
+    onednn: bool | None = key()
+    bfloat16: bool = key()
+    gpu_id: int | None = key(at_least(0))
+    gpu_mem: int = key(at_least(1))  # MB
+    tensorrt: str | None = key(one_of(*TENSORRT_PRECISIONS))
+    resume: bool = key()
+    weights: str = key(WEIGHTS)
 
 
 @dataclass
 class ExportConfig:
-    source: str | None = MISSING  # run directory, checkpoint or weights
-    dir: str | None = MISSING  # the job's own directory when left out
-    input: str = MISSING  # float | uint8
-    output: str | None = MISSING  # logits | probabilities | features
-    dynamic_size: bool = MISSING
-    format: str = MISSING  # paddle | onnx
-    weights: str = MISSING  # network | ema
-    fuse: bool = MISSING
-    check: bool = MISSING
+    source: str | None = key()  # run directory, checkpoint or weights
+    dir: str | None = key()  # the job's own directory when left out
+    input: str = key(one_of(*LAYOUTS))
+    output: str | None = key(one_of(*OUTPUTS))
+    dynamic_size: bool = key()
+    format: str = key(one_of(*GRAPHS))
+    weights: str = key(WEIGHTS)
+    fuse: bool = key()
+    check: bool = key()
 
 
 @dataclass
 class ConvertConfig:
-    source: str = MISSING
-    output: str = MISSING
-    weights: str = MISSING  # parameters | averaged
-    fuse: bool = MISSING
+    source: str = key()
+    output: str = key()
+    weights: str = key(one_of("parameters", "averaged"))
+    fuse: bool = key()
 
 
 @dataclass
 class BenchmarkConfig:
-    what: str = MISSING
-    batch_size: int = MISSING
-    steps: int = MISSING
-    warmup: int = MISSING
-    repeats: int = MISSING
-    num_workers: int = MISSING
-    data: list[str] = MISSING  # synthetic, real
-    precisions: list[str] = MISSING  # float32, O1, O2
-    amp_dtype: str = MISSING
-    data_formats: list[str] = MISSING
-    compile: list[bool] = MISSING
-    processes: list[int] = MISSING
+    what: str = key(one_of("train", "trainer", "model", "inference", "predict", "loader"))
+    batch_size: int = key(at_least(1))
+    steps: int = key(at_least(1))
+    warmup: int = key(at_least(0))
+    repeats: int = key(at_least(1))
+    num_workers: int = key(at_least(0))
+    data: list[str] = key(one_of("synthetic", "real"), NOT_EMPTY)
+    precisions: list[str] = key(one_of("float32", "O1", "O2"), NOT_EMPTY)
+    amp_dtype: str = key(HALF_PRECISION)
+    data_formats: list[str] = key(one_of(*DATA_FORMATS), NOT_EMPTY)
+    compile: list[bool] = key(NOT_EMPTY)
+    processes: list[int] = key(at_least(1), NOT_EMPTY)
 
 
 @dataclass
 class PreviewConfig:
-    split: str = MISSING
-    epoch: int = MISSING
-    count: int = MISSING
+    split: str = key(SPLIT)
+    epoch: int = key(at_least(1))
+    count: int = key(at_least(1))
 
 
 @dataclass
 class VerifyConfig:
-    min_size: int = MISSING
-    num_workers: int | None = MISSING
+    min_size: int = key(at_least(0))
+    num_workers: int | None = key(at_least(0))
 
 
 @dataclass
 class Train:
     """``imgcls.train``"""
 
-    run: RunConfig = field(default_factory=RunConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    transform: TransformConfig = field(default_factory=TransformConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    lr_schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    run: RunConfig = section(RunConfig)
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    transform: TransformConfig = section(TransformConfig)
+    optimizer: OptimizerConfig = section(OptimizerConfig)
+    lr_schedule: ScheduleConfig = section(ScheduleConfig)
+    callbacks: CallbacksConfig = section(CallbacksConfig)
+    trainer: TrainerConfig = section(TrainerConfig)
+    logger: LoggerConfig = section(LoggerConfig)
 
 
 @dataclass
 class Eval:
     """``imgcls.eval``"""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    transform: TransformConfig = field(default_factory=TransformConfig)
-    eval: EvalConfig = field(default_factory=EvalConfig)
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    transform: TransformConfig = section(TransformConfig)
+    eval: EvalConfig = section(EvalConfig)
 
 
 @dataclass
 class Predict:
     """``imgcls.predict``"""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    transform: TransformConfig = field(default_factory=TransformConfig)
-    predict: PredictConfig = field(default_factory=PredictConfig)
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    transform: TransformConfig = section(TransformConfig)
+    predict: PredictConfig = section(PredictConfig)
 
 
 @dataclass
 class Export:
     """``imgcls.export``"""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    transform: TransformConfig = field(default_factory=TransformConfig)
-    export: ExportConfig = field(default_factory=ExportConfig)
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    transform: TransformConfig = section(TransformConfig)
+    export: ExportConfig = section(ExportConfig)
 
 
 @dataclass
 class Convert:
     """``imgcls.convert``"""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    convert: ConvertConfig = field(default_factory=ConvertConfig)
+    model: ModelConfig = section(ModelConfig)
+    convert: ConvertConfig = section(ConvertConfig)
 
 
 @dataclass
 class Benchmark:
     """``imgcls.benchmark``"""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    benchmark: BenchmarkConfig = section(BenchmarkConfig)
 
 
 @dataclass
 class Preview:
     """``imgcls.preview``"""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    transform: TransformConfig = field(default_factory=TransformConfig)
-    callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    preview: PreviewConfig = field(default_factory=PreviewConfig)
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    transform: TransformConfig = section(TransformConfig)
+    callbacks: CallbacksConfig = section(CallbacksConfig)
+    trainer: TrainerConfig = section(TrainerConfig)
+    preview: PreviewConfig = section(PreviewConfig)
 
 
 @dataclass
 class Verify:
     """``imgcls.verify``"""
 
-    data: DataConfig = field(default_factory=DataConfig)
-    verify: VerifyConfig = field(default_factory=VerifyConfig)
+    data: DataConfig = section(DataConfig)
+    verify: VerifyConfig = section(VerifyConfig)
 
 
 SCHEMAS = {

@@ -6,44 +6,15 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.keys import Train, rows
 from imgcls.errors import UserError
-
-# Keys that may differ: they change how a run is carried out or how long it is, not what it computes next.
-FREE = (
-    "run.",
-    "data.root",
-    "data.check_files",
-    "data.max_errors",
-    "data.on_error",
-    "data.worker_timeout",
-    "model.pretrained",
-    "model.exclude",
-    "callbacks.extra",
-    "trainer.epochs",
-    "trainer.eval_batch_size",
-    "trainer.eval_every",
-    "trainer.gpus",
-    "trainer.keep_checkpoints",
-    "trainer.log_every",
-    "trainer.master",
-    "trainer.max_restarts",
-    "trainer.max_steps",
-    "trainer.monitor",
-    "trainer.node",  # nodes and node_rank
-    "trainer.num_workers",
-    "trainer.processes",
-    "trainer.resume",
-    "trainer.save_every",
-    "trainer.topk",
-)
 
 
 def config_hash(config: DictConfig) -> str:
     """Short fingerprint of a configuration, the same wherever and under whatever name it runs."""
+    left_out = {key for key, row in rows(Train).items() if not row.fingerprint}
     flat = _flat(OmegaConf.to_container(config))
-    settings = {
-        key: value for key, value in flat.items() if not key.startswith(("run.", "trainer.node", "trainer.master"))
-    }
+    settings = {key: value for key, value in flat.items() if key not in left_out}
     return hashlib.sha256(yaml.safe_dump(settings).encode()).hexdigest()[:12]
 
 
@@ -56,12 +27,13 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
     Raises:
         UserError: naming each key with its value then and now.
     """
+    free = {key for key, row in rows(Train).items() if row.free}
     before = _flat(yaml.safe_load((checkpoint / "config.yaml").read_text()))
     now = _flat(yaml.safe_load(texts["config.yaml"]))
     changed = [
         f"{key}: was {before.get(key)}, is {now.get(key)}"
         for key in sorted({*before, *now})
-        if before.get(key) != now.get(key) and not key.startswith(FREE)
+        if before.get(key) != now.get(key) and key not in free
     ]
     if (checkpoint / "classes.txt").read_text() != texts["classes.txt"]:
         changed.append("the class names of the data")

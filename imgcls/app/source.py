@@ -6,7 +6,7 @@ from pathlib import Path
 import paddle
 from omegaconf import DictConfig
 
-from imgcls.app.keys import OF_THE_JOB
+from imgcls.app.keys import DataConfig, rows
 from imgcls.app.program import given_keys
 from imgcls.app.run_record import RunRecord, adopt, read_record
 from imgcls.data.formats.samples import Samples
@@ -54,7 +54,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
             result.model.pretrained = str(source)
         return Source(result, (), None)
     result = adopt(config, record, given_keys())
-    result.data.update({key: config.data[key] for key in OF_THE_JOB})
+    result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
     return recorded_source(record, result, weights)
 
 

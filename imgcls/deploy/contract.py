@@ -14,6 +14,7 @@ from imgcls.data.formats.class_names import default_class_names, read_class_map
 from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.transforms import INTERPOLATIONS
+from imgcls.deploy.choices import GRAPHS, LAYOUTS, OUTPUTS
 from imgcls.errors import UserError
 
 FILE = "inference.yaml"
@@ -22,13 +23,11 @@ NAME = "inference"
 
 MODEL_FILES = (f"{NAME}.pdmodel", f"{NAME}.pdiparams")
 ONNX_FILES = (f"{NAME}.onnx",)
-FILES = {"paddle": MODEL_FILES, "onnx": ONNX_FILES}
+FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES), strict=True))
 """Model files of each kind of graph."""
 
 FORMAT = 1
 CHANNEL_ORDER, CROP = "RGB", "center"
-LAYOUTS = {"float": "NCHW", "uint8": "NHWC"}
-OUTPUTS = ("logits", "probabilities", "features")
 ADVICE = "Export the model again."
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import paddle
 from paddle.inference import Config, create_predictor
 
+from imgcls.deploy.choices import ENGINE_NAMES
 from imgcls.deploy.contract import NAME
 from imgcls.deploy.gpu import TensorRT, use_gpu, use_tensorrt
 from imgcls.deploy.onnx_graph import require_onnx
@@ -118,6 +119,6 @@ def _use_cpu(config: Config, threads: int | None, onednn: bool | None, bfloat16:
         config.enable_mkldnn_bfloat16()
 
 
-ENGINES = {"jit": jit, "inference": inference, "onnxruntime": onnxruntime}
+ENGINES = dict(zip(ENGINE_NAMES, (jit, inference, onnxruntime), strict=True))
 ENGINES_OF = {"paddle": ("inference", "jit"), "onnx": ("onnxruntime",)}
 """Those that run each kind of graph, the fastest first."""

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from paddle.inference import Config, PrecisionType, get_trt_compile_version
 
+from imgcls.deploy.choices import TENSORRT_PRECISIONS
 from imgcls.deploy.graph import INPUT
 from imgcls.errors import UserError
 from imgcls.machine.installation import gpu_count
 
-PRECISIONS = {"fp32": PrecisionType.Float32, "fp16": PrecisionType.Half, "int8": PrecisionType.Int8}
+PRECISIONS = {name: getattr(PrecisionType, own) for name, own in TENSORRT_PRECISIONS.items()}
 WORKSPACE = 1 << 30
 """Bytes that TensorRT may try its kernels in."""
 

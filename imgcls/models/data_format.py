@@ -8,8 +8,6 @@ computes, and is made after it was built.
 import paddle
 from paddle import nn
 
-DATA_FORMATS = ("NCHW", "NHWC")
-
 
 class MapLayer(nn.Layer):
     """A layer that computes along axes of feature maps, and asks for them here by what they hold."""

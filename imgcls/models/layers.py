@@ -13,7 +13,8 @@ from paddle.nn import functional as F
 
 from imgcls.errors import UserError
 from imgcls.models.checks import require_channels, require_choice, require_input_size
-from imgcls.models.data_format import DATA_FORMATS, MapLayer, from_nchw, set_data_format, to_nchw
+from imgcls.models.choices import DATA_FORMATS
+from imgcls.models.data_format import MapLayer, from_nchw, set_data_format, to_nchw
 
 ACTIVATIONS = {
     None: nn.Identity,

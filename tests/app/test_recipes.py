@@ -224,11 +224,25 @@ def test_every_program_composes(program):
 
 def test_no_file_at_the_top_of_conf_is_left_over():
     included = {
-        str(entry).removeprefix("/")
+        str(entry).removeprefix("/").removesuffix("@_here_")
         for path in CONF.rglob("*.yaml")
         for entry in OmegaConf.load(path).get("defaults", [])
     }
     assert {path.stem for path in CONF.glob("*.yaml")} <= set(SCHEMAS) | included
+
+
+def leaves(path: Path) -> dict[tuple[str, ...], object]:
+    """The values that a file gives itself, by section and key."""
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    sections = {name: section for name, section in content.items() if name != "defaults"}
+    return {(name, key): value for name, section in sections.items() for key, value in section.items()}
+
+
+def test_a_recipe_does_not_repeat_its_base():
+    base = leaves(CONF / "recipe_base.yaml")
+    own = {path.stem: leaves(path) for path in (CONF / "experiment").glob("*.yaml")}
+    repeated = [(recipe, *key) for recipe, values in own.items() for key in values if values[key] == base.get(key, ...)]
+    assert not repeated
 
 
 def test_the_script_that_takes_the_published_name(run_program, tmp_path):

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from imgcls.data.choices import SPLITS
 from imgcls.data.formats.class_names import default_class_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.list_file import read_list
-from imgcls.data.formats.samples import SPLITS, Samples, require_directory
+from imgcls.data.formats.samples import Samples, require_directory
 from imgcls.data.formats.synthetic import synthetic_samples
 from imgcls.data.formats.tar import TarSamples, tar_samples
 from imgcls.data.formats.tar_index import LIST, read_index

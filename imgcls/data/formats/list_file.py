@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from imgcls.data.choices import FILE_CHECKS
 from imgcls.data.formats.class_names import default_class_names
 from imgcls.data.formats.samples import Samples, require_samples_in_every_class
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError
 
-CHECKS = ("auto", "all", "sample", "none")
 CHECK_ALL_UP_TO = 100_000
 SAMPLE_SIZE = 1_000
 SHOWN = 5
@@ -55,8 +55,8 @@ def read_list(
         UserError: the list is missing or empty, or lines of it are wrong (named by their numbers; not with
             ``on_wrong_line``).
     """
-    if check_files not in CHECKS:
-        raise UserError(f"check_files is '{check_files}'; it can be {', '.join(CHECKS)}.")
+    if check_files not in FILE_CHECKS:
+        raise UserError(f"check_files is '{check_files}'; it can be {', '.join(FILE_CHECKS)}.")
     if num_classes is None and class_names is not None:
         num_classes = len(class_names)
     name = printable(list_file)

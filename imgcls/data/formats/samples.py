@@ -11,8 +11,6 @@ import numpy as np
 from imgcls.data.paths import bullet_list
 from imgcls.errors import UserError
 
-SPLITS = ("train", "val")
-
 
 @dataclass(frozen=True, eq=False)
 class Samples:

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from imgcls.data.choices import AUTOAUGMENT_POLICIES
 from imgcls.data.pictures.operations import OPERATIONS
 from imgcls.errors import UserError, close_matches
 
@@ -37,7 +38,7 @@ IMAGENET = (
     (("equalize", 0.8, 8), ("equalize", 0.6, 3)),
 )
 
-POLICIES = {"imagenet": IMAGENET}
+POLICIES = dict(zip(AUTOAUGMENT_POLICIES, (IMAGENET,), strict=True))
 
 ONE_WAY = ("rotate",)
 """Operations that could go either way, and in the original's policies never do."""

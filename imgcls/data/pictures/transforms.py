@@ -10,18 +10,13 @@ import math
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from imgcls.data import choices
 from imgcls.data.pictures.autoaugment import AutoAugment
 from imgcls.data.pictures.decode import Box, Photo
 from imgcls.data.pictures.randaugment import RandAugment
 from imgcls.errors import UserError, close_matches
 
-INTERPOLATIONS = {
-    "linear": Image.Resampling.BILINEAR,
-    "cubic": Image.Resampling.BICUBIC,
-    "nearest": Image.Resampling.NEAREST,
-    "area": Image.Resampling.BOX,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+INTERPOLATIONS = {name: Image.Resampling[filter] for name, filter in choices.INTERPOLATIONS.items()}
 
 
 class Transform:

@@ -1,0 +1,10 @@
+"""Names that settings of an export can have; importable without NumPy, Pillow and Paddle, to check a command."""
+
+GRAPHS = ("paddle", "onnx")
+ENGINE_NAMES = ("jit", "inference", "onnxruntime")
+LAYOUTS = {"float": "NCHW", "uint8": "NHWC"}
+"""What a graph takes, and how it lies in memory."""
+
+OUTPUTS = ("logits", "probabilities", "features")
+TENSORRT_PRECISIONS = {"fp32": "Float32", "fp16": "Half", "int8": "Int8"}
+"""Name of Paddle's ``PrecisionType`` for each."""

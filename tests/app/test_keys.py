@@ -1,0 +1,275 @@
+"""The rows of the keys: every line of conf/ has one, wrong values are refused, a resumed run may change some."""
+
+import subprocess
+import sys
+from functools import cache
+
+import hydra
+import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from imgcls.app.combinations import check
+from imgcls.app.keys import SCHEMAS, Train, rows
+from imgcls.app.model_group import register_model_group
+from imgcls.app.program import conf_directory, typed
+from imgcls.app.resume import config_hash, require_same_run
+from imgcls.errors import UserError
+
+CONF = conf_directory()
+REQUIRED = {"predict": ["predict.input=photo.jpg"], "convert": ["convert.source=old", "convert.output=new.pdparams"]}
+
+
+@cache
+def composed(program: str, *overrides: str) -> DictConfig:
+    register_model_group()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return typed(hydra.compose(program, overrides=[*REQUIRED.get(program, ()), *overrides]), program)
+
+
+def flat(tree: dict, prefix: str = "") -> dict[str, object]:
+    found = {}
+    for name, value in tree.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def lines_of_conf() -> set[str]:
+    """Every key that a file of conf/ gives a value."""
+    found = set()
+    for path in CONF.rglob("*.yaml"):
+        lines = yaml.safe_load(path.read_text())
+        content = {name: value for name, value in lines.items() if name not in ("defaults", "hydra")}
+        group = path.parent.relative_to(CONF).as_posix().strip(".") or path.stem.removesuffix("_base")
+        of_group = group in Train.__dataclass_fields__ and path.stem != group
+        found |= flat(content, f"{group}." if of_group else "").keys()
+    return found
+
+
+def test_every_key_has_a_row_and_every_row_a_line():
+    known = {key for schema in SCHEMAS.values() for key in rows(schema)}
+    # The group of models is made from the catalogue; what a network takes beside is its own.
+    lines = {key for key in lines_of_conf() if not key.startswith("model.")}
+    assert lines == {key for key in known if not key.startswith("model.")}
+
+
+def test_a_command_is_checked_before_anything_heavy_is_loaded():
+    program = "import sys, imgcls.app.program; print({'paddle', 'numpy', 'PIL'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"
+
+
+AT_LEAST = {
+    0: """data.max_errors transform.randaugment.num_layers optimizer.lr optimizer.weight_decay
+        optimizer.head_lr_multiplier optimizer.grad_clip_norm lr_schedule.warmup_epochs callbacks.cutmix.alpha
+        callbacks.mixup.alpha trainer.num_workers trainer.gpus trainer.node_rank trainer.max_restarts
+        trainer.save_every_steps trainer.seed trainer.profiler.start trainer.amp.min_scale eval.num_workers
+        verify.min_size verify.num_workers predict.num_workers predict.gpu_id benchmark.warmup benchmark.num_workers""",
+    1: """model.num_classes model.input_size data.num_classes data.train_size data.val_size data.max_pixels
+        data.worker_timeout data.cache_mb transform.size transform.resize_size optimizer.base_batch_size
+        callbacks.cutmix.stop_epoch callbacks.mixup.stop_epoch trainer.epochs trainer.batch_size
+        trainer.eval_batch_size trainer.processes trainer.nodes trainer.accumulate trainer.max_steps
+        trainer.eval_every trainer.save_every trainer.keep_checkpoints trainer.log_every trainer.same_batch
+        trainer.profiler.steps trainer.amp.scale_loss trainer.amp.max_skipped eval.batch_size predict.topk
+        predict.batch_size predict.threads predict.gpu_mem preview.epoch preview.count benchmark.batch_size
+        benchmark.steps benchmark.repeats""",
+}
+BETWEEN = {
+    (0, 1): """transform.flip optimizer.momentum callbacks.random_erasing.probability callbacks.cutmix.switch_prob
+        callbacks.label_smoothing.epsilon callbacks.ema.decay""",
+    (0, 10): "transform.randaugment.magnitude",
+    (0, 180): "transform.rotation",
+}
+ONE_OF = {
+    "model.data_format": "NCHW, NHWC",
+    "data.backend": "pillow, dali",
+    "data.check_files": "auto, all, sample, none",
+    "data.on_error": "fail, skip",
+    "data.cache": "ram",
+    "transform.interpolation": "linear, cubic, nearest, area, lanczos",
+    "lr_schedule.name": "constant, piecewise, cosine, cosine_step, exponential, linear, polynomial",
+    "callbacks.random_erasing.fill": "noise, mean",
+    "trainer.amp.level": "O0, O1, O2",
+    "trainer.amp.dtype": "float16, bfloat16",
+    "logger.name": "csv, tensorboard",
+    "eval.split": "train, val",
+    "eval.weights": "network, ema",
+    "predict.output": "classes, features",
+    "predict.engine": "eager, jit, inference, onnxruntime",
+    "predict.tensorrt": "fp32, fp16, int8",
+    "predict.weights": "network, ema",
+    "export.input": "float, uint8",
+    "export.output": "logits, probabilities, features",
+    "export.format": "paddle, onnx",
+    "export.weights": "network, ema",
+    "convert.weights": "parameters, averaged",
+    "preview.split": "train, val",
+    "benchmark.what": "train, trainer, model, inference, predict, loader",
+    "benchmark.amp_dtype": "float16, bfloat16",
+}
+PAIR, EMPTY = "must be two positive numbers, the smaller first.", "must name at least one."
+OTHERS = [
+    ("benchmark.processes", [1, 0], "benchmark.processes=0: must be at least 1."),
+    ("benchmark.data", ["real", "none"], "benchmark.data=none: must be one of synthetic, real."),
+    ("benchmark.precisions", ["O3"], "benchmark.precisions=O3: must be one of float32, O1, O2."),
+    ("benchmark.data_formats", ["CHWN"], "benchmark.data_formats=CHWN: must be one of NCHW, NHWC."),
+    *((f"benchmark.{key}", [], f"benchmark.{key}=[]: {EMPTY}") for key in ("data", "precisions", "data_formats")),
+    *((f"benchmark.{key}", [], f"benchmark.{key}=[]: {EMPTY}") for key in ("compile", "processes")),
+    ("transform.scale", [1.0, 0.5], f"transform.scale=[1.0, 0.5]: {PAIR}"),
+    ("transform.ratio", [0.0, 1.0], f"transform.ratio=[0.0, 1.0]: {PAIR}"),
+    ("callbacks.random_erasing.area", [0.1], f"callbacks.random_erasing.area=[0.1]: {PAIR}"),
+    ("callbacks.random_erasing.area", [], f"callbacks.random_erasing.area=[]: {PAIR}"),
+    (
+        "callbacks.random_erasing.area",
+        [0.1, 1.5],
+        "callbacks.random_erasing.area=[0.1, 1.5]: must be shares of the image, at most 1.",
+    ),
+    ("callbacks.random_erasing.ratio", [3.0, 1.0], f"callbacks.random_erasing.ratio=[3.0, 1.0]: {PAIR}"),
+    ("transform.mean", [0.5], "transform.mean=[0.5]: must be three numbers, for red, green and blue."),
+    ("transform.std", [], "transform.std=[]: must be three numbers, for red, green and blue."),
+    (
+        "transform.color_jitter",
+        [0.0, 0.0, 0.0, 0.6],
+        "transform.color_jitter=[0.0, 0.0, 0.0, 0.6]: must be four numbers from 0 up, the last at most 0.5.",
+    ),
+    ("transform.autoaugment", "imagnet", "transform.autoaugment=imagnet: must be false or imagenet."),
+    ("transform.autoaugment", True, "transform.autoaugment=True: must be false or imagenet."),
+    ("trainer.topk", [0, 5], "trainer.topk=[0, 5]: must be a list of positive numbers."),
+    ("eval.topk", [], "eval.topk=[]: must be a list of positive numbers."),
+    ("optimizer.lr", float("nan"), "optimizer.lr=nan: must be at least 0."),
+]
+REFUSED = [
+    *((key, n - 1, f"must be at least {n}.") for n, keys in AT_LEAST.items() for key in keys.split()),
+    *(
+        (key, wrong, f"must be between {low} and {high}.")
+        for (low, high), keys in BETWEEN.items()
+        for key in keys.split()
+        for wrong in (low - 1, high + 1)
+    ),
+    *((key, "other", f"must be one of {choices}.") for key, choices in ONE_OF.items()),
+]
+
+
+def changed(key: str, value: object) -> tuple[DictConfig, str]:
+    """The defaults of a program that has the key, but for its value, and the program."""
+    program = next(name for name, schema in SCHEMAS.items() if key in rows(schema))
+    config = composed(program).copy()
+    OmegaConf.update(config, key, value)
+    return config, program
+
+
+def refusal(config: DictConfig, program: str) -> list[str]:
+    with pytest.raises(UserError) as error:
+        check(config, program)
+    return [line.strip() for line in str(error.value).splitlines()]
+
+
+@pytest.mark.parametrize(("key", "value", "words"), REFUSED)
+def test_a_value_out_of_bounds_or_choices_is_refused(key, value, words):
+    config, program = changed(key, value)
+    assert f"{key}={OmegaConf.select(config, key)}: {words}" in refusal(config, program)
+
+
+@pytest.mark.parametrize(("key", "value", "line"), OTHERS)
+def test_a_list_or_another_odd_value_is_refused(key, value, line):
+    assert line in refusal(*changed(key, value))
+
+
+@pytest.mark.parametrize("program", SCHEMAS)
+def test_what_conf_says_is_accepted(program):
+    check(composed(program), program)
+
+
+@pytest.fixture
+def continued(tmp_path):
+    """Go on with a run of the defaults, with some values changed."""
+    before = OmegaConf.to_container(composed("train"))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(before))
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+
+    def go_on(classes: str = "cat\ndog\n", **changes: object) -> None:
+        now = OmegaConf.create(before)
+        for key, value in changes.items():
+            OmegaConf.update(now, key, value, force_add=True)
+        require_same_run(tmp_path, {"config.yaml": OmegaConf.to_yaml(now), "classes.txt": classes})
+
+    return go_on
+
+
+MAY_CHANGE = {
+    "run.name": "second",
+    "run.root": "elsewhere",
+    "model.pretrained": None,
+    "model.exclude": ["head"],
+    "data.root": "elsewhere",
+    "data.check_files": "none",
+    "data.allow_empty_classes": True,
+    "data.on_error": "skip",
+    "data.max_errors": 7,
+    "data.worker_timeout": 7,
+    "callbacks.extra": [{"_target_": "mine.Callback"}],
+    "callbacks.nan_guard.enabled": False,
+    "trainer.epochs": 99,
+    "trainer.max_steps": 99,
+    "trainer.eval_batch_size": 7,
+    "trainer.num_workers": 7,
+    "trainer.gpus": 2,
+    "trainer.processes": 2,
+    "trainer.nodes": 2,
+    "trainer.node_rank": 1,
+    "trainer.master": "there:1234",
+    "trainer.max_restarts": 7,
+    "trainer.eval_every": 7,
+    "trainer.save_every": 7,
+    "trainer.save_every_steps": 7,
+    "trainer.keep_checkpoints": 7,
+    "trainer.monitor": "top5",
+    "trainer.topk": [1],
+    "trainer.log_every": 7,
+    "trainer.resume": "auto",
+    "trainer.profiler.enabled": True,
+    "trainer.profiler.start": 1,
+    "trainer.profiler.steps": 1,
+    "trainer.amp.max_skipped": 7,
+    "logger.name": "tensorboard",
+}
+
+
+@pytest.mark.parametrize("key", MAY_CHANGE)
+def test_how_a_run_is_carried_out_may_change(key, continued):
+    assert OmegaConf.select(composed("train"), key) != MAY_CHANGE[key]
+    continued(**{key: MAY_CHANGE[key]})
+
+
+@pytest.mark.parametrize("key", sorted(rows(Train).keys() - MAY_CHANGE.keys()))
+def test_what_a_run_computes_may_not_change(key, continued):
+    with pytest.raises(UserError) as error:
+        continued(**{key: "other"})
+    assert f"the configuration has changed: {key}: was " in str(error.value)
+    assert "is other. Set the values back" in str(error.value)
+
+
+def test_a_run_may_not_go_on_with_other_classes_or_another_network(continued):
+    continued()
+    with pytest.raises(UserError, match="the class names of the data"):
+        continued(classes="dog\ncat\n")
+    with pytest.raises(UserError, match=r"model\.args\.dropout: was None, is 0\.1"):
+        continued(**{"model.args.dropout": 0.1})
+    with pytest.raises(UserError, match=r"data\.format: was sample, is tar; optimizer\.lr: was 0\.003, is 0\.5\."):
+        continued(**{"data.format": "tar", "optimizer.lr": 0.5})
+
+
+def test_a_fingerprint_is_what_it_always_was():
+    """Logs and event files of earlier runs hold it."""
+    settings = {
+        "run": {"root": "outputs", "name": "first"},
+        "model": {"name": "resnet50", "args": {"depth": 50}},
+        "data": {"root": "photos", "cache": None, "on_error": "fail"},
+        "optimizer": {"lr": 0.1},
+        "trainer": {"epochs": 3, "nodes": 2, "node_rank": 1, "master": "here:1", "topk": [1, 5]},
+    }
+    assert config_hash(OmegaConf.create(settings)) == "20f97621eab4"
+    settings |= {"run": {"root": "elsewhere", "name": "second"}}
+    settings["trainer"] |= {"nodes": 1, "node_rank": 0, "master": None}
+    assert config_hash(OmegaConf.create(settings)) == "20f97621eab4"
+    settings["optimizer"]["lr"] = 0.2
+    assert config_hash(OmegaConf.create(settings)) != "20f97621eab4"
