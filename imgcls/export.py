@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from imgcls import __version__
 from imgcls.app.program import entry_point
+from imgcls.machine.files import sha256
 from imgcls.machine.installation import require_paddle
 from imgcls.run.logs import log, start_log
 
@@ -46,7 +47,7 @@ def _contract(config: DictConfig, settings: DictConfig, class_names: tuple[str, 
     import paddle
 
     from imgcls.app.assembly import resize_size
-    from imgcls.deploy.contract import LAYOUTS, Contract, sha256
+    from imgcls.deploy.contract import LAYOUTS, Contract
     from imgcls.weights.source import locate_weights
 
     model, transform = config.model, config.transform

@@ -8,10 +8,11 @@ from omegaconf import DictConfig
 from imgcls.app import assembly
 from imgcls.data.pictures.transforms import Transform
 from imgcls.deploy.agreement import bundled_photos, measure_agreement
-from imgcls.deploy.contract import Contract, is_export, read_contract, sha256, unrecorded_class_names
+from imgcls.deploy.contract import Contract, is_export, read_contract, unrecorded_class_names
 from imgcls.deploy.gpu import TensorRT
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError
+from imgcls.machine.files import sha256
 from imgcls.run.logs import log
 from imgcls.weights.download import cache_directory
 from imgcls.weights.source import locate_weights

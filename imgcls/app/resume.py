@@ -7,6 +7,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.errors import UserError
+from imgcls.machine.files import atomic_write
 
 # Keys that may differ: they change how a run is carried out or how long it is, not what it computes next.
 FREE = (
@@ -75,7 +76,8 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
 def write_texts(directory: Path, texts: dict[str, str]) -> None:
     """Write small text files into a run directory."""
     for name, content in texts.items():
-        (directory / name).write_text(content)
+        with atomic_write(directory / name) as partial:
+            partial.write_text(content)
 
 
 def _flat(tree: dict, prefix: str = "") -> dict[str, object]:

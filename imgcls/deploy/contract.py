@@ -1,6 +1,5 @@
 """``inference.yaml``: all that a client must know to use an exported model, and whether its files are whole."""
 
-import hashlib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from imgcls.data.formats.class_names import default_class_names, read_class_map
 from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.transforms import INTERPOLATIONS, Transform, eval_transform
 from imgcls.errors import UserError
+from imgcls.machine.files import sha256
 
 FILE = "inference.yaml"
 NAME = "inference"
@@ -147,12 +147,6 @@ def verify_files(directory: str | Path, contract: Contract) -> None:
             raise UserError(f"{path} is missing: the export is not whole. {ADVICE}")
         if sha256(path) != expected:
             raise UserError(f"{path} is damaged or of another export: its sha256 is not the one in {FILE}. {ADVICE}")
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

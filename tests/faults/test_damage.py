@@ -8,7 +8,8 @@ import pytest
 from tiny_run import TINY, finish, last, starter
 
 from imgcls.errors import UserError
-from imgcls.run.checkpoint import FORMAT, MANIFEST, list_checkpoints, newest_whole, sha256, verify
+from imgcls.machine.files import sha256
+from imgcls.run.checkpoint import FORMAT, MANIFEST, list_checkpoints, newest_whole, verify
 
 SAVED = (*TINY, "trainer.epochs=1", "trainer.save_every_steps=3", "callbacks.ema.enabled=true")
 
