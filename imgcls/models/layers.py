@@ -99,8 +99,9 @@ def name_parameters(layer: nn.Layer, **names: str) -> nn.Layer:
     Done after creation because Paddle refuses a second parameter of the same name in
     ``ParamAttr``, and building a network twice in one process is legitimate.
     """
+    tensors = layer.state_dict()
     for attribute, name in names.items():
-        getattr(layer, attribute).name = name
+        tensors[attribute].name = name
     return layer
 
 
