@@ -325,6 +325,8 @@ class Trainer(OpenModel):
         if self.progress.batch >= self.steps_per_epoch:
             self.progress.epoch += 1
             self.progress.batch = 0
+        for callback in self.callbacks:
+            callback.on_train_epoch_end()
         return logs
 
     def _batch(self, images, labels, indices) -> Batch:
