@@ -127,7 +127,8 @@ class Photo:
         Args:
             size: side in pixels that the box is going to be resized to.
             crop_first: the box is going to be cut out before it is resized. What lies below it may then be
-                missing, for the time that takes. Otherwise all must be there: the sides of the image decide about Pillow's rounding.
+                missing, for the time that takes. Otherwise all must be there: the sides of the image decide about
+                Pillow's rounding.
         """
         if crop_first and self._can_shrink():
             self._leave_out_below(box[3])
