@@ -1,6 +1,5 @@
 """``python -m imgcls.convert``: weights of one format into another."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ from omegaconf import DictConfig
 
 from imgcls.app.program import entry_point
 from imgcls.errors import UserError
+from imgcls.machine.files import atomic_write
 from imgcls.machine.installation import require_paddle
 from imgcls.run.logs import log, start_log
 
@@ -79,12 +79,8 @@ def _write(network: "paddle.nn.Layer", output: Path) -> None:
         write_directory(output, {tensor.name: tensor.numpy() for tensor in state.values()})
         return
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    try:
+    with atomic_write(output) as partial:
         paddle.save(state, str(partial))
-        os.replace(partial, output)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

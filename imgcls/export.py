@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from imgcls import __version__
 from imgcls.app.program import entry_point, output_directory
+from imgcls.machine.files import sha256
 from imgcls.machine.installation import require_paddle
 from imgcls.run.logs import log, start_log
 
@@ -46,7 +47,7 @@ def main(config: DictConfig) -> None:
 def _contract(source: "Source", settings: DictConfig, class_names: tuple[str, ...]) -> "Contract":
     import paddle
 
-    from imgcls.deploy.contract import Contract, sha256
+    from imgcls.deploy.contract import Contract
     from imgcls.weights.source import locate_weights
 
     model = source.config.model

@@ -13,11 +13,12 @@ from imgcls.app.source import Source, build_network, load_source, recorded_sourc
 from imgcls.data.formats.class_names import default_class_names
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.agreement import bundled_photos, measure_agreement
-from imgcls.deploy.contract import Contract, is_export, read_contract, sha256, unrecorded_class_names
+from imgcls.deploy.contract import Contract, is_export, read_contract, unrecorded_class_names
 from imgcls.deploy.gpu import TensorRT
 from imgcls.deploy.image_predictor import ImagePredictor
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError
+from imgcls.machine.files import sha256
 from imgcls.models.registry import ModelInfo, build_model, model_info
 from imgcls.run.logs import log
 from imgcls.weights.download import cache_directory

@@ -30,7 +30,7 @@ from imgcls.run import launcher as launch
 
 MODEL_CHOICE = re.compile(r"^(\+{0,2})model=(.+)$")
 NO_SUCH_CHOICE = re.compile(r"Could not (?:find|load) '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
-OF_THE_MACHINE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+SYSTEM_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """Errors of the system that say all there is to say: no permission, read-only, disk full."""
 
 
@@ -179,7 +179,7 @@ def user_message(error: BaseException) -> str | None:
         return _unknown_choice(error, **match.groupdict())
     if isinstance(error, HydraException | OmegaConfBaseException):
         return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+    if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
         return f"{error.filename or 'Writing failed'}: {error.strerror}."
     return None
 

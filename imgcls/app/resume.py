@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import Train, rows
 from imgcls.errors import UserError
+from imgcls.machine.files import atomic_write
 
 
 def config_hash(config: DictConfig) -> str:
@@ -47,7 +48,8 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
 def write_texts(directory: Path, texts: dict[str, str]) -> None:
     """Write small text files into a run directory."""
     for name, content in texts.items():
-        (directory / name).write_text(content)
+        with atomic_write(directory / name) as partial:
+            partial.write_text(content)
 
 
 def _flat(tree: dict, prefix: str = "") -> dict[str, object]:

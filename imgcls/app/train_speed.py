@@ -73,7 +73,7 @@ def measure(config: DictConfig, setting: Setting) -> Figures:
     trainer.prepare(build_optimizer("momentum", network, OptimizerLR(schedule), weight_decay=1e-4))
     trainer.fit(loader, 1, [LRSchedule(), stopwatch])
     own = [stopwatch.seconds, stopwatch.waiting, stopwatch.seconds_apart, _peak_memory()]
-    ranks.wait()
+    ranks.barrier()
     seconds, waiting, seconds_apart, memory = ranks.gather(paddle.to_tensor(own, "float64")).numpy().T
     return Figures(
         images_per_s=ranks.count * settings.batch_size * settings.steps / seconds.max(),
@@ -123,7 +123,7 @@ class Stopwatch(Callback):
 def _working_apart(trainer: Trainer):
     """The processes of a run as if each were alone."""
     ranks, trainer.ranks = trainer.ranks, Ranks()
-    with trainer._adapter.ddp_model.no_sync():
+    with trainer.data_parallel.no_sync():
         yield
     trainer.ranks = ranks
 

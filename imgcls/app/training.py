@@ -21,8 +21,9 @@ from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
 from imgcls.functional.schedules import build_schedule
 from imgcls.machine.device import select_device
+from imgcls.run.checkpoint import is_fluid_checkpoint
 from imgcls.run.directory import Run, agree_on_run
-from imgcls.run.fluid_checkpoint import is_fluid_checkpoint, restore_fluid
+from imgcls.run.fluid_checkpoint import restore_fluid
 from imgcls.run.logs import log, start_log, system_line
 
 
@@ -108,7 +109,7 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
         if run.start_from:
             log.info("continuing from %s, after %d updates", run.start_from, trainer.progress.step)
         trainer.fit(train_loader, settings.epochs, callbacks)
-        ranks.wait()
+        ranks.barrier()
         return _finish(run, trainer, settings.monitor) if ranks.first else None
 
 

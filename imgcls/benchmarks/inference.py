@@ -11,6 +11,7 @@ import paddle
 
 from imgcls.benchmarks.exported import export_for_measuring
 from imgcls.deploy.engines import Run, inference, is_x86, jit, onnxruntime
+from imgcls.machine.paddle_internals import supports_bfloat16
 from imgcls.models.layers import Network
 from imgcls.models.registry import build_model
 
@@ -53,7 +54,7 @@ def _engines(network: Network, model: str, size: int, directory: Path) -> dict[s
     ways = {"jit": jit(directory / "paddle"), "inference": inference(directory / "paddle", onednn=False)}
     if is_x86():
         ways["onednn"] = inference(directory / "paddle", onednn=True)
-        if paddle.base.core.supports_bfloat16():
+        if supports_bfloat16():
             ways["bfloat16"] = inference(directory / "paddle", onednn=True, bfloat16=True)
     if all(map(importlib.util.find_spec, ("paddle2onnx", "onnx", "onnxruntime"))):
         export_for_measuring(network, model, size, directory / "onnx", "onnx")

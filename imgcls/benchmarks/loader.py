@@ -189,7 +189,7 @@ def _decode_share(samples: Samples, size: int) -> float:
         with open_photo(samples.path(index)) as photo:
             box = crop.box(*photo.size, rng)
             asked = time.perf_counter()
-            image, box = photo.decode_around(box, size, crop.alone)
+            image, box = photo.decode_around(box, size, crop.crop_first)
             decoding += time.perf_counter() - asked
             image = crop.cut(image, box)
             for step in others:

@@ -12,6 +12,7 @@ from imgcls.engine.amp import load_float32_state
 from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
+from imgcls.machine.paddle_internals import unclaimed_state
 from imgcls.run.checkpoint import list_checkpoints, point, remove_old, write_checkpoint
 from imgcls.weights.safe_pickle import load_pickle
 
@@ -88,7 +89,7 @@ class Checkpoint(Callback):
             for link in ("last", "best") if is_best else ("last",):
                 point(self.root, link, path)
             remove_old(self.root, self.keep)
-        ranks.follow()
+        ranks.wait_for_first()
 
     def _writers(self):
         trainer = self.trainer
@@ -101,7 +102,7 @@ class Checkpoint(Callback):
         _require_finite(network, trainer.progress.step)
         tensors = {
             "network.pdparams": network,
-            "optimizer.pdopt": _optimizer_state(trainer._optimizer),
+            "optimizer.pdopt": _optimizer_state(trainer.optimizer),
             **{f"{name}.pdparams": own for name, callback in stateful.items() if (own := callback.tensors())},
         }
         texts = {"state.json": json.dumps(state, indent=1), **self.extra}
@@ -118,7 +119,7 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
     """
     state = json.loads((path / "state.json").read_text())
     load_float32_state(trainer.network, load_pickle(path / "network.pdparams"))
-    trainer._optimizer.set_state_dict(_with_master_tensors(load_pickle(path / "optimizer.pdopt")))
+    trainer.optimizer.set_state_dict(_with_master_tensors(load_pickle(path / "optimizer.pdopt")))
     trainer.load_state(state["trainer"])
     for callback in callbacks:
         tensors = path / f"{callback.name}.pdparams"
@@ -143,7 +144,7 @@ def _named_like(own: dict[str, paddle.Tensor], weights: dict[str, paddle.Tensor]
 
 def _optimizer_state(optimizer: paddle.optimizer.Optimizer) -> dict:
     """The optimizer's state; what a resumed run has loaded stays aside in Paddle until the first update."""
-    return {**optimizer._accumulators_holder, **optimizer.state_dict()}
+    return {**unclaimed_state(optimizer), **optimizer.state_dict()}
 
 
 def _require_finite(tensors: dict[str, paddle.Tensor], step: int) -> None:

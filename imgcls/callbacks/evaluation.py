@@ -1,4 +1,4 @@
-"""Evaluates at the end of epochs, under the network's own weights and every other weight view."""
+"""Evaluates after epochs, under the network's own weights and every other weight view."""
 
 import logging
 
@@ -10,6 +10,8 @@ log = logging.getLogger("imgcls")
 
 class Evaluation(Callback):
     """Puts ``loss``, ``top1``, ... into ``trainer.metrics``, and ``top1_ema``, ... for a view ``ema``.
+
+    Comes after callbacks that may end the run in their ``on_epoch_end``.
 
     Args:
         loader: the validation data.
@@ -23,12 +25,19 @@ class Evaluation(Callback):
         self.every = every
         self.topk = topk
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_train_epoch_end(self):
         trainer = self.trainer
-        last = trainer.stop_training or trainer.progress.epoch >= trainer.epochs
         trainer.metrics = {}
-        if not last and trainer.progress.epoch % self.every:
-            return
+        last = trainer.stop_training or trainer.progress.epoch >= trainer.epochs
+        if last or trainer.progress.epoch % self.every == 0:
+            self._evaluate()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.trainer.stop_training and not self.trainer.metrics:  # another callback has just made it the last epoch
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        trainer = self.trainer
         try:
             for view, weights in trainer.weight_views.items():
                 meter = EvaluationMeter(self.topk)

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from imgcls.engine.callback import Callback
+from imgcls.machine.files import atomic_write
 
 
 class History(Callback):
@@ -29,7 +30,7 @@ class History(Callback):
             {
                 "epoch": trainer.progress.epochs_begun,
                 "step": trainer.progress.step,
-                "lr": float(trainer._optimizer.get_lr()),
+                "lr": trainer.learning_rate,
                 "train_loss": totals.mean_loss(),
                 **evaluated,
                 "images_per_second": round(totals.images_per_second(), 1),
@@ -49,12 +50,10 @@ class History(Callback):
 def write_csv(rows: list[dict[str, float]], path: Path) -> None:
     """Write the rows whole or not at all; columns are the union of the rows', missing cells empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    temporary = path.with_suffix(".partial")
-    with temporary.open("w", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    temporary.replace(path)
 
 
 def draw_curves(rows: list[dict[str, float]], path: Path) -> None:

@@ -46,7 +46,7 @@ class TensorBoard(Callback):
             self._add(
                 "update",
                 loss=float(trainer.last_loss),
-                lr=float(trainer._optimizer.get_lr()),
+                lr=trainer.learning_rate,
                 images_per_second=totals.images_per_second(),
                 data_wait=totals.waiting_share(),
             )

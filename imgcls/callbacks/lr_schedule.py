@@ -3,6 +3,7 @@
 import paddle
 
 from imgcls.engine.callback import Callback
+from imgcls.machine.paddle_internals import lr_scheduler
 
 
 class LRSchedule(Callback, paddle.callbacks.LRScheduler):
@@ -22,4 +23,4 @@ class LRSchedule(Callback, paddle.callbacks.LRScheduler):
 
     @property
     def _scheduler(self) -> paddle.optimizer.lr.LRScheduler:
-        return self.trainer._optimizer._learning_rate
+        return lr_scheduler(self.trainer.optimizer)

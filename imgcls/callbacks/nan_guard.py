@@ -44,7 +44,7 @@ class NanGuard(Callback):
                 f"{ADVICE} trainer.amp.level=O0 trains in float32."
             )
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_train_epoch_end(self):
         self._look()
 
     def on_interrupt(self):

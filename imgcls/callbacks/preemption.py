@@ -37,7 +37,7 @@ class Preemption(Callback):
             self.trainer.interrupt()
 
     def on_interrupt(self):
-        self.trainer.ranks.wait()  # the connection ends with the first rank that leaves
+        self.trainer.ranks.barrier()  # the connection ends with the first rank that leaves
         self._restore_handlers()
         raise Interrupted(
             f"Stopped by {self.received.name} after {self.trainer.progress.step} updates; the state is saved. "

@@ -69,6 +69,6 @@ class ProgressBar(Callback):
         batches = max(trainer.progress.batch, 1)
         eta = tqdm.format_interval(left * totals.seconds / batches)
         return (
-            f"loss {float(trainer.last_loss):.4f}, lr {trainer._optimizer.get_lr():.3g}, "
+            f"loss {float(trainer.last_loss):.4f}, lr {trainer.learning_rate:.3g}, "
             f"{totals.images_per_second():.0f} img/s, data wait {100 * totals.waiting_share():.0f}%, ETA {eta}"
         )

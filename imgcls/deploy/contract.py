@@ -1,6 +1,5 @@
 """``inference.yaml``: all that a client must know to use an exported model, and whether its files are whole."""
 
-import hashlib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.transforms import INTERPOLATIONS
 from imgcls.deploy.choices import GRAPHS, LAYOUTS, OUTPUTS
 from imgcls.errors import UserError
+from imgcls.machine.files import sha256
 
 FILE = "inference.yaml"
 NAME = "inference"
@@ -126,12 +126,6 @@ def verify_files(directory: str | Path, contract: Contract) -> None:
             raise UserError(f"{path} is missing: the export is not whole. {ADVICE}")
         if sha256(path) != expected:
             raise UserError(f"{path} is damaged or of another export: its sha256 is not the one in {FILE}. {ADVICE}")
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _as_mapping(contract: Contract) -> dict[str, Any]:

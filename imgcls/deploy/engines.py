@@ -14,6 +14,7 @@ from imgcls.deploy.gpu import TensorRT, use_gpu, use_tensorrt
 from imgcls.deploy.onnx_graph import require_onnx
 from imgcls.errors import UserError
 from imgcls.machine import cpu
+from imgcls.machine.paddle_internals import supports_bfloat16
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -108,7 +109,7 @@ def _use_cpu(config: Config, threads: int | None, onednn: bool | None, bfloat16:
     onednn = is_x86() if onednn is None else onednn
     if bfloat16 and not onednn:
         raise UserError("bfloat16 is computed by oneDNN. Leave predict.onednn out, or set it to true (x86 only).")
-    if bfloat16 and not paddle.base.core.supports_bfloat16():
+    if bfloat16 and not supports_bfloat16():
         raise UserError("This processor has no AVX512: it cannot compute in bfloat16. Leave out predict.bfloat16.")
     if onednn:
         config.enable_mkldnn()

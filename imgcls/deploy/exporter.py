@@ -1,7 +1,5 @@
 """From a network to an export directory: whole or absent, and checked against the network before it is published."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from imgcls.deploy.agreement import bundled_photos
-from imgcls.deploy.contract import FILE, FILES, MODEL_FILES, Contract, sha256, write_contract
+from imgcls.deploy.contract import FILE, FILES, MODEL_FILES, Contract, write_contract
 from imgcls.deploy.engines import ENGINES_OF
 from imgcls.deploy.graph import OTHER_SIZE, evaluation_mode, name_in_graph, save_graph
 from imgcls.deploy.onnx_graph import convert, require_onnx
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError
+from imgcls.machine.files import atomic_write, sha256
 from imgcls.models.layers import Network
 from imgcls.weights.fluid.files import read_inference_model
 
@@ -56,22 +55,18 @@ def export(
     require_replaceable(directory)
     if graph == "onnx":
         require_onnx("paddle2onnx", "onnx", *(("onnxruntime",) if images is not None else ()))
-    partial = directory.absolute().with_name(f".{directory.absolute().name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        save_graph(network, contract, partial)
-        _require_whole(network, partial)
-        versions = {**contract.versions, **(convert(partial) if graph == "onnx" else {})}
-        contract = replace(contract, versions=versions, sha256={name: sha256(partial / name) for name in FILES[graph]})
-        write_contract(contract, partial)
-        differences = {} if images is None else compare(network, partial, contract, images)
-        _publish(partial, directory)
+        with atomic_write(directory.absolute(), durable=True) as partial:
+            partial.mkdir(parents=True)
+            save_graph(network, contract, partial)
+            _require_whole(network, partial)
+            versions = {**contract.versions, **(convert(partial) if graph == "onnx" else {})}
+            digests = {name: sha256(partial / name) for name in FILES[graph]}
+            contract = replace(contract, versions=versions, sha256=digests)
+            write_contract(contract, partial)
+            return {} if images is None else compare(network, partial, contract, images)
     except OSError as error:
         raise UserError(f"The export {directory} could not be written: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return differences
 
 
 def check_photos(contract: Contract) -> np.ndarray:
@@ -169,18 +164,3 @@ def _require_whole(network: Network, directory: Path) -> None:
 
 def _answers(predictor: Predictor, contract: Contract, images: np.ndarray) -> np.ndarray:
     return getattr(predictor, contract.output)(images)
-
-
-def _publish(partial: Path, directory: Path) -> None:
-    """Rename into place; an older export steps aside first and is removed after."""
-    for path in partial.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    if not directory.is_dir() or not any(directory.iterdir()):
-        partial.rename(directory)
-        return
-    old = partial.with_suffix(".old")
-    shutil.rmtree(old, ignore_errors=True)
-    directory.rename(old)
-    partial.rename(directory)
-    shutil.rmtree(old)

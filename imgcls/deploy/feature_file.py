@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from imgcls.deploy.line_file import LineFile
+from imgcls.machine.files import atomic_write
 
 FILE = "features.npz"
 CHUNK = 4096
@@ -53,9 +54,8 @@ class FeatureFile:
         rows = Path(self._rows.name)
         if paths:
             features = np.memmap(rows, np.float32, "r").reshape(len(paths), -1)
-            partial = self.path.with_name(f".{FILE}")  # savez appends a suffix to any other name
-            np.savez(partial, paths=np.array(paths), features=features)
-            partial.rename(self.path)
+            with atomic_write(self.path) as partial, partial.open("wb") as file:
+                np.savez(file, paths=np.array(paths), features=features)
         rows.unlink()
         self._paths.path.unlink()
         return len(paths)

@@ -13,6 +13,7 @@ from paddle.static import InputSpec
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import NAME, Contract
 from imgcls.errors import UserError
+from imgcls.machine.paddle_internals import own_forward
 from imgcls.models.layers import Network
 
 INPUT = "images"
@@ -54,7 +55,7 @@ def save_graph(network: Network, contract: Contract, directory: Path) -> None:
     """
     size = contract.preprocessing.size
     height = width = None if contract.dynamic_size else size
-    with evaluation_mode(network), _own_forward(network), _ascii_names(network):
+    with evaluation_mode(network), own_forward(network), _ascii_names(network):
         if contract.dynamic_size:
             _require_any_size(network, contract)
         if contract.input == "uint8":
@@ -100,25 +101,6 @@ def evaluation_mode(network: nn.Layer) -> Iterator[None]:
     finally:
         for layer, training in modes:
             layer.training = training
-
-
-@contextlib.contextmanager
-def _own_forward(network: nn.Layer) -> Iterator[None]:
-    """Every layer has its own ``forward`` again after this context.
-
-    ``paddle.jit.save`` puts a translated one on each layer: breakpoints no longer stop in it, and a
-    layer saved inside another cannot be saved by itself after that.
-    """
-    layers = network.sublayers(include_self=True)
-    before = [(vars(layer).get("forward"), layer._original_funcs.copy()) for layer in layers]
-    try:
-        yield
-    finally:
-        for layer, (forward, originals) in zip(layers, before, strict=True):
-            vars(layer).pop("forward", None)
-            if forward is not None:
-                vars(layer)["forward"] = forward
-            layer._original_funcs = originals
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import paddle
 
 from imgcls.engine.emulated_bfloat16 import emulate_bfloat16
+from imgcls.machine.paddle_internals import loss_scale, master_weights, overflowed, set_loss_scale
 
 log = logging.getLogger("imgcls")
 
@@ -95,17 +96,17 @@ class LossScaler(paddle.amp.GradScaler):
 
     @property
     def scale_now(self) -> float:
-        return float(self._scale) if self._enable else 1.0
+        return float(loss_scale(self)) if self.is_enable() else 1.0
 
     def update(self) -> None:
-        if not self._enable:
+        if not self.is_enable():
             return
-        skipped = bool(self._cache_founf_inf)
+        skipped = overflowed(self)
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
         with contextlib.redirect_stdout(io.StringIO()):  # Paddle prints a line for each
             super().update()
         if skipped:
-            self._scale = paddle.clip(self._scale, min=self.floor)
+            set_loss_scale(self, paddle.clip(loss_scale(self), min=self.floor))
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable, unlike Paddle's; empty if the scaler is off."""
@@ -124,7 +125,7 @@ def float32_state(
 
     What has no master (a frozen weight, or any before the first update) is a converted copy.
     """
-    masters = getattr(optimizer, "_master_weights", None) or {}
+    masters = master_weights(optimizer)
     return {name: _in_float32(tensor, masters) for name, tensor in network.state_dict().items()}
 
 

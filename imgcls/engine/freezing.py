@@ -29,5 +29,5 @@ def freeze(network: paddle.nn.Layer, patterns: list[str]) -> list[paddle.nn.Laye
 
 
 def _is_frozen(layer: paddle.nn.Layer) -> bool:
-    own = list(layer._parameters.values())
-    return bool(own) and all(parameter is None or parameter.stop_gradient for parameter in own)
+    own = layer.parameters(include_sublayers=False)
+    return bool(own) and all(parameter.stop_gradient for parameter in own)

@@ -1,4 +1,4 @@
-"""What the processes of one run say to each other; a process alone says nothing.
+"""Collectives of the processes of one run; without effect in a process by itself.
 
 Every rank must make the same calls in the same order, as with any collective.
 """
@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import paddle
-from paddle.base import core
-from paddle.distributed import collective, fleet
+from paddle.distributed import fleet
+
+from imgcls.machine.paddle_internals import one_group, rendezvous_store
 
 LISTENING = "0A"
 PORT_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
@@ -26,7 +27,7 @@ class Ranks:
     def __init__(self, rank: int = 0, count: int = 1):
         self.rank = rank
         self.count = count
-        self._store = core.create_or_get_global_tcp_store() if count > 1 else None
+        self._store = rendezvous_store() if count > 1 else None
         self._calls = 0
 
     @property
@@ -48,31 +49,31 @@ class Ranks:
         paddle.distributed.all_gather(parts, tensor)
         return paddle.stack(parts)
 
-    def tell(self, text: str = "") -> str:
+    def broadcast(self, text: str = "") -> str:
         """The text of rank 0."""
         if self.count == 1:
             return text
-        key = self._next_key("tell")
+        key = self._next_key("broadcast")
         if self.first:
             self._store.set(key, text)
             return text
         return self._store.get(key).decode()
 
-    def follow(self) -> None:
-        """Return when rank 0 has come this far, from work that it did alone.
+    def wait_for_first(self) -> None:
+        """Return when rank 0 has come this far, from work that only it does.
 
         gloo's collectives give up on a rank after 30 seconds, this after 15 minutes. NCCL's have
         that patience themselves, so on GPUs nothing is done.
         """
         if self._needs_patience():
-            key = self._next_key("follow")
+            key = self._next_key("wait_for_first")
             self._store.set(key, "go") if self.first else self._store.get(key)
 
-    def wait(self) -> None:
-        """Return when all ranks are here, with the patience of ``follow``; rank 0 last, whose store they use."""
+    def barrier(self) -> None:
+        """Return when all ranks are here, as patiently as ``wait_for_first``; rank 0 last, whose store they use."""
         if not self._needs_patience():
             return
-        key = self._next_key("wait")
+        key = self._next_key("barrier")
         if not self.first:
             self._store.set(f"{key}/{self.rank}/here", "yes")
             self._store.get(f"{key}/go")
@@ -105,14 +106,14 @@ def join() -> Ranks:
         if paddle.device.get_device() == "cpu":
             os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
         _await_master()
-        with quiet(), _one_group():
+        with quiet(), one_group():
             fleet.init(is_collective=True, log_level="ERROR")
         _joined = Ranks(paddle.distributed.get_rank(), paddle.distributed.get_world_size())
     return current()
 
 
 def current() -> Ranks:
-    """The ranks this process has joined, or itself alone."""
+    """The ranks this process has joined, or itself as the only one."""
     return _joined or Ranks()
 
 
@@ -122,27 +123,6 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
-
-
-@contextlib.contextmanager
-def _one_group() -> Iterator[None]:
-    """Let fleet use the group of all ranks wherever it would make another one of them.
-
-    In Paddle 2.6.2 every gloo group tells its addresses under the same names in the store, whatever
-    its number. A rank that makes its next group early finds the others' addresses of the one before:
-    "Connection refused", or a wait without end, in more than half of the starts of four ranks on two cores.
-    """
-    make = paddle.distributed.new_group
-
-    def new_group(ranks: list[int] | None = None, *args, **kwargs):
-        every = collective._get_default_group()
-        return every if ranks and sorted(ranks) == sorted(every.ranks) else make(ranks, *args, **kwargs)
-
-    paddle.distributed.new_group = new_group
-    try:
-        yield
-    finally:
-        paddle.distributed.new_group = make
 
 
 def _await_master() -> None:

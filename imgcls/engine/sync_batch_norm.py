@@ -9,6 +9,7 @@ from paddle import nn
 from paddle.autograd import PyLayer
 
 from imgcls.engine import ranks
+from imgcls.machine.paddle_internals import batch_norm_parts
 
 BATCH_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D)
 
@@ -35,16 +36,13 @@ class SyncBatchNorm(nn.Layer):
         super().__init__()
         self.weight = norm.weight
         self.bias = norm.bias
-        self._mean = norm._mean
-        self._variance = norm._variance
-        self._momentum = norm._momentum
-        self._epsilon = norm._epsilon
-        self._data_format = norm._data_format
-        self._use_global_stats = norm._use_global_stats
+        self.parts = batch_norm_parts(norm)
+        self._mean, self._variance = self.parts.mean, self.parts.variance  # their keys in a state_dict
         self.takes_part = True
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        if not self.training or self._use_global_stats:
+        parts = self.parts
+        if not self.training or parts.use_global_stats:
             return nn.functional.batch_norm(
                 x,
                 self._mean,
@@ -52,14 +50,14 @@ class SyncBatchNorm(nn.Layer):
                 self.weight,
                 self.bias,
                 training=False,
-                epsilon=self._epsilon,
-                data_format=self._data_format,
+                epsilon=parts.epsilon,
+                data_format=parts.data_format,
             )
-        channel = x.ndim - 1 if self._data_format[-1] == "C" else 1
-        y, mean, variance = _Normalise.apply(x, self.weight, self.bias, self._epsilon, channel, self.takes_part)
+        channel = x.ndim - 1 if parts.data_format[-1] == "C" else 1
+        y, mean, variance = _Normalise.apply(x, self.weight, self.bias, parts.epsilon, channel, self.takes_part)
         with paddle.no_grad():
             for kept, seen in ((self._mean, mean), (self._variance, variance)):
-                kept.set_value(kept * self._momentum + seen * (1 - self._momentum))
+                kept.set_value(kept * parts.momentum + seen * (1 - parts.momentum))
         return y
 
 

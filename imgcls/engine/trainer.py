@@ -17,9 +17,7 @@ from typing import Any
 
 import numpy as np
 import paddle
-from paddle.base import unique_name
 from paddle.distributed import fleet
-from paddle.jit.dy2static.program_translator import StaticFunction
 
 from imgcls.engine import ranks
 from imgcls.engine.amp import AmpSettings, float32_state
@@ -29,6 +27,7 @@ from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.functional.losses import cross_entropy
 from imgcls.functional.metrics import topk_correct
+from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
 
 GPU_SIGNAL_CHECK = 10
 """Updates between two looks, on a GPU, at whether any rank has received a signal: each waits for the device."""
@@ -118,7 +117,7 @@ class EvaluationInterrupted(Exception):
     """A signal on any rank has ended an evaluation early, on all of them."""
 
 
-class Trainer(paddle.Model):
+class Trainer(OpenModel):
     """Trains and evaluates one network.
 
     Args:
@@ -178,7 +177,7 @@ class Trainer(paddle.Model):
         self._signals = 0.0
         self._on_batch: list[Callable[[Batch], Batch]] = []
         self._meter = EvaluationMeter()
-        self._accumulator_names = unique_name.UniqueNameGenerator()
+        self._accumulator_names = name_scope()
         self._sync_norms = [layer for layer in network.sublayers() if isinstance(layer, SyncBatchNorm)]
         self._own_statistics = self._statistics_of_ranks()
 
@@ -188,6 +187,11 @@ class Trainer(paddle.Model):
         if self.ranks.count > 1:
             optimizer = fleet.distributed_optimizer(optimizer)
         super().prepare(optimizer)
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the next update."""
+        return float(self.optimizer.get_lr())
 
     def fit(self, train_loader, epochs: int, callbacks: Sequence[Callback] = ()) -> None:
         """Train until ``epochs`` are finished, from wherever ``progress`` is.
@@ -208,7 +212,7 @@ class Trainer(paddle.Model):
         self.num_samples = sampler.num_samples
         remaining = epochs - self.progress.epoch
         if remaining > 0:
-            self.ranks.wait()
+            self.ranks.barrier()
             super().fit(train_loader, epochs=remaining, verbose=0, callbacks=self.callbacks)
 
     def evaluate(self, loader, meter: EvaluationMeter | None = None) -> dict[str, float]:
@@ -222,7 +226,7 @@ class Trainer(paddle.Model):
         super().evaluate(_InterruptibleLoader(loader, lambda: self.signalled), verbose=0)
         if self.ranks.count > 1:
             # Ranks may have had different numbers of batches: nothing is exchanged before this.
-            self.ranks.wait()
+            self.ranks.barrier()
             sums = self.ranks.sum(paddle.to_tensor([float(self.signalled), *self._meter.sums()], "float64")).numpy()
             stopped = bool(sums[0])  # a signal that came since is seen after the next update, by all
             self._meter.replace_sums(sums[1:])
@@ -247,10 +251,10 @@ class Trainer(paddle.Model):
         loss = self._backward(batch)
         # Paddle numbers an optimizer's state tensors per process; in a scope of our own they always
         # start at 0, so that a checkpoint's names fit wherever it is loaded.
-        with unique_name.guard(self._accumulator_names):
-            self.scaler.step(self._optimizer)
+        with self._accumulator_names():
+            self.scaler.step(self.optimizer)
         self.scaler.update()
-        self._optimizer.clear_grad()
+        self.optimizer.clear_grad()
         self.last_loss = self._exchange(loss) if self.ranks.count > 1 else loss
         if self.scaler.skipped_in_a_row:
             self.totals.skipped += 1
@@ -292,7 +296,7 @@ class Trainer(paddle.Model):
 
     def weights(self) -> dict[str, paddle.Tensor]:
         """The network's state in float32, master weights where the network itself is in half precision."""
-        return float32_state(self.network, self._optimizer)
+        return float32_state(self.network, self.optimizer)
 
     def state(self) -> dict[str, Any]:
         """The plain part of a run's state: JSON-serialisable."""
@@ -310,17 +314,19 @@ class Trainer(paddle.Model):
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
 
-    def _run_one_epoch(self, data_loader, callbacks, mode, logs=None):
+    def run_epoch(self, loader, run, mode):
         if mode != "train":
-            return super()._run_one_epoch(data_loader, callbacks, mode, logs={})
-        data_loader.batch_sampler.set_position(self.progress.epoch, self.progress.batch)
+            return run(loader)
+        loader.batch_sampler.set_position(self.progress.epoch, self.progress.batch)
         if self.progress.batch == 0:
             self.totals = EpochTotals()
-        steps = _InterruptibleLoader(data_loader, lambda: self.stop_training, self)
-        logs = super()._run_one_epoch(steps, callbacks, mode, logs={}) if len(steps) else {}
+        steps = _InterruptibleLoader(loader, lambda: self.stop_training, self)
+        logs = run(steps) if len(steps) else {}
         if self.progress.batch >= self.steps_per_epoch:
             self.progress.epoch += 1
             self.progress.batch = 0
+        for callback in self.callbacks:
+            callback.on_train_epoch_end()
         return logs
 
     def _batch(self, images, labels, indices) -> Batch:
@@ -332,13 +338,13 @@ class Trainer(paddle.Model):
 
     def _compile_once(self, images: paddle.Tensor) -> None:
         """One graph for every batch size: Paddle 2.6.2 drops the gradients of earlier parts when it builds another."""
-        if self.compile and not isinstance(self.network.forward, StaticFunction):
+        if self.compile and "forward" not in vars(self.network):  # where ``to_static`` puts what it compiled
             spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
             paddle.jit.to_static(self.network, input_spec=[spec], full_graph=True)
 
     def _backward(self, batch: Batch) -> paddle.Tensor:
         """Gradients of the batch; the ranks exchange theirs once, with the last part."""
-        parallel = getattr(self._adapter, "ddp_model", None)
+        parallel = self.data_parallel
         network = parallel or self.network
         parts = list(batch.split(self.accumulate))
         loss = 0.0
@@ -373,7 +379,7 @@ class Trainer(paddle.Model):
             return []
         layers = [layer for layer in self.network.sublayers() if isinstance(layer, BATCH_NORMS)]
         learning = [layer for layer in layers if not any(layer is frozen for frozen in self.frozen)]
-        return [statistic for layer in learning for statistic in (layer._mean, layer._variance)]
+        return [statistic for layer in learning for statistic in batch_norm_parts(layer)[:2]]
 
     def _train_mode(self) -> None:
         if not self.network.training:

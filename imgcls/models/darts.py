@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.machine.paddle_internals import channel_groups
 from imgcls.models.checks import require_choice
 from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import Network, linear, name_parameters
@@ -171,7 +172,7 @@ class DARTS(Network):
         numbers = {"conv2d": count(), "depthwise_conv2d": count()}
         for path, layer in self.named_sublayers():
             if isinstance(layer, nn.Conv2D):
-                kind = "conv2d" if layer._groups == 1 else "depthwise_conv2d"
+                kind = "conv2d" if channel_groups(layer) == 1 else "depthwise_conv2d"
                 numbered = f"{kind}_{next(numbers[kind])}.w_0"
                 name_parameters(layer, weight=f"{path}.weight" if ".conv_" in path else numbered)
             elif isinstance(layer, nn.BatchNorm2D):

@@ -8,6 +8,8 @@ computes, and is made after it was built.
 import paddle
 from paddle import nn
 
+from imgcls.machine.paddle_internals import set_layer_data_format
+
 
 class MapLayer(nn.Layer):
     """A layer that computes along axes of feature maps, and asks for them here by what they hold."""
@@ -36,12 +38,9 @@ class MapLayer(nn.Layer):
 def set_data_format(network: nn.Layer, data_format: str) -> None:
     """Make a layer and all layers within it take and give maps in ``data_format``."""
     for layer in network.sublayers(include_self=True):
-        # Paddle's layers read one of these two on every call, and convolutions their channel axis.
-        for attribute in ("data_format", "_data_format"):
-            if hasattr(layer, attribute):
-                setattr(layer, attribute, data_format)
-        if isinstance(layer, nn.Conv2D):
-            layer._channel_dim = data_format.index("C")
+        if hasattr(layer, "data_format"):  # of a ``MapLayer``, and of Paddle's pools
+            layer.data_format = data_format
+        set_layer_data_format(layer, data_format)
 
 
 def from_nchw(x: paddle.Tensor, data_format: str) -> paddle.Tensor:

@@ -3,6 +3,7 @@
 Every parameter carries the variable name it had in the fluid library as its ``name``, given where
 the layer is made. That one property is the map between a ``state_dict`` and old checkpoints
 (``fluid_names``), and it makes optimizer states independent of how many networks a process built.
+``name_parameters`` says what it costs.
 """
 
 from typing import NamedTuple
@@ -99,9 +100,16 @@ def name_parameters(layer: nn.Layer, **names: str) -> nn.Layer:
 
     Done after creation because Paddle refuses a second parameter of the same name in
     ``ParamAttr``, and building a network twice in one process is legitimate.
+
+    The price: two networks of one family have tensors of the same names. Each computes, is trained by
+    an optimizer of its own, compiled, saved and exported as if the other were not there: a teacher may
+    stand beside its student. But Paddle goes by the name in two places: one optimizer of both would mix
+    up their states (``build_optimizer`` refuses them), and a graph that holds both (``paddle.jit.save``
+    of a layer around them) computes with the weights of one in the place of the other's.
     """
+    tensors = layer.state_dict()
     for attribute, name in names.items():
-        getattr(layer, attribute).name = name
+        tensors[attribute].name = name
     return layer
 
 

@@ -1,19 +1,19 @@
 """Checkpoint directories: whole or absent, verified before they are used.
 
-A checkpoint is written beside its final name, every file and the directory are flushed to disk, and
-one rename publishes it. ``manifest.json`` holds the sha256 of each file. The links ``last`` and
-``best`` always point to published directories.
+A checkpoint is written beside its final name, flushed to disk, and published by one rename.
+``manifest.json`` holds the sha256 of each file. The links ``last`` and ``best`` always point to
+published directories.
 """
 
 import contextlib
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from imgcls.errors import UserError
+from imgcls.machine.files import atomic_write, remove, sha256
+from imgcls.weights.fluid.training import LEARNING_RATE, STEP_COUNTER
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -45,31 +45,21 @@ def write_checkpoint(root: Path, epoch: int, step: int, writers: Mapping[str, Wr
             return final
         except DamagedCheckpoint:
             shutil.rmtree(final)
-    partial = root / f".{final.name}.partial"
-    with _as_user_error(final, partial):
+    with _as_user_error(final):
         root.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        for name, write in writers.items():
-            write(partial / name)
-            _flush(partial / name)
-        manifest = {"format": FORMAT, "sha256": {name: sha256(partial / name) for name in writers}}
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        _flush(partial / MANIFEST)
-        _flush(partial)
-        partial.rename(final)
-        _flush(root)
+        with atomic_write(final, durable=True) as partial:
+            partial.mkdir()
+            for name, write in writers.items():
+                write(partial / name)
+            manifest = {"format": FORMAT, "sha256": {name: sha256(partial / name) for name in writers}}
+            (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
     return final
 
 
 def point(root: Path, name: str, target: Path) -> None:
     """Let the link ``<root>/<name>`` (``last``, ``best``) point to a checkpoint, in one step."""
-    temporary = root / f".{name}.link"
-    with _as_user_error(root / name, temporary):
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(target.name)
-        temporary.replace(root / name)
-        _flush(root)
+    with _as_user_error(root / name), atomic_write(root / name, durable=True) as partial:
+        partial.symlink_to(target.name)
 
 
 def list_checkpoints(root: Path) -> list[Path]:
@@ -83,17 +73,17 @@ def remove_old(root: Path, keep: int) -> None:
     for path in list_checkpoints(root)[:-keep]:
         if path.resolve() not in linked:
             leaving = root / f".{path.name}.removed"
-            with _as_user_error(path, leaving):
-                shutil.rmtree(leaving, ignore_errors=True)
+            with _as_user_error(path):
+                remove(leaving)
                 path.rename(leaving)  # whole or absent, even when this is cut short
                 shutil.rmtree(leaving)
 
 
 def remove_remains(root: Path) -> None:
     """Delete what writing and removing left behind when they were cut short."""
-    for pattern in (f".{PATTERN}.partial", f".{PATTERN}.removed"):
+    for pattern in (".*.partial", f".{PATTERN}.removed"):
         for path in root.glob(pattern):
-            shutil.rmtree(path, ignore_errors=True)
+            remove(path)
 
 
 def verify(path: Path) -> None:
@@ -131,29 +121,18 @@ def newest_whole(root: Path, report: Callable[[str], None]) -> Path | None:
     return None
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def is_fluid_checkpoint(path: Path) -> bool:
+    """Whether a directory is a training checkpoint of the original: no manifest of ours, but its step or rate."""
+    return not (path / MANIFEST).exists() and any((path / name).is_file() for name in (STEP_COUNTER, LEARNING_RATE))
 
 
 @contextlib.contextmanager
-def _as_user_error(wanted: Path, unfinished: Path) -> Iterator[None]:
-    """A failure of the file system as a message about ``wanted``, without ``unfinished`` left behind."""
+def _as_user_error(wanted: Path) -> Iterator[None]:
+    """A failure of the file system as a message about ``wanted``."""
     try:
         yield
     except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
         raise UserError(
             f"{wanted} could not be written: {error.strerror or error}. Earlier checkpoints are intact. "
             "Free space, or make the directory writable, then continue with trainer.resume=auto."
         ) from error
-
-
-def _flush(path: Path) -> None:
-    """Ask the system to put a file, or a directory's entries, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgcls.errors import Interrupted, UserError
-from imgcls.run.checkpoint import MANIFEST, list_checkpoints, newest_whole, remove_remains, verify
+from imgcls.machine.files import atomic_write
+from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, newest_whole, remove_remains, verify
 
 if TYPE_CHECKING:
     from imgcls.engine.ranks import Ranks
@@ -87,7 +88,7 @@ class RunDirectory(Run):
             given = Path(resume)
             if not given.is_dir():
                 raise UserError(f"trainer.resume={resume}: there is no such checkpoint directory.")
-            if (given / MANIFEST).exists() or not (given / "learning_rate").exists():  # the latter: the original's
+            if not is_fluid_checkpoint(given):
                 verify(given)
             return given.resolve()
         newest = newest_whole(self.checkpoints, self.report)
@@ -120,10 +121,8 @@ class RunDirectory(Run):
             "process": os.getpid(),
         }
         # What ends a run, a full disk for instance, must not be hidden by an error of the note about it.
-        with contextlib.suppress(OSError):
-            temporary = self.path / f".{STATUS}.partial"
-            temporary.write_text(json.dumps(content, indent=1) + "\n")
-            temporary.replace(self.path / STATUS)
+        with contextlib.suppress(OSError), atomic_write(self.path / STATUS) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def agree_on_run(ranks: "Ranks", make: Callable[[], Run]) -> Run:
@@ -138,12 +137,12 @@ def agree_on_run(ranks: "Ranks", make: Callable[[], Run]) -> Run:
         try:
             run = make()
         except UserError as error:
-            ranks.tell(json.dumps({"error": str(error)}))
+            ranks.broadcast(json.dumps({"error": str(error)}))
             raise
         start = run.start_from and str(run.start_from.resolve())
-        ranks.tell(json.dumps({"path": str(run.path.resolve()), "start_from": start}))
+        ranks.broadcast(json.dumps({"path": str(run.path.resolve()), "start_from": start}))
         return run
-    told = json.loads(ranks.tell())
-    if "error" in told:
-        raise UserError(told["error"])
-    return Run(Path(told["path"]), told["start_from"] and Path(told["start_from"]))
+    received = json.loads(ranks.broadcast())
+    if "error" in received:
+        raise UserError(received["error"])
+    return Run(Path(received["path"]), received["start_from"] and Path(received["start_from"]))

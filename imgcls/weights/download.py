@@ -7,7 +7,6 @@ names a mirror that has the same file names.
 
 import contextlib
 import fcntl
-import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from imgcls.errors import UserError
+from imgcls.machine.files import atomic_write, sha256
 from imgcls.weights.fluid.files import check_tar
 from imgcls.weights.transfer import DownloadFailed, download
 
@@ -105,14 +105,13 @@ def _recorded(target: Path) -> str:
 
 def _note(target: Path, digest: str) -> None:
     """In the format of ``sha256sum --check``, whole or absent."""
-    partial = _record(target).with_suffix(".sha256.part")
-    partial.write_text(f"{digest}  {target.name}\n")
-    partial.replace(_record(target))
+    with atomic_write(_record(target)) as partial:
+        partial.write_text(f"{digest}  {target.name}\n")
 
 
 def _sha256(path: Path) -> str:
-    with _os_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with _os_errors(path):
+        return sha256(path)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imgcls.data.pictures import pillow_internals
 from imgcls.data.pictures.decode import BadImage, decode_image, open_photo
 from imgcls.data.pictures.jpeg_rows import with_rows
 from imgcls.data.pictures.transforms import RandomCropResize
@@ -377,11 +378,42 @@ def test_rows_below_a_crop_have_no_influence_wherever_it_ends(tmp_path, form, si
         whole, reduction = photo.decode_shrunk(500, size)
     for bottom in range(700, 740, 3):
         with open_photo(path) as photo:
-            image, box = photo.decode_around((700, bottom - 500, 1200, bottom), size, crop.alone)
+            image, box = photo.decode_around((700, bottom - 500, 1200, bottom), size, crop.crop_first)
         assert box == tuple(edge / reduction for edge in (700, bottom - 500, 1200, bottom))
         assert image.width == whole.width
         assert (image.height < 0.53 * whole.height) == (form != "progressive")
         assert np.array_equal(crop.cut(image, box), crop.cut(whole, box))
+
+
+@pytest.mark.parametrize("name", pillow_internals.ATTRIBUTES)
+def test_a_pillow_that_lacks_an_attribute_leaves_the_image_as_it_was(name):
+    content = io.BytesIO()
+    landscape(200, 300).save(content, "JPEG")
+    image = Image.open(content)
+    value = vars(image)[name]
+    delattr(image, name)
+    before = dict(vars(image))
+    assert not pillow_internals.replace_file(image, with_rows(content, 16), 16)
+    assert vars(image) == before
+    setattr(image, name, value)
+    assert np.array_equal(np.asarray(image), np.asarray(Image.open(io.BytesIO(content.getvalue()))))
+    image = Image.open(content)
+    assert pillow_internals.replace_file(image, with_rows(content, 16), 16)
+    assert image.size == (200, 16)
+
+
+def test_a_pillow_with_other_names_decodes_the_whole_image(tmp_path, monkeypatch):
+    path, crop = tmp_path / "large.jpg", RandomCropResize(150)
+    landscape(2003, 1505).save(path)
+    heights, cuts = [], []
+    for names in (pillow_internals.ATTRIBUTES, ("a_new_name",)):
+        monkeypatch.setattr(pillow_internals, "ATTRIBUTES", names)
+        with open_photo(path) as photo:
+            image, box = photo.decode_around((700, 100, 1200, 600), 150, crop.crop_first)
+        heights.append(image.height)
+        cuts.append(crop.cut(image, box))
+    assert heights[0] < heights[1] == -(-1505 // 2)
+    assert np.array_equal(*cuts)
 
 
 def test_damage_below_the_box_shows(tmp_path):
@@ -389,7 +421,7 @@ def test_damage_below_the_box_shows(tmp_path):
     landscape(2003, 1505).save(path)
     path.write_bytes(path.read_bytes()[:-1000])
     with open_photo(path) as photo, pytest.raises(BadImage, match=r"cut\.jpg"):
-        photo.decode_around((0, 0, 500, 500), 10, alone=True)
+        photo.decode_around((0, 0, 500, 500), 10, crop_first=True)
 
 
 @pytest.mark.parametrize("orientation", STORED)
@@ -399,7 +431,7 @@ def test_a_large_jpeg_may_lie_on_its_side(tmp_path, orientation):
     path = tmp_path / "large.jpg"
     STORED[orientation](quadrants(2600, 2000)).save(path, exif=exif, quality=95)
     with open_photo(path) as photo:
-        image, box = photo.decode_around((1000, 700, 1600, 1300), 150, alone=True)
+        image, box = photo.decode_around((1000, 700, 1600, 1300), 150, crop_first=True)
     assert box == (250, 175, 400, 325)
     assert_quadrants(image.resize((40, 24), Image.Resampling.NEAREST, box=box), tolerance=20)
 

@@ -8,7 +8,8 @@ import paddle
 import pytest
 
 from imgcls.data.formats.build import SAMPLE_PHOTOS
-from imgcls.deploy.contract import MODEL_FILES, read_contract, sha256
+from imgcls.deploy.contract import MODEL_FILES, read_contract
+from imgcls.machine.files import sha256
 from imgcls.weights.safe_pickle import load_pickle
 
 USER_ERROR = 2

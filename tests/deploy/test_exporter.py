@@ -10,9 +10,10 @@ import pytest
 from paddle import nn
 
 from imgcls.data.pictures.preprocessing import Preprocessing
-from imgcls.deploy.contract import FILE, MODEL_FILES, read_contract, sha256
+from imgcls.deploy.contract import FILE, MODEL_FILES, read_contract
 from imgcls.deploy.exporter import ExportDiffers, export
 from imgcls.errors import UserError
+from imgcls.machine.files import sha256
 from imgcls.models.layers import Network, batch_norm, conv2d, linear
 from imgcls.models.registry import model_info
 

@@ -121,7 +121,8 @@ def run(
     trainer = Trainer(network, preprocess, seed=5, accumulate=accumulate, compile=compile)
     reducer = None
     if current().count > 1:
-        reducer = trainer._adapter.ddp_model._reducer = CountingReducer(trainer._adapter.ddp_model._reducer)
+        parallel = trainer.data_parallel
+        reducer = parallel._reducer = CountingReducer(parallel._reducer)
     loader = make_loader(samples, training=True)
     schedule = build_schedule(
         "cosine_step", base_lr=0.1 if optimizer == "momentum" else 0.01, steps_per_epoch=len(loader), epochs=EPOCHS

@@ -19,15 +19,7 @@ from imgcls.functional.averaging import start, update
 
 
 @pytest.fixture
-def scaler(monkeypatch):
-    """Loss scalers that work here: Paddle's switches itself off where the default device is no GPU."""
-    from paddle.amp import grad_scaler
-
-    place = SimpleNamespace(is_gpu_place=lambda: True)
-    monkeypatch.setattr(grad_scaler, "_dygraph_tracer", lambda: SimpleNamespace(_expected_place=place))
-    with paddle.amp.auto_cast(enable=False, dtype="float16"):
-        pass  # notes the type down, which the scaler asks for
-
+def scaler(scaling_here):
     def make(**options):
         settings = AmpSettings(level="O1", dtype="float16", **options)
         return settings.scaler()

@@ -89,7 +89,7 @@ class Recorder(Callback):
         self.rates, self.losses = [], []
 
     def on_batch(self, batch):
-        self.rates.append(self.trainer._optimizer.get_lr())
+        self.rates.append(self.trainer.learning_rate)
         return batch
 
     def on_train_batch_end(self, step, logs=None):

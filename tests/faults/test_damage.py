@@ -8,7 +8,8 @@ import pytest
 from tiny_run import TINY, finish, last, starter
 
 from imgcls.errors import UserError
-from imgcls.run.checkpoint import FORMAT, MANIFEST, list_checkpoints, newest_whole, sha256, verify
+from imgcls.machine.files import sha256
+from imgcls.run.checkpoint import FORMAT, MANIFEST, list_checkpoints, newest_whole, verify
 
 SAVED = (*TINY, "trainer.epochs=1", "trainer.save_every_steps=3", "callbacks.ema.enabled=true")
 
@@ -54,13 +55,13 @@ def test_damage_to_any_file_is_found_and_the_checkpoint_before_is_used(checkpoin
     for name in sorted(file.name for file in newest.iterdir()):
         kept = (newest / name).read_bytes()
         damage(newest / name)
-        said = []
-        assert newest_whole(checkpoints, said.append) == before, name
-        assert len(said) == 1
-        assert name in said[0] or name == MANIFEST  # which may then accuse another file
-        assert "Trying the checkpoint before it." in said[0]
+        messages = []
+        assert newest_whole(checkpoints, messages.append) == before, name
+        assert len(messages) == 1
+        assert name in messages[0] or name == MANIFEST  # which may then accuse another file
+        assert "Trying the checkpoint before it." in messages[0]
         (newest / name).write_bytes(kept)
-        assert newest_whole(checkpoints, said.append) == newest
+        assert newest_whole(checkpoints, messages.append) == newest
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_and_says_so(start, checkpoints):

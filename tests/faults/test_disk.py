@@ -95,14 +95,14 @@ def test_the_order_of_writes_survives_a_power_cut(tmp_path, monkeypatch):
         return call
 
     monkeypatch.setattr(os, "fsync", noting("fsync", os.fsync))
-    monkeypatch.setattr(os, "rename", noting("rename", os.rename))
+    monkeypatch.setattr(os, "replace", noting("rename", os.replace))
     root = tmp_path / "checkpoints"
     root.mkdir()
     writers = {name: lambda path: path.write_text("numbers") for name in ("network", "optimizer")}
     write_checkpoint(root, 1, 6, writers)
     partial_name = str(root / ".epoch-0001-step-00000006.partial")
     assert calls == [
-        *[("fsync", f"{partial_name}/{name}") for name in ("network", "optimizer", "manifest.json")],
+        *[("fsync", f"{partial_name}/{name}") for name in ("manifest.json", "network", "optimizer")],
         ("fsync", partial_name),
         ("rename", partial_name),
         ("fsync", str(root)),

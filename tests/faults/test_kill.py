@@ -43,7 +43,7 @@ def test_a_run_killed_again_and_again(start, tmp_path, undisturbed, kills):
 
     Every third run has data workers, which must not hold it.
     """
-    chance = random.Random(kills)
+    rng = random.Random(kills)
     run = tmp_path / "outputs" / "tiny"
     checkpoints = run / "checkpoints"
     epochs = 5 if kills == 10 else 40
@@ -53,12 +53,12 @@ def test_a_run_killed_again_and_again(start, tmp_path, undisturbed, kills):
         before = len(list(checkpoints.glob("epoch-*"))) and max(checkpoints.glob("epoch-*")).name
         process = start(*arguments, f"trainer.num_workers={2 if number % 3 == 2 else 0}")
         wait_for(lambda before=before: any(path.name > str(before) for path in checkpoints.glob("epoch-*")), process)
-        time.sleep(chance.uniform(0, 0.2))
+        time.sleep(rng.uniform(0, 0.2))
         if number % 4 == 1:
             stop_inside_a_save(process, checkpoints)
         elif number % 4 == 3:
             wait_for(lambda: any(checkpoints.glob(".*.partial")), process)
-            time.sleep(chance.uniform(0, 0.02))
+            time.sleep(rng.uniform(0, 0.02))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         inside += any(checkpoints.glob(".*.partial"))

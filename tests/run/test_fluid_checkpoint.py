@@ -11,7 +11,9 @@ from imgcls.callbacks.ema import EMA
 from imgcls.engine.optimizers import build_optimizer
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
-from imgcls.run.fluid_checkpoint import is_fluid_checkpoint, restore_fluid
+from imgcls.run.checkpoint import is_fluid_checkpoint
+from imgcls.run.directory import RunDirectory
+from imgcls.run.fluid_checkpoint import restore_fluid
 from imgcls.weights.fluid.files import read_directory
 
 FLUID = REFERENCE / "fluid_checkpoint"
@@ -37,7 +39,7 @@ def test_the_next_update_uses_the_stored_momentum():
     trainer.network.train()
     paddle.nn.functional.cross_entropy(trainer.network(images), labels).backward()
     gradient = head.grad.numpy() + DECAY * arrays["fc6_weights"]
-    trainer._optimizer.clear_grad()
+    trainer.optimizer.clear_grad()
     for key, tensor in trainer.network.state_dict().items():  # statistics moved
         tensor.set_value(arrays[tensor.name]) if "_mean" in key or "_variance" in key else None
     trainer.train_batch([images], [labels, labels])
@@ -57,6 +59,20 @@ def test_published_weights_are_no_run():
     assert not is_fluid_checkpoint(FLUID / "ShuffleNetV2_x0_25_pretrained")
     with pytest.raises(UserError, match=r"model\.pretrained="):
         resumed("ShuffleNetV2_x0_25_pretrained")
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "@LR_DECAY_COUNTER@"])
+def test_what_is_resumed_is_what_a_run_directory_accepts(tmp_path, name):
+    """The original saved the rate, the step counter, or both, by its schedule."""
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    (saved / "fc_weights").write_bytes(b"")
+    with pytest.raises(UserError, match="this is no whole checkpoint"):
+        RunDirectory(tmp_path / "run", str(saved), pytest.fail)
+    (saved / name).write_bytes(b"")
+    assert is_fluid_checkpoint(saved)
+    with RunDirectory(tmp_path / "run", str(saved), pytest.fail) as run:
+        assert run.start_from == saved
 
 
 def test_the_program_continues_it(run_program, tmp_path):

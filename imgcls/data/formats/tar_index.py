@@ -22,6 +22,7 @@ from imgcls.data.formats.folder import IMAGE_SUFFIXES
 from imgcls.data.formats.list_file import parse_list
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
+from imgcls.machine.files import atomic_write
 
 INDEX = "index.npz"
 LIST = b"list.txt"
@@ -213,18 +214,15 @@ ARRAYS = ("lengths", "classes", "shard_of", "offsets", "sizes")
 def _save(index: TarIndex, path: Path) -> None:
     """Whole or not at all; where nothing can be written, the next start looks through the shards again."""
     header = {"version": VERSION, "shards": [asdict(shard) for shard in index.shards], "folders": index.folders}
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with partial.open("wb") as file:
+        with atomic_write(path, shared=True) as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 header=np.frombuffer(json.dumps(header).encode(), np.uint8),
                 names=np.frombuffer(index.names, np.uint8),
                 **{name: getattr(index, name) for name in ARRAYS},
             )
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         log.warning("Cannot keep the index %s (%s): the next start makes it anew.", printable(path), error.strerror)
 
 

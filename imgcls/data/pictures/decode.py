@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from imgcls.data.paths import printable
 from imgcls.data.pictures.jpeg_rows import rows_to_decode, with_rows
+from imgcls.data.pictures.pillow_internals import replace_file
 from imgcls.errors import UserError
 
 # Pillow opens anything it has a reader for, and some readers start other programs (EPS does) or
@@ -129,17 +130,18 @@ class Photo:
                 self._decoded = _to_rgb(_upright(self._image))
         return self._decoded
 
-    def decode_around(self, box: Box, size: int, alone: bool = False) -> tuple[Image.Image, Box]:
+    def decode_around(self, box: Box, size: int, crop_first: bool = False) -> tuple[Image.Image, Box]:
         """What is in the box and around it, shrunk if that has more pixels than needed; the box in its coordinates.
 
         A JPEG that has not been decoded yet is shrunk as by ``decode_shrunk``; anything else comes as it is.
 
         Args:
             size: side in pixels that the box is going to be resized to.
-            alone: the box is going to be cut out first. What lies below it may then be missing, for the time
-                that takes. Otherwise all must be there: the sides of the image decide about Pillow's rounding.
+            crop_first: the box is going to be cut out before it is resized. What lies below it may then be
+                missing, for the time that takes. Otherwise all must be there: the sides of the image decide about
+                Pillow's rounding.
         """
-        if alone and self._can_shrink():
+        if crop_first and self._can_shrink():
             self._leave_out_below(box[3])
         image, reduction = self.decode_shrunk(min(box[2] - box[0], box[3] - box[1]), size)
         return image, box if reduction == 1 else tuple(edge / reduction for edge in box)
@@ -159,10 +161,8 @@ class Photo:
             return
         with _refusals(self.name, self.max_pixels):
             shorter = with_rows(self._file, rows)
-        if shorter is not None:  # for the decoder, which reads the header again
-            self._image.fp = shorter
-            self._image._size = self._image.width, rows
-            self._image.tile = [(codec, (0, 0, *self._image.size), *rest) for codec, _, *rest in self._image.tile]
+        if shorter is not None:
+            replace_file(self._image, shorter, rows)  # or all is decoded, with the same pixels above
 
     def _shrink(self, reduction: int) -> int:
         """Let the decoder shrink; returns the factor by which it will."""

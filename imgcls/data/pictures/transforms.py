@@ -124,7 +124,7 @@ class RandomRotation:
 class CropResize:
     """A box of the image, resized to a square of ``size``; a subclass says which box."""
 
-    alone = False
+    crop_first = False
     """Whether the box is cut out before it is resized, so that what lies around it has no influence."""
 
     def __init__(self, size: int, interpolation: str = "linear"):
@@ -149,7 +149,7 @@ class CropResize:
 
     def of_photo(self, photo: Photo, rng: np.random.Generator) -> Image.Image:
         """The same from a photo, decoded at a resolution that leaves the box ``size`` pixels high and wide."""
-        return self.cut(*photo.decode_around(self.box(*photo.size, rng), self.size, self.alone))
+        return self.cut(*photo.decode_around(self.box(*photo.size, rng), self.size, self.crop_first))
 
 
 class RandomCropResize(CropResize):
@@ -158,7 +158,7 @@ class RandomCropResize(CropResize):
     The area is bounded so that a crop of the drawn shape always fits; nothing is tried again.
     """
 
-    alone = True
+    crop_first = True
 
     def __init__(
         self,

@@ -8,7 +8,6 @@ variables of its program. ``fluid_record`` knows a single record.
 
 import contextlib
 import os
-import shutil
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from imgcls.errors import UserError
+from imgcls.machine.files import atomic_write
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid.protobuf import fields
 from imgcls.weights.fluid.record import decode, decode_only, encode
@@ -81,15 +81,10 @@ def write_directory(directory: str | Path, arrays: Mapping[str, np.ndarray]) -> 
     for name in arrays:
         if not _is_inside(name):
             raise UserError(f"The variable name {name!r} cannot be a file name under {directory}.")
-    partial = directory.with_name(f".{directory.name}.{os.getpid()}")
-    try:
-        with _os_errors(f"Cannot write the variables to {directory}"):
-            partial.mkdir(parents=True)
-            for name, array in arrays.items():
-                write_variable(partial / name, array)
-            partial.replace(directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with _os_errors(f"Cannot write the variables to {directory}"), atomic_write(directory) as partial:
+        partial.mkdir(parents=True)
+        for name, array in arrays.items():
+            write_variable(partial / name, array)
 
 
 def read_tar(path: str | Path) -> Arrays:

@@ -1,0 +1,164 @@
+"""Every private name of Paddle that this library needs, each in one function: what a new Paddle is checked for.
+
+Nothing here is documented by Paddle, and any release may change it. ``tests/machine/test_paddle_internals.py``
+has a test for each, which fails if the name is gone or means something else. It stands on the lowest
+floor because networks need it as well as the loop that trains them.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import paddle
+from paddle import nn
+from paddle.amp import GradScaler
+from paddle.base import core, unique_name
+from paddle.optimizer import Optimizer
+from paddle.optimizer.lr import LRScheduler
+
+
+class OpenModel(paddle.Model):
+    """``paddle.Model`` with its optimizer, its ``DataParallel`` and its pass over a loader in view."""
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """As it was given to ``prepare``."""
+        return self._optimizer
+
+    @property
+    def data_parallel(self) -> paddle.DataParallel | None:
+        """The network as several ranks train it together; ``None`` in a process by itself."""
+        return getattr(self._adapter, "ddp_model", None)
+
+    def run_epoch(self, loader, run: Callable[[Any], dict], mode: str) -> dict:
+        """Override it to change how ``fit`` and ``evaluate`` go over a loader once.
+
+        Args:
+            run: Paddle's own pass over the loader it is given; returns the logs for the callbacks.
+            mode: ``train`` or ``eval``.
+        """
+        return run(loader)
+
+    def _run_one_epoch(self, data_loader, callbacks, mode, logs=None):
+        whole = super()._run_one_epoch
+        return self.run_epoch(data_loader, lambda loader: whole(loader, callbacks, mode, logs={}), mode)
+
+
+def lr_scheduler(optimizer: Optimizer) -> LRScheduler | float:
+    """What the optimizer was given as its learning rate."""
+    return optimizer._learning_rate
+
+
+def unclaimed_state(optimizer: Optimizer) -> dict[str, Any]:
+    """Of a state that was loaded, what waits for the first update; ``state_dict`` leaves it out."""
+    return optimizer._accumulators_holder
+
+
+def master_weights(optimizer: Optimizer | None) -> dict[str, paddle.Tensor]:
+    """The float32 originals of parameters in half precision, by the parameter's name; they come with the first update.
+
+    They are the optimizer's own tensors, whose values follow the updates.
+    """
+    return getattr(optimizer, "_master_weights", None) or {}
+
+
+def loss_scale(scaler: GradScaler) -> paddle.Tensor:
+    """The factor of the loss now, float32 ``[1]``; only of a scaler that is enabled."""
+    return scaler._scale
+
+
+def set_loss_scale(scaler: GradScaler, scale: paddle.Tensor) -> None:
+    """Go on from another factor, without starting the scaler's counts anew."""
+    scaler._scale = scale
+
+
+def overflowed(scaler: GradScaler) -> bool:
+    """Whether the gradients of the last ``step`` were not finite, so that it changed nothing; ask before ``update``."""
+    return bool(scaler._cache_founf_inf)  # Paddle 3 spells it _cache_found_inf
+
+
+def name_scope() -> Callable[[], contextlib.AbstractContextManager]:
+    """A numbering of automatic tensor names that starts at 0, and goes on each time its context is entered."""
+    return partial(unique_name.guard, unique_name.UniqueNameGenerator())
+
+
+def rendezvous_store():
+    """The key-value store that the ranks of a run found each other by: ``set(key, text)``, ``get(key)`` waits."""
+    return core.create_or_get_global_tcp_store()
+
+
+@contextlib.contextmanager
+def one_group() -> Iterator[None]:
+    """Let fleet use the group of all ranks wherever it would make another one of them.
+
+    In Paddle 2.6.2 every gloo group tells its addresses under the same names in the store, whatever
+    its number. A rank that makes its next group early finds the others' addresses of the one before:
+    "Connection refused", or a wait without end, in more than half of the starts of four ranks on two cores.
+    """
+    make = paddle.distributed.new_group
+
+    def new_group(ranks: list[int] | None = None, *args, **kwargs):
+        every = paddle.distributed.get_group(0)
+        return every if ranks and sorted(ranks) == sorted(every.ranks) else make(ranks, *args, **kwargs)
+
+    paddle.distributed.new_group = new_group
+    try:
+        yield
+    finally:
+        paddle.distributed.new_group = make
+
+
+class BatchNormParts(NamedTuple):
+    """What a batch norm holds beside ``weight`` and ``bias``; the statistics are its own tensors."""
+
+    mean: paddle.Tensor
+    variance: paddle.Tensor
+    momentum: float
+    epsilon: float
+    data_format: str
+    use_global_stats: bool | None
+
+
+def batch_norm_parts(norm: nn.Layer) -> BatchNormParts:
+    """Of an ``nn.BatchNorm1D``, ``2D`` or ``3D``."""
+    return BatchNormParts(
+        norm._mean, norm._variance, norm._momentum, norm._epsilon, norm._data_format, norm._use_global_stats
+    )
+
+
+def channel_groups(convolution: nn.Layer) -> int:
+    """``groups`` of a convolution."""
+    return convolution._groups
+
+
+def set_layer_data_format(layer: nn.Layer, data_format: str) -> None:
+    """Make one of Paddle's layers compute on maps in another format; without effect on layers that know none."""
+    if hasattr(layer, "_data_format"):  # read on every call
+        layer._data_format = data_format
+    if isinstance(layer, nn.Conv2D):
+        layer._channel_dim = data_format.index("C")
+
+
+@contextlib.contextmanager
+def own_forward(network: nn.Layer) -> Iterator[None]:
+    """Every layer has its own ``forward`` again after this context.
+
+    ``paddle.jit.save`` puts a translated one on each layer: breakpoints no longer stop in it, and a
+    layer saved inside another cannot be saved by itself after that.
+    """
+    layers = network.sublayers(include_self=True)
+    before = [(vars(layer).get("forward"), layer._original_funcs.copy()) for layer in layers]
+    try:
+        yield
+    finally:
+        for layer, (forward, originals) in zip(layers, before, strict=True):
+            vars(layer).pop("forward", None)
+            if forward is not None:
+                vars(layer)["forward"] = forward
+            layer._original_funcs = originals
+
+
+def supports_bfloat16() -> bool:
+    """Whether oneDNN can compute in bfloat16 on this processor."""
+    return core.supports_bfloat16()
