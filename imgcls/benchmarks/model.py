@@ -20,7 +20,7 @@ def measure_model(model: str, size: int, batch_size: int, steps: int, warmup: in
 
     Returns:
         ``parameters``, ``macs`` (for one image), ``forward_ms``, ``forward_backward_ms``,
-        ``inference_ms`` (exported, with the defaults of ``imgcls.predict``) and ``speedup`` of it over the eager forward.
+        ``inference_ms`` (exported, as ``imgcls.predict`` runs it) and ``speedup`` of it over the eager forward.
     """
     network = build_model(model)
     images = paddle.randn([batch_size, 3, size, size])
