@@ -134,9 +134,6 @@ class GoogLeNet(Network):
     def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.to_5b(self.to_4d(self.to_4a(x)))
 
-    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
-        return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
-
     def forward(self, x: paddle.Tensor) -> paddle.Tensor | tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
         inception4a = self.to_4a(self.receive(x))
         inception4d = self.to_4d(inception4a)

@@ -4,7 +4,6 @@ from functools import partial
 
 import paddle
 from paddle import nn
-from paddle.nn import functional as F
 
 from imgcls.models.checks import require_probability
 from imgcls.models.layers import Concat, ConvBNAct, Network, name_parameters
@@ -166,9 +165,6 @@ class InceptionV4(Network):
 
     def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.features(x)
-
-    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
-        return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
 
 
 VARIANTS = {"inceptionv4": partial(InceptionV4)}

@@ -121,9 +121,6 @@ class ResNet(Network):
     def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.stages(self.pool(self.stem(x)))
 
-    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
-        return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
-
     def make_branch(self, in_channels: int, width: int, out_channels: int, stride: int, block: str) -> nn.Sequential:
         """The convolutions of one block, two of 3x3 or 1x1, 3x3, 1x1; ``block`` begins their names."""
         conv1, conv2, conv3 = (block + name for name in self.names[:3])

@@ -4,7 +4,6 @@ from functools import partial
 
 import paddle
 from paddle import nn
-from paddle.nn import functional as F
 from paddle.regularizer import L2Decay
 
 from imgcls.models.checks import require_probability
@@ -121,9 +120,6 @@ class XceptionDeeplab(Network):
 
     def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.exit(self.blocks(self.stem(x)))
-
-    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
-        return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
 
 
 VARIANTS = {
