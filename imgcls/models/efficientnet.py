@@ -1,6 +1,7 @@
 """EfficientNet B0 to B7 (arXiv:1905.11946)."""
 
 import math
+from collections.abc import Iterable
 from functools import partial
 
 import paddle
@@ -152,8 +153,8 @@ class EfficientNet(Network):
         init = nn.initializer.Uniform(-bound, bound)
         self.head = linear(self.num_features, num_classes, weight="_fc_weights", bias="_fc_offset", init=init)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.last(self.blocks(self.stem(x)))
+    def steps(self) -> Iterable[nn.Layer]:
+        return self.stem, *self.blocks, self.last
 
 
 def rounded(channels: int, scale: float) -> int:

@@ -1,8 +1,8 @@
 """Inception-v4 (arXiv:1602.07261): section 3.1, figures 3 to 9."""
 
+from collections.abc import Iterable
 from functools import partial
 
-import paddle
 from paddle import nn
 
 from imgcls.models.checks import require_probability
@@ -163,8 +163,8 @@ class InceptionV4(Network):
         head = nn.Linear(self.num_features, num_classes, weight_attr=init, bias_attr=init)
         self.head = name_parameters(head, weight="final_fc_weights", bias="final_fc_offset")
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
+    def steps(self) -> Iterable[nn.Layer]:
+        return *self.features[0], *self.features[1:]
 
 
 VARIANTS = {"inceptionv4": partial(InceptionV4)}

@@ -5,6 +5,7 @@ the layer is made. That one property is the map between a ``state_dict`` and old
 (``fluid_names``), and it makes optimizer states independent of how many networks a process built.
 """
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -32,13 +33,14 @@ class Network(MapLayer):
 
     A subclass sets ``num_features`` (channels of the last feature map, as the head sees them),
     ``head`` (the last layer, a ``Linear`` or a 1x1 ``Conv2D``) and, if it drops features, ``dropout``,
-    and implements ``forward_maps`` and, where there is more than a global average and dropout before
-    ``head``, ``forward_head``. Its arguments end with ``num_classes``, the width of ``head``, and
+    and implements ``steps`` (or calls them ``features``) and, where there is more than a global average
+    and dropout before ``head``, ``forward_head``. One that is no chain of steps implements ``forward_maps``
+    and ``stage_maps`` instead. Its arguments end with ``num_classes``, the width of ``head``, and
     ``in_channels``, that of the images.
 
-    Images, features and logits look the same in every data format. Within ``forward_maps`` all is in
-    the network's own, behind one transposition at its entry and, of the small last map, one at its
-    exit; the head stays as it is.
+    Images, features and logits look the same in every data format. Within ``forward_maps`` and
+    ``stage_maps`` all is in the network's own, behind one transposition at its entry and one of what
+    they give; the head stays as it is.
     """
 
     num_features: int
@@ -54,7 +56,38 @@ class Network(MapLayer):
 
     def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         """Last feature map of images, both in the network's data format."""
-        raise NotImplementedError
+        for step in self.steps():
+            x = step(x)
+        return x
+
+    def steps(self) -> Iterable[Callable]:
+        """What images go through, one after the other, to the last feature map.
+
+        Raises:
+            UserError: the network is not made of such.
+        """
+        if not hasattr(self, "features"):
+            raise UserError(f"{type(self).__name__} has no stages; forward_features gives its last feature map.")
+        return self.features
+
+    def stage_maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """What ``forward_stages`` gives, of images, all in the network's data format."""
+        maps = []
+        for number, step in enumerate(self.steps()):
+            if number > 0 and is_strided(step):
+                maps.append(x)
+            x = step(x)
+        return [*maps, x]
+
+    def forward_stages(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """The last feature map ``[N, C, h, w]`` of each resolution, of images ``[N, C, H, W]``.
+
+        From the highest to the lowest resolution, which is the map that ``forward_features`` gives.
+
+        Raises:
+            UserError: the images are smaller than ``min_input_size``, or the network has no stages.
+        """
+        return [to_nchw(maps, self.data_format) for maps in self.stage_maps(self.receive(x))]
 
     def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
         """Last feature map ``[N, num_features, h, w]`` of images ``[N, C, H, W]``.
@@ -99,6 +132,14 @@ class Network(MapLayer):
             new = nn.Conv2D(old.weight.shape[1], num_classes, 1, weight_attr=normal)
         new.weight.regularizer, new.bias.regularizer = old.weight.regularizer, old.bias.regularizer
         self.head = name_parameters(new, weight=old.weight.name, bias=old.bias.name)
+
+
+def is_strided(step: Callable) -> bool:
+    """Whether a convolution or pool within it lowers the resolution."""
+    layers = step.sublayers(include_self=True) if isinstance(step, nn.Layer) else []
+    strides = [layer._stride for layer in layers if isinstance(layer, nn.Conv2D)]
+    strides += [[layer.stride or layer.ksize] for layer in layers if isinstance(layer, nn.MaxPool2D | nn.AvgPool2D)]
+    return any(stride > 1 for pair in strides for stride in pair)
 
 
 def name_parameters(layer: nn.Layer, **names: str) -> nn.Layer:

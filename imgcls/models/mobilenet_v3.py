@@ -126,9 +126,6 @@ class MobileNetV3(Network):
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
         self.head = linear(self.hidden, num_classes, weight="fc_weights", bias="fc_offset")
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
-
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         hidden = F.hardswish(self.neck(F.adaptive_avg_pool2d(features, 1)))
         return self.head(self.dropout(hidden.flatten(1)))

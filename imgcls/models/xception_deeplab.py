@@ -1,5 +1,6 @@
 """Xception as the backbone of DeepLab v3+ (arXiv:1802.02611): depthwise first, strides instead of pools."""
 
+from collections.abc import Iterable
 from functools import partial
 
 import paddle
@@ -118,8 +119,8 @@ class XceptionDeeplab(Network):
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
         self.head = linear(self.num_features, num_classes, weight="fc_weights", bias="fc_bias", uniform=True)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.exit(self.blocks(self.stem(x)))
+    def steps(self) -> Iterable[nn.Layer]:
+        return self.stem, *self.blocks, self.exit
 
 
 VARIANTS = {
