@@ -1,5 +1,6 @@
 """``python -m imgcls.benchmark``: speed, side by side in one run."""
 
+import sys
 from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
@@ -50,6 +51,7 @@ def _train(config: DictConfig) -> Iterator:
     settings, model = config.benchmark, config.model
     return measure_train(
         f"{model.name}, {model.input_size} px, batch {settings.batch_size} per process",
+        [sys.executable, "-m", "imgcls.app.benchmark_process"],
         OmegaConf.to_yaml(config),
         data=list(settings.data),
         precisions=list(settings.precisions),

@@ -8,9 +8,10 @@ from statistics import median
 
 import numpy as np
 import paddle
-from paddle import inference, nn
+from paddle import nn
 
-from imgcls.machine import cpu
+from imgcls.benchmarks.exported import export_for_measuring
+from imgcls.deploy.engines import inference
 from imgcls.models.registry import build_model
 
 
@@ -19,14 +20,16 @@ def measure_model(model: str, size: int, batch_size: int, steps: int, warmup: in
 
     Returns:
         ``parameters``, ``macs`` (for one image), ``forward_ms``, ``forward_backward_ms``,
-        ``inference_ms`` (exported, oneDNN) and ``speedup`` of it over the eager forward.
+        ``inference_ms`` (exported, as ``imgcls.predict`` runs it) and ``speedup`` of it over the eager forward.
     """
     network = build_model(model)
     images = paddle.randn([batch_size, 3, size, size])
     parameters = sum(int(np.prod(p.shape)) for p in network.parameters() if not p.stop_gradient)
     macs = count_macs(network, size)
-    exported = _exported(network, size)
     array = images.numpy()
+    with tempfile.TemporaryDirectory() as directory:
+        export_for_measuring(network, model, size, Path(directory) / "export")
+        exported = inference(Path(directory) / "export")
 
     def forward() -> None:
         network.eval()
@@ -80,27 +83,3 @@ def _milliseconds(jobs: dict[str, Callable[[], None]], steps: int, warmup: int, 
                 if step >= warmup:
                     times[name].append(1000 * (time.perf_counter() - started))
     return {name: median(values) for name, values in times.items()}
-
-
-def _exported(network: nn.Layer, size: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The network behind ``paddle.inference`` with oneDNN, as a function of arrays."""
-    network.eval()
-    with tempfile.TemporaryDirectory() as directory:
-        path = str(Path(directory) / "inference")
-        spec = paddle.static.InputSpec([None, 3, size, size], "float32")
-        paddle.jit.save(network, path, input_spec=[spec])
-        config = inference.Config(f"{path}.pdmodel", f"{path}.pdiparams")
-        config.disable_gpu()
-        config.enable_mkldnn()
-        config.set_cpu_math_library_num_threads(cpu.usable_cores())
-        config.disable_glog_info()
-        predictor = inference.create_predictor(config)
-    source = predictor.get_input_handle(predictor.get_input_names()[0])
-    result = predictor.get_output_handle(predictor.get_output_names()[0])
-
-    def run(array: np.ndarray) -> np.ndarray:
-        source.copy_from_cpu(array)
-        predictor.run()
-        return result.copy_to_cpu()
-
-    return run

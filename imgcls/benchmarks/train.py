@@ -1,7 +1,6 @@
 """How fast a network trains: in each precision, layout and mode, on one device and on several."""
 
 import json
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -43,6 +42,7 @@ class Setting:
 
 def measure_train(
     title: str,
+    command: list[str],
     composed: str,
     *,
     data: list[str],
@@ -59,7 +59,9 @@ def measure_train(
 
     Args:
         title: what all tables have in common.
-        composed: the configuration that those processes read, as YAML.
+        command: the program of one process. It is given a ``Setting`` as JSON and the path of a file, into which
+            rank 0 writes ``train_speed.Figures`` as JSON.
+        composed: what its standard input holds.
         gpus: how many this machine has; without any, processes share its cores.
     """
     for kind in data:
@@ -71,7 +73,7 @@ def measure_train(
             if setting in reasons:
                 continue
             try:
-                results[setting].append(_run(composed, setting))
+                results[setting].append(_run(command, composed, setting))
             except RankFailed as error:
                 reasons[setting] = str(error).splitlines()[-1].strip().removeprefix("error: ")
         figures = {
@@ -90,11 +92,15 @@ def _why_not(setting: Setting, gpus: int) -> str | None:
     return None
 
 
-def _run(composed: str, setting: Setting) -> dict[str, float]:
+def _run(command: list[str], composed: str, setting: Setting) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         result = Path(directory) / "figures.json"
-        command = [sys.executable, "-m", "imgcls.app.benchmark_process", json.dumps(asdict(setting)), str(result)]
-        run_ranks(command, Job(setting.processes), Path(directory), stdin=composed)
+        run_ranks(
+            [*command, json.dumps(asdict(setting)), str(result)],
+            Job(setting.processes),
+            Path(directory),
+            stdin=composed,
+        )
         return json.loads(result.read_text())
 
 

@@ -63,9 +63,6 @@ class AlexNet(Network):
         self.head = linear(4096, num_classes, "fc8")
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
-
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         x = F.adaptive_avg_pool2d(features, self.map_size).flatten(1)
         x = F.relu(self.fc6(self.dropout(x)))

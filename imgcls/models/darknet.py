@@ -45,8 +45,5 @@ class DarkNet(Network):
         self.num_features = channels
         self.head = linear(channels, num_classes, weight="fc_weights", bias="fc_offset", uniform=True)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
-
 
 VARIANTS = {"darknet53": partial(DarkNet, repeats=(1, 2, 8, 8, 4))}

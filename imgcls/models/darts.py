@@ -179,12 +179,18 @@ class DARTS(Network):
                 statistics = {"_mean": f"{path}.running_mean", "_variance": f"{path}.running_var"}
                 name_parameters(layer, weight=f"{path}.weight", bias=f"{path}.bias", **statistics)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
+    def stage_maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         before_last = self.stem0(x)
         last = self.stem1(before_last)
-        for cell in self.cells:
+        maps = [before_last]
+        for number, cell in enumerate(self.cells):
+            if number in self.reductions:
+                maps.append(last)
             before_last, last = last, cell(before_last, last)
-        return last
+        return [*maps, last]
+
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.stage_maps(x)[-1]
 
 
 VARIANTS = {

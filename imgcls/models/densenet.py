@@ -1,5 +1,6 @@
 """DenseNet ("Densely Connected Convolutional Networks", arXiv:1608.06993), the bottleneck form with compression."""
 
+from collections.abc import Iterable
 from functools import partial
 
 import paddle
@@ -51,8 +52,8 @@ class DenseNet(Network):
         self.num_features = channels
         self.head = linear(channels, num_classes, weight="fc_weights", bias="fc_offset", uniform=True)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.norm(self.blocks(self.pool(self.stem(x))))
+    def steps(self) -> Iterable[nn.Layer]:
+        return self.stem, self.pool, *self.blocks, self.norm
 
 
 VARIANTS = {

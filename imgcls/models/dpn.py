@@ -1,5 +1,6 @@
 """Dual Path Networks (arXiv:1707.01629): a residual path and a densely growing path through the same blocks."""
 
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import paddle
@@ -103,9 +104,19 @@ class DPN(Network):
         init = nn.initializer.Uniform(-0.01, 0.01)
         self.head = linear(channels, num_classes, weight="fc_weights", bias="fc_offset", init=init)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        paths = self.blocks((self.pool(self.stem(x)),))
+    def steps(self) -> Iterable[Callable]:
+        return self.stem, self.pool, as_path, *self.blocks, self.join
+
+    def stage_maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        *maps, last = super().stage_maps(x)
+        return [paddle.concat(m, axis=self.channel_axis) if isinstance(m, tuple) else m for m in maps] + [last]
+
+    def join(self, paths: Paths) -> paddle.Tensor:
         return F.relu(self.norm(paddle.concat(paths, axis=self.channel_axis)))
+
+
+def as_path(x: paddle.Tensor) -> Paths:
+    return (x,)
 
 
 VARIANTS = {

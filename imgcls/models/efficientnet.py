@@ -1,15 +1,15 @@
 """EfficientNet B0 to B7 (arXiv:1905.11946)."""
 
 import math
+from collections.abc import Iterable
 from functools import partial
 
 import paddle
 from paddle import nn
-from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_positive, require_probability
 from imgcls.models.data_format import MapLayer
-from imgcls.models.layers import ConvBNAct, Network, activation, conv2d, linear
+from imgcls.models.layers import ConvBNAct, Network, SqueezeExcite, linear
 
 INIT = nn.initializer.Normal(std=0.02)
 PADDING_TYPES = ("SAME", "VALID", "DYNAMIC")
@@ -40,21 +40,6 @@ def padding(padding_type: str, stride: int) -> int | str | None:
     if padding_type == "VALID":
         return 0
     return "SAME" if padding_type == "SAME" and stride > 1 else None
-
-
-class SqueezeExcite(MapLayer):
-    """Channels weighted by what their averages say."""
-
-    def __init__(self, channels: int, squeezed: int, act: str, name: str):
-        super().__init__()
-        reduce, expand = f"{name}_reduce", f"{name}_expand"
-        self.reduce = conv2d(channels, squeezed, 1, weight=f"{reduce}_weights", bias=f"{reduce}_offset", init=INIT)
-        self.act = activation(act)
-        self.expand = conv2d(squeezed, channels, 1, weight=f"{expand}_weights", bias=f"{expand}_offset", init=INIT)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        mean = F.adaptive_avg_pool2d(x, 1, self.data_format)
-        return x * F.sigmoid(self.expand(self.act(self.reduce(mean))))
 
 
 class MBConv(MapLayer):
@@ -90,7 +75,8 @@ class MBConv(MapLayer):
             conv_bn(width, width, kernel_size, f"{name}._depthwise_conv", f"{name}._bn1", act=act, **depthwise)
         )
         if use_se:
-            layers.append(SqueezeExcite(width, max(1, in_channels // 4), act, f"{name}._se"))
+            names = {"squeeze": f"{name}._se_reduce", "excite": f"{name}._se_expand"}
+            layers.append(SqueezeExcite(width, max(1, in_channels // 4), **names, act=act, convs=True, init=INIT))
         layers.append(conv_bn(width, out_channels, 1, f"{name}._project_conv", f"{name}._bn2", act=None))
         self.layers = nn.Sequential(*layers)
         self.drop_connect = nn.Dropout(drop_connect, axis=0)
@@ -167,11 +153,8 @@ class EfficientNet(Network):
         init = nn.initializer.Uniform(-bound, bound)
         self.head = linear(self.num_features, num_classes, weight="_fc_weights", bias="_fc_offset", init=init)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.last(self.blocks(self.stem(x)))
-
-    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
-        return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
+    def steps(self) -> Iterable[nn.Layer]:
+        return self.stem, *self.blocks, self.last
 
 
 def rounded(channels: int, scale: float) -> int:

@@ -4,6 +4,7 @@ Convolutions have neither bias nor, other than in the paper, a ReLU of their own
 inception module's concatenation.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 import paddle
@@ -131,11 +132,8 @@ class GoogLeNet(Network):
         self.aux1 = AuxiliaryHead(512, num_classes, aux_dropout, number=1)
         self.aux2 = AuxiliaryHead(528, num_classes, aux_dropout, number=2)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.to_5b(self.to_4d(self.to_4a(x)))
-
-    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
-        return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
+    def steps(self) -> Iterable[nn.Layer]:
+        return *self.to_4a, *self.to_4d, *self.to_5b
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor | tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
         inception4a = self.to_4a(self.receive(x))

@@ -161,7 +161,8 @@ class HRNet(Network):
         self.last = conv_bn(1024, self.num_features, 1, "cls_head_last_conv")
         self.head = linear(self.num_features, num_classes, weight="fc_weights", bias="fc_offset", uniform=True)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
+    def stage_maps(self, x: paddle.Tensor) -> Maps:
+        """The last map of each branch, and all of them joined."""
         x = self.stage1(self.stem(x))
         maps = self.stage2([self.transition1[0](x), self.transition1[1](x)])
         maps = self.stage3([*maps, self.transition2(maps[-1])])
@@ -170,7 +171,10 @@ class HRNet(Network):
         x = self.widen[0](maps[0])
         for index, down in enumerate(self.down):
             x = self.widen[index + 1](maps[index + 1]) + down(x)
-        return self.last(x)
+        return [*maps, self.last(x)]
+
+    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.stage_maps(x)[-1]
 
 
 def stage(widths: list[int], modules: int, se: bool, name: str) -> nn.Sequential:

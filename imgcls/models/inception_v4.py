@@ -1,10 +1,9 @@
 """Inception-v4 (arXiv:1602.07261): section 3.1, figures 3 to 9."""
 
+from collections.abc import Iterable
 from functools import partial
 
-import paddle
 from paddle import nn
-from paddle.nn import functional as F
 
 from imgcls.models.checks import require_probability
 from imgcls.models.layers import Concat, ConvBNAct, Network, name_parameters
@@ -164,11 +163,8 @@ class InceptionV4(Network):
         head = nn.Linear(self.num_features, num_classes, weight_attr=init, bias_attr=init)
         self.head = name_parameters(head, weight="final_fc_weights", bias="final_fc_offset")
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
-
-    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
-        return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
+    def steps(self) -> Iterable[nn.Layer]:
+        return *self.features[0], *self.features[1:]
 
 
 VARIANTS = {"inceptionv4": partial(InceptionV4)}

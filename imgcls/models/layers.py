@@ -6,6 +6,8 @@ the layer is made. That one property is the map between a ``state_dict`` and old
 ``name_parameters`` says what it costs.
 """
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import paddle
@@ -24,19 +26,23 @@ ACTIVATIONS = {
     "swish": nn.Swish,
     "hard_swish": nn.Hardswish,
 }
+GATES = {"sigmoid": F.sigmoid, "hard_sigmoid": partial(F.hardsigmoid, slope=0.2, offset=0.5)}
+"""Functions that bring a channel's attention between 0 and 1."""
 
 
 class Network(MapLayer):
     """The interface of every family.
 
-    A subclass sets ``num_features`` (channels of the last feature map, as the head sees them) and
-    ``head`` (the last layer, a ``Linear`` or a 1x1 ``Conv2D``), and implements ``forward_maps`` and,
-    where there is more than a global average before ``head``, ``forward_head``. Its arguments end
-    with ``num_classes``, the width of ``head``, and ``in_channels``, that of the images.
+    A subclass sets ``num_features`` (channels of the last feature map, as the head sees them),
+    ``head`` (the last layer, a ``Linear`` or a 1x1 ``Conv2D``) and, if it drops features, ``dropout``,
+    and implements ``steps`` (or calls them ``features``) and, where there is more than a global average
+    and dropout before ``head``, ``forward_head``. One that is no chain of steps implements ``forward_maps``
+    and ``stage_maps`` instead. Its arguments end with ``num_classes``, the width of ``head``, and
+    ``in_channels``, that of the images.
 
-    Images, features and logits look the same in every data format. Within ``forward_maps`` all is in
-    the network's own, behind one transposition at its entry and, of the small last map, one at its
-    exit; the head stays as it is.
+    Images, features and logits look the same in every data format. Within ``forward_maps`` and
+    ``stage_maps`` all is in the network's own, behind one transposition at its entry and one of what
+    they give; the head stays as it is.
     """
 
     num_features: int
@@ -46,9 +52,44 @@ class Network(MapLayer):
     min_input_size = 1
     """Shortest side, in pixels, of an image in whose maps every window of a convolution or pool finds room."""
 
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Identity()
+
     def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         """Last feature map of images, both in the network's data format."""
-        raise NotImplementedError
+        for step in self.steps():
+            x = step(x)
+        return x
+
+    def steps(self) -> Iterable[Callable]:
+        """What images go through, one after the other, to the last feature map.
+
+        Raises:
+            UserError: the network is not made of such.
+        """
+        if not hasattr(self, "features"):
+            raise UserError(f"{type(self).__name__} has no stages; forward_features gives its last feature map.")
+        return self.features
+
+    def stage_maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """What ``forward_stages`` gives, of images, all in the network's data format."""
+        maps = []
+        for number, step in enumerate(self.steps()):
+            if number > 0 and is_strided(step):
+                maps.append(x)
+            x = step(x)
+        return [*maps, x]
+
+    def forward_stages(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """The last feature map ``[N, C, h, w]`` of each resolution, of images ``[N, C, H, W]``.
+
+        From the highest to the lowest resolution, which is the map that ``forward_features`` gives.
+
+        Raises:
+            UserError: the images are smaller than ``min_input_size``, or the network has no stages.
+        """
+        return [to_nchw(maps, self.data_format) for maps in self.stage_maps(self.receive(x))]
 
     def forward_features(self, x: paddle.Tensor) -> paddle.Tensor:
         """Last feature map ``[N, num_features, h, w]`` of images ``[N, C, H, W]``.
@@ -65,7 +106,7 @@ class Network(MapLayer):
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         """Raw logits ``[N, num_classes]`` of a feature map."""
-        return self.head(F.adaptive_avg_pool2d(features, 1).flatten(1))
+        return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Raw logits ``[N, num_classes]`` of normalised images ``[N, C, H, W]``, float32."""
@@ -93,6 +134,14 @@ class Network(MapLayer):
             new = nn.Conv2D(old.weight.shape[1], num_classes, 1, weight_attr=normal)
         new.weight.regularizer, new.bias.regularizer = old.weight.regularizer, old.bias.regularizer
         self.head = name_parameters(new, weight=old.weight.name, bias=old.bias.name)
+
+
+def is_strided(step: Callable) -> bool:
+    """Whether a convolution or pool within it lowers the resolution."""
+    layers = step.sublayers(include_self=True) if isinstance(step, nn.Layer) else []
+    strides = [layer._stride for layer in layers if isinstance(layer, nn.Conv2D)]
+    strides += [[layer.stride or layer.ksize] for layer in layers if isinstance(layer, nn.MaxPool2D | nn.AvgPool2D)]
+    return any(stride > 1 for pair in strides for stride in pair)
 
 
 def name_parameters(layer: nn.Layer, **names: str) -> nn.Layer:
@@ -272,22 +321,48 @@ class ConvBNAct(nn.Layer):
 
 
 class SqueezeExcite(MapLayer):
-    """Channel attention (arXiv:1709.01507): mean, reduce, ReLU, expand, sigmoid, multiply.
+    """Channel attention (arXiv:1709.01507): mean, squeeze, activation, excite, gate, multiply.
 
     Args:
-        reduced: width between the two fully connected layers.
+        squeezed: width between the two layers.
         squeeze: fluid prefix of the first (``<squeeze>_weights``, ``<squeeze>_offset``).
         excite: fluid prefix of the second.
+        act: a key of ``ACTIVATIONS``.
+        gate: a key of ``GATES``.
+        convs: 1x1 convolutions, called ``reduce`` and ``expand``, in place of fully connected layers, called
+            ``squeeze`` and ``excite``.
+        init: of the convolutions, as in ``conv2d``.
     """
 
-    def __init__(self, channels: int, reduced: int, *, squeeze: str, excite: str):
+    def __init__(
+        self,
+        channels: int,
+        squeezed: int,
+        *,
+        squeeze: str,
+        excite: str,
+        act: str = "relu",
+        gate: str = "sigmoid",
+        convs: bool = False,
+        init: nn.initializer.Initializer | None = None,
+    ):
         super().__init__()
-        self.squeeze = linear(channels, reduced, weight=f"{squeeze}_weights", bias=f"{squeeze}_offset", uniform=True)
-        self.excite = linear(reduced, channels, weight=f"{excite}_weights", bias=f"{excite}_offset", uniform=True)
+        first, second = ({"weight": f"{name}_weights", "bias": f"{name}_offset"} for name in (squeeze, excite))
+        self.convs = convs
+        if convs:
+            self.reduce = conv2d(channels, squeezed, 1, **first, init=init)
+            self.expand = conv2d(squeezed, channels, 1, **second, init=init)
+        else:
+            self.squeeze = linear(channels, squeezed, **first, uniform=True)
+            self.excite = linear(squeezed, channels, **second, uniform=True)
+        self.act = activation(act)
+        self.gate = GATES[gate]
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        mean = F.adaptive_avg_pool2d(x, 1, self.data_format).flatten(1)
-        attention = F.sigmoid(self.excite(F.relu(self.squeeze(mean))))
+        mean = F.adaptive_avg_pool2d(x, 1, self.data_format)
+        if self.convs:
+            return x * self.gate(self.expand(self.act(self.reduce(mean))))
+        attention = self.gate(self.excite(self.act(self.squeeze(mean.flatten(1)))))
         return x * attention.unsqueeze([self.height_axis, self.width_axis])
 
 

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import paddle
 from paddle import nn
 
 from imgcls.models.layers import ConvBNAct, Network, linear, scaled
@@ -59,9 +58,6 @@ class MobileNetV1(Network):
         self.features = nn.Sequential(*layers)
         self.num_features = channels
         self.head = linear(channels, num_classes, weight="fc7_weights", bias="fc7_offset", init=INIT)
-
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
 
 
 VARIANTS = {

@@ -68,9 +68,6 @@ class MobileNetV2(Network):
         self.features = nn.Sequential(*layers)
         self.head = linear(self.num_features, num_classes, weight="fc10_weights", bias="fc10_offset")
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
-
 
 VARIANTS = {
     "mobilenetv2_x0_25": partial(MobileNetV2, scale=0.25),

@@ -7,8 +7,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_probability
-from imgcls.models.data_format import MapLayer
-from imgcls.models.layers import ConvBNAct, Network, conv2d, linear, scaled
+from imgcls.models.layers import ConvBNAct, Network, SqueezeExcite, conv2d, linear, scaled
 
 # tables 1 and 2 of the paper, at scale 1: kernel size, expanded width, output channels, squeeze, activation, stride
 BLOCKS = {
@@ -49,20 +48,6 @@ def conv_bn(in_channels: int, out_channels: int, kernel_size: int, name: str, **
     return ConvBNAct(in_channels, out_channels, kernel_size, weight=f"{name}_weights", bn=f"{name}_bn", **options)
 
 
-class SqueezeExcite(MapLayer):
-    """Channels weighted by ``clip(0.2 z + 0.5, 0, 1)`` of what their averages say, through a quarter of the width."""
-
-    def __init__(self, channels: int, name: str):
-        super().__init__()
-        squeezed = max(1, channels // 4)
-        self.reduce = conv2d(channels, squeezed, 1, weight=f"{name}_1_weights", bias=f"{name}_1_offset")
-        self.expand = conv2d(squeezed, channels, 1, weight=f"{name}_2_weights", bias=f"{name}_2_offset")
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        z = self.expand(F.relu(self.reduce(F.adaptive_avg_pool2d(x, 1, self.data_format))))
-        return x * F.hardsigmoid(z, slope=0.2, offset=0.5)
-
-
 class Bottleneck(nn.Layer):
     """Inverted residual: expand (unless the width stays), depthwise, squeeze and excite, project.
 
@@ -90,7 +75,8 @@ class Bottleneck(nn.Layer):
             layers.append(conv_bn(in_channels, width, 1, f"{name}_expand", act=act))
         layers.append(conv_bn(width, width, kernel_size, f"{name}_depthwise", act=act, stride=stride, groups=width))
         if squeeze:
-            layers.append(SqueezeExcite(width, f"{name}_se"))
+            names = {"squeeze": f"{name}_se_1", "excite": f"{name}_se_2"}
+            layers.append(SqueezeExcite(width, max(1, width // 4), **names, gate="hard_sigmoid", convs=True))
         layers.append(conv_bn(width, out_channels, 1, f"{name}_linear", act=None))
         self.layers = nn.Sequential(*layers)
 
@@ -139,9 +125,6 @@ class MobileNetV3(Network):
         self.neck = conv2d(self.num_features, self.hidden, 1, weight="last_1x1_conv_weights")
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
         self.head = linear(self.hidden, num_classes, weight="fc_weights", bias="fc_offset")
-
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         hidden = F.hardswish(self.neck(F.adaptive_avg_pool2d(features, 1)))

@@ -10,7 +10,7 @@ after each branch (``senet``), other initial values (``fast_imagenet``). ``ResNe
 and makes its parts in methods, and a relative overrides the one it differs in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -118,11 +118,8 @@ class ResNet(Network):
             channels, num_classes, weight=self.names.head_weight, bias=self.names.head_bias, uniform=True
         )
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.stages(self.pool(self.stem(x)))
-
-    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
-        return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
+    def steps(self) -> Iterable[nn.Layer]:
+        return self.stem, self.pool, *self.stages
 
     def make_branch(self, in_channels: int, width: int, out_channels: int, stride: int, block: str) -> nn.Sequential:
         """The convolutions of one block, two of 3x3 or 1x1, 3x3, 1x1; ``block`` begins their names."""

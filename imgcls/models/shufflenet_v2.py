@@ -94,9 +94,6 @@ class ShuffleNetV2(Network):
         self.num_features = last
         self.head = linear(last, num_classes, weight="fc6_weights", bias="fc6_offset", init=INIT)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
-
 
 _swish = partial(ShuffleNetV2, act="swish")
 

@@ -68,9 +68,6 @@ class SqueezeNet(Network):
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
         self.head = conv2d(channels, num_classes, 1, weight="conv10_weights", bias="conv10_offset")
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
-
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         maps = F.relu(self.head(self.dropout(features)))
         return F.adaptive_avg_pool2d(maps, 1).flatten(1)

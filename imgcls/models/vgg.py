@@ -50,9 +50,6 @@ class VGG(Network):
         self.head = linear(4096, num_classes, weight="fc8_weights", bias="fc8_offset")
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.features(x)
-
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         x = F.adaptive_avg_pool2d(features, self.map_size).flatten(1)
         x = self.dropout(F.relu(self.fc6(x)))

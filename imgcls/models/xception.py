@@ -4,6 +4,7 @@
 longer middle flow and 71 the longer entry flow of DeepLab's versions (arXiv:1802.02611).
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 import paddle
@@ -93,8 +94,8 @@ class Xception(Network):
         )
         self.head = linear(self.num_features, num_classes, weight="fc_weights", bias="fc_offset", uniform=True)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.exit(self.blocks(self.stem(x)))
+    def steps(self) -> Iterable[nn.Layer]:
+        return self.stem, *self.blocks, self.exit
 
 
 VARIANTS = {

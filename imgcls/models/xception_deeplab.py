@@ -1,10 +1,10 @@
 """Xception as the backbone of DeepLab v3+ (arXiv:1802.02611): depthwise first, strides instead of pools."""
 
+from collections.abc import Iterable
 from functools import partial
 
 import paddle
 from paddle import nn
-from paddle.nn import functional as F
 from paddle.regularizer import L2Decay
 
 from imgcls.models.checks import require_probability
@@ -119,11 +119,8 @@ class XceptionDeeplab(Network):
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
         self.head = linear(self.num_features, num_classes, weight="fc_weights", bias="fc_bias", uniform=True)
 
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.exit(self.blocks(self.stem(x)))
-
-    def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
-        return self.head(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
+    def steps(self) -> Iterable[nn.Layer]:
+        return self.stem, *self.blocks, self.exit
 
 
 VARIANTS = {

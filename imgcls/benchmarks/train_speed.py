@@ -3,30 +3,24 @@
 import contextlib
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import paddle
-from omegaconf import DictConfig
 
-from imgcls.app.data import make_loader, read_samples
-from imgcls.app.source import build_network
-from imgcls.benchmarks.train import Setting
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.data.loading.sampler import EpochSampler
-from imgcls.data.pictures.transforms import train_transform
 from imgcls.engine.amp import AmpSettings
 from imgcls.engine.callback import Callback
 from imgcls.engine.optimizers import OptimizerLR, build_optimizer
-from imgcls.engine.ranks import Ranks, join
+from imgcls.engine.ranks import Ranks
+from imgcls.engine.ranks import current as current_ranks
 from imgcls.engine.trainer import Trainer
-from imgcls.functional.normalize import normalize
 from imgcls.functional.schedules import build_schedule
-from imgcls.machine.device import select_device
 
 NUM_CLASSES = 1000
-SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 MB = 2**20
 
 
@@ -48,35 +42,42 @@ class Figures:
     exchange: float
 
 
-def measure(config: DictConfig, setting: Setting) -> Figures:
-    """Train in this process and its companions for as long as the figures need."""
-    settings, model = config.benchmark, config.model
-    select_device(None, training=True)
-    ranks = join()
-    stopwatch = Stopwatch(max(1, settings.warmup), settings.steps)
-    updates = stopwatch.warmup + settings.steps * (2 if ranks.count > 1 else 1)
-    if setting.data == "real":
-        loader, classes = _photos(config, ranks, updates)
-    else:
-        loader, classes = _SameBatch(model.input_size, settings.batch_size, updates, ranks), NUM_CLASSES
-    model.data_format = setting.data_format
-    paddle.seed(0)
-    network = build_network(model, model.num_classes or max(NUM_CLASSES, classes))
-    level = "O0" if setting.precision == "float32" else setting.precision
+def measure_speed(
+    network: paddle.nn.Layer,
+    loader,
+    stopwatch: "Stopwatch",
+    *,
+    batch_size: int,
+    precision: str,
+    amp_dtype: str,
+    compile: bool,
+    preprocess: Callable[[paddle.Tensor], paddle.Tensor],
+) -> Figures:
+    """Train in this process and its companions, which have joined, for as long as the figures need.
+
+    Args:
+        loader: as many batches as ``stopwatch.updates`` says.
+        batch_size: of this process.
+        precision: ``float32``, or the level of mixed precision: ``O1``, ``O2``.
+        amp_dtype: that mixed precision computes in.
+        compile: the network as a graph.
+        preprocess: from uint8 images to the network's input.
+    """
+    ranks = current_ranks()
     trainer = Trainer(
         network,
-        lambda images: normalize(images, tuple(model.mean), tuple(model.std)),
-        amp=AmpSettings(level, settings.amp_dtype),
-        compile=setting.compile,
+        preprocess,
+        amp=AmpSettings("O0" if precision == "float32" else precision, amp_dtype),
+        compile=compile,
     )
-    schedule = build_schedule("constant", base_lr=1e-3, steps_per_epoch=updates, epochs=1)
+    schedule = build_schedule("constant", base_lr=1e-3, steps_per_epoch=len(loader), epochs=1)
     trainer.prepare(build_optimizer("momentum", network, OptimizerLR(schedule), weight_decay=1e-4))
     trainer.fit(loader, 1, [LRSchedule(), stopwatch])
     own = [stopwatch.seconds, stopwatch.waiting, stopwatch.seconds_apart, _peak_memory()]
     ranks.barrier()
     seconds, waiting, seconds_apart, memory = ranks.gather(paddle.to_tensor(own, "float64")).numpy().T
     return Figures(
-        images_per_s=ranks.count * settings.batch_size * settings.steps / seconds.max(),
+        images_per_s=ranks.count * batch_size * stopwatch.steps / seconds.max(),
         memory_mb=memory.max() / MB,
         waiting=float(np.mean(waiting / seconds)),
         exchange=1 - seconds_apart.max() / seconds.max() if ranks.count > 1 else 0.0,
@@ -84,17 +85,21 @@ def measure(config: DictConfig, setting: Setting) -> Figures:
 
 
 class Stopwatch(Callback):
-    """Times ``steps`` updates after the first ``warmup``, then as many in which the ranks work apart.
+    """Times ``steps`` updates after the first ``warmup``, one at least, then as many in which the ranks work apart.
 
     What is asked of a GPU has been done when a time is taken.
     """
 
     def __init__(self, warmup: int, steps: int):
         super().__init__()
-        self.warmup = warmup
+        self.warmup = max(1, warmup)
         self.steps = steps
         self.seconds = self.waiting = self.seconds_apart = 0.0
         self.apart = contextlib.ExitStack()
+
+    def updates(self, ranks: Ranks) -> int:
+        """How many it needs to see."""
+        return self.warmup + self.steps * (2 if ranks.count > 1 else 1)
 
     def on_train_batch_end(self, step, logs=None):
         done = step + 1 - self.warmup
@@ -128,7 +133,7 @@ def _working_apart(trainer: Trainer):
     trainer.ranks = ranks
 
 
-class _SameBatch:
+class SameBatch:
     """One batch on the device, over and over: what training reaches when data costs nothing."""
 
     def __init__(self, size: int, batch_size: int, updates: int, ranks: Ranks):
@@ -143,27 +148,6 @@ class _SameBatch:
 
     def __iter__(self):
         return iter([self.batch] * len(self))
-
-
-def _photos(config: DictConfig, ranks: Ranks, updates: int):
-    """A loader of as many pictures as are needed, augmented as in training; and their number of classes."""
-    settings, data = config.benchmark, config.data
-    if data.format == "synthetic":
-        data.format = "sample"
-        data.num_classes = None
-    samples = read_samples(data, "train", None)
-    batch_size = settings.batch_size * ranks.count
-    count = updates * batch_size
-    loader = make_loader(
-        samples.subset(np.arange(count) * len(samples) // count),
-        train_transform(config.model.input_size, SCALE, RATIO),
-        data,
-        size=config.model.input_size,
-        batch_size=batch_size,
-        num_workers=settings.num_workers,
-        shuffle=True,
-    )
-    return loader, samples.num_classes
 
 
 def _finish_work() -> None:

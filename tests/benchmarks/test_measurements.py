@@ -1,0 +1,44 @@
+"""Each measurement runs and gives figures that can be true."""
+
+import pytest
+
+from imgcls.benchmarks.inference import measure_inference
+from imgcls.benchmarks.model import measure_model
+from imgcls.benchmarks.predict import measure_predict
+from imgcls.benchmarks.trainer import measure_trainer
+from imgcls.models.registry import model_info
+
+
+def test_inference():
+    figures = measure_inference("mobilenetv1_x0_25", size=64, batch_size=2, steps=3, warmup=1, repeats=2)
+    ways = {name.rpartition("_p50_ms")[0] for name in figures if name.endswith("_p50_ms")}
+    assert {"eager", "jit", "inference"} <= ways
+    for way in ways:
+        assert 0 < figures[f"{way}_p50_ms"] <= figures[f"{way}_p90_ms"] <= figures[f"{way}_p99_ms"]
+        assert abs(figures[f"{way}_images_per_s"] * figures[f"{way}_p50_ms"] / 1000 - 2) < 1e-6
+
+
+def test_predict():
+    figures = measure_predict("mobilenetv1_x0_25", size=64, batch_size=4, steps=6, warmup=2, repeats=1)
+    assert figures["photos"] == 32
+    slower = min(figures["decode_rate"], figures["network_rate"])
+    assert abs(figures["of_the_slower"] - figures["predict_rate"] / slower) < 1e-9
+    assert figures["predict_rate"] > 0
+
+
+@pytest.mark.parametrize("name", ["mobilenetv1_x0_25", "googlenet", "darts_4m"])
+def test_model(name):
+    """Also with three heads in training, and where one pass of oneDNN fails on the graph."""
+    figures = measure_model(name, size=64, batch_size=1, steps=1, warmup=0, repeats=2)
+    info = model_info(name)
+    assert figures["parameters"] == info.params
+    assert 0 < figures["macs"] < info.macs
+    assert min(figures[way] for way in ("forward_ms", "forward_backward_ms", "inference_ms")) > 0
+    assert figures["speedup"] == pytest.approx(figures["forward_ms"] / figures["inference_ms"])
+
+
+def test_trainer():
+    figures = measure_trainer("mobilenetv1_x0_25", size=32, batch_size=2, steps=2, warmup=1, repeats=3)
+    assert figures["fit"] > 0
+    assert figures["loop"] > 0
+    assert figures["ratio"] > 0
