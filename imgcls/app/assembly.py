@@ -31,7 +31,7 @@ from imgcls.data.loading.bad_files import BadFiles
 from imgcls.data.loading.cache import RamCache
 from imgcls.data.loading.dali import DaliLoader
 from imgcls.data.loading.dataset import ImageDataset
-from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.loader import Loader, build_loader
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.loading.synthetic import SyntheticDataset
 from imgcls.data.pictures.transforms import Transform, eval_transform, train_transform
@@ -116,7 +116,7 @@ def make_loader(
     seed: int = 0,
     shuffle: bool = False,
     directory: Path | None = None,
-) -> paddle.io.DataLoader | DaliLoader:
+) -> Loader | DaliLoader:
     """Batches of this rank: uint8 images ``[N, H, W, 3]``, labels and sample numbers.
 
     Args:
@@ -285,7 +285,7 @@ def _own_callback(entry: dict[str, Any]) -> Callback:
 
 
 def training_callbacks(
-    config: DictConfig, run: Run, val_loader: paddle.io.DataLoader, texts: dict[str, str]
+    config: DictConfig, run: Run, val_loader: Loader | DaliLoader, texts: dict[str, str]
 ) -> list[Callback]:
     """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens."""
     settings, first = config.trainer, current_ranks().first
