@@ -59,7 +59,8 @@ def main(config: DictConfig) -> None:
     with_bar = tqdm(left, unit=" pictures", leave=False, disable=None)  # on terminals only
     read = PictureReader(source.preprocessing.transform(), config.data.max_pixels)
     num_workers = settings.num_workers if len(left) > FEW else 0
-    for paths, images in read_batches(with_bar, read, settings.batch_size, num_workers, report):
+    shape = read.transform.image_shape
+    for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report):
         answers.add(paths, answer(images))
     count = answers.close()
     log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", answers.path)

@@ -41,12 +41,12 @@ def measure_predict(model: str, size: int, batch_size: int, steps: int, warmup: 
         read = PictureReader(contract.preprocessing.transform(), MAX_PIXELS)
         rates: dict[str, list[float]] = {"decode_rate": [], "network_rate": [], "predict_rate": []}
         for _ in range(repeats):
-            batches = read_batches(photos, read, batch_size, NUM_WORKERS, _refuse)
+            batches = read_batches(photos, read, read.transform.image_shape, batch_size, NUM_WORKERS, _refuse)
             rates["decode_rate"].append(_rate(batches, warmup))
             batch = (photos[:batch_size], np.stack([read(path) for path in photos[:batch_size]]))
             rates["network_rate"].append(_rate(_answered([batch] * (warmup + steps), predictor), warmup))
             answers = ClassFile(root, contract.class_names, TOPK)
-            batches = read_batches(photos, read, batch_size, NUM_WORKERS, _refuse)
+            batches = read_batches(photos, read, read.transform.image_shape, batch_size, NUM_WORKERS, _refuse)
             memory: list[float] = []
             rates["predict_rate"].append(_rate(_answered(batches, predictor, answers, memory), warmup))
     figures = {name: median(values) for name, values in rates.items()}

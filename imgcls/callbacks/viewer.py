@@ -1,6 +1,6 @@
 """What a network is shown at the start of an epoch, seen through a training step that learns nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +44,7 @@ class Viewer(Callback):
 
 
 def first_pictures(
-    loader: paddle.io.DataLoader,
+    loader: Iterable,
     preprocess: Callable[[paddle.Tensor], paddle.Tensor],
     num_classes: int,
     callbacks: Sequence[Callback],

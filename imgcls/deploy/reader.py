@@ -1,15 +1,7 @@
 """Pictures read ahead of the network by processes of their own, in order."""
 
-import os
-import signal
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 
@@ -17,12 +9,11 @@ from imgcls.data.paths import printable
 from imgcls.data.pictures.decode import open_photo
 from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
+from imgcls.machine.pool import Pool, WorkerDied
+from imgcls.machine.shared_array import SentArray
 
 Read = Callable[[str], np.ndarray]
-Picture = tuple[str, np.ndarray]
 Batch = tuple[list[str], np.ndarray]
-
-POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,87 +29,65 @@ class PictureReader:
 
 
 def read_batches(
-    paths: Iterable[str], read: Read, batch_size: int, num_workers: int, report: Callable[[str, UserError], None]
+    paths: Iterable[str],
+    read: Read,
+    image_shape: tuple[int, int, int],
+    batch_size: int,
+    num_workers: int,
+    report: Callable[[str, UserError], None],
 ) -> Iterator[Batch]:
-    """Batches of pictures that could be read: their paths, and the images as one array.
+    """Batches of pictures that could be read: their paths, and the images as one array, uint8 ``[N, H, W, 3]``.
 
     Two batches and a picture for each process are read ahead, no more, however many paths there are.
 
     Args:
-        read: path to image, all of one shape; raises ``UserError`` for a picture that cannot be read.
-            It is pickled for the processes.
+        read: path to image, uint8; raises ``UserError`` for a picture that cannot be read. It is
+            pickled for the processes.
+        image_shape: of every image, ``(height, width, 3)``.
         num_workers: processes; 0 reads in this one, where a debugger stops.
         report: called with the path and the error for each picture that is left out.
 
     Raises:
         UserError: a process was killed.
     """
-    good: list[Picture] = []
-    for path, image in _read_ahead(paths, read, num_workers, ahead=2 * batch_size + num_workers):
-        if isinstance(image, UserError):
-            report(path, image)
-            continue
-        good.append((path, image))
-        if len(good) == batch_size:
-            yield _batch(good)
-            good = []
-    if good:
-        yield _batch(good)
-
-
-def _read_ahead(
-    paths: Iterable[str], read: Read, num_workers: int, ahead: int
-) -> Iterator[tuple[str, np.ndarray | UserError]]:
-    if num_workers == 0:
-        for path in paths:
-            yield path, _attempt(read, path)
-        return
-    pending: deque = deque()
+    ahead = 2 * batch_size + num_workers
+    room = SentArray((ahead if num_workers else 1, *image_shape))
     # Not forked: the network's threads are running by now, and a fork may copy their locks while they are held.
-    with ProcessPoolExecutor(num_workers, get_context("spawn"), _start_process, (os.getpid(), read)) as pool:
-        try:
-            for path in paths:
-                pending.append((path, pool.submit(_attempt_here, path)))
-                if len(pending) > ahead:
-                    yield pending[0][0], pending[0][1].result()
-                    pending.popleft()
-            while pending:
-                yield pending[0][0], pending[0][1].result()
-                pending.popleft()
-        except BrokenProcessPool as error:
-            where = printable(pending[0][0] if pending else path)
-            raise UserError(
-                f"A process that reads pictures was killed at {where} or soon after it, most likely because the "
-                "machine ran out of memory. Go on with predict.resume=true and fewer processes (predict.num_workers)."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _attempt(read: Read, path: str) -> np.ndarray | UserError:
+    pool = Pool(_Reading(read, room), num_workers, ahead, start="spawn")
+    good: list[str] = []
+    path = ""
     try:
-        return read(path)
-    except UserError as error:
-        return error
+        for path, read_to in pool.map(paths):
+            if isinstance(read_to, UserError):
+                report(path, read_to)
+                continue
+            if not good:
+                images = np.empty((batch_size, *image_shape), np.uint8)
+            images[len(good)] = room.array[read_to]
+            good.append(path)
+            if len(good) == batch_size:
+                yield good, images
+                good = []
+    except WorkerDied as error:
+        where = printable(next(iter(error.tasks.values()), path))
+        raise UserError(
+            f"A process that reads pictures was killed at {where} or soon after it, most likely because the "
+            "machine ran out of memory. Go on with predict.resume=true and fewer processes (predict.num_workers)."
+        ) from error
+    if good:
+        yield good, images[: len(good)]
 
 
-def _start_process(parent: int, read: Read) -> None:
-    """Runs first in each process: Ctrl-C is the parent's to handle, and there is no life without it."""
-    global _read
-    _read = read
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+@dataclass(frozen=True)
+class _Reading:
+    """Reads a picture into a slot of ``room``; returns the slot, or why it cannot be read."""
 
+    read: Read
+    room: SentArray
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(POLL_SECONDS)
-    os._exit(1)
-
-
-def _attempt_here(path: str) -> np.ndarray | UserError:
-    return _attempt(_read, path)
-
-
-def _batch(pictures: list[Picture]) -> Batch:
-    return [path for path, _ in pictures], np.stack([image for _, image in pictures])
+    def __call__(self, path: str, slot: int) -> tuple[str, int | UserError]:
+        try:
+            self.room.array[slot] = self.read(path)
+        except UserError as error:
+            return path, error
+        return path, slot

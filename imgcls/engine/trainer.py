@@ -197,7 +197,7 @@ class Trainer(OpenModel):
         """Train until ``epochs`` are finished, from wherever ``progress`` is.
 
         Args:
-            train_loader: a ``paddle.io.DataLoader`` over an ``EpochSampler``, giving (images, labels,
+            train_loader: an iterable over an ``EpochSampler``, its ``batch_sampler``, giving (images, labels,
                 indices).
             callbacks: ``imgcls`` callbacks, called in this order.
         """

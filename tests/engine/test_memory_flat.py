@@ -1,4 +1,4 @@
-"""Memory of a training run stays where it is: the program's own, its data workers', and what they share."""
+"""Memory of a training run stays where it is: the program's own and its data workers'."""
 
 import os
 import re
@@ -14,7 +14,7 @@ MB = 2**20
 WARM, LATE = (0.3, 0.5), (0.8, 1.0)
 """The parts of a run that are compared, as shares of its updates."""
 
-GROWTH_MB = {"program": 4, "worker": 2, "shared": 1}
+GROWTH_MB = {"program": 4, "worker": 2}
 
 
 @pytest.fixture
@@ -35,17 +35,8 @@ def resident(process: int) -> int:
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def shared(processes: set[int]) -> int:
-    """Bytes in the shared memory files that Paddle named for these processes."""
-    total = 0
-    for path in Path("/dev/shm").glob("paddle_*"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size if int(path.name.split("_")[1]) in processes else 0
-    return total
-
-
 def watch(process, log: Path, updates: int) -> tuple[np.ndarray, set[int]]:
-    """Rows of update, then MB of the program, of a worker and shared; and all processes there were."""
+    """Rows of update, then MB of the program and of a worker; and all processes there were."""
     rows: list[tuple[float, ...]] = []
     seen = {process.pid}
 
@@ -57,7 +48,7 @@ def watch(process, log: Path, updates: int) -> tuple[np.ndarray, set[int]]:
                 workers = children(process.pid)
                 seen.update(workers)
                 each = [resident(worker) for worker in workers]
-                row = resident(process.pid), np.mean(each or [0]), shared(seen)
+                row = resident(process.pid), np.mean(each or [0])
                 rows.append((int(done[-1]), *(size / MB for size in row)))
         return bool(done) and int(done[-1]) >= updates
 
@@ -92,4 +83,3 @@ def test_memory_is_flat(workers, epochs, updates, start, tmp_path, capsys):
     assert len(seen) > workers
     for name, before, after in zip(GROWTH_MB, warm, late, strict=True):
         assert after - before < GROWTH_MB[name], name
-    assert shared(seen) == 0

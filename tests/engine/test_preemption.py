@@ -32,9 +32,11 @@ class SignalInTraining(Callback):
 def signalling_loader(number: int):
     """Validation data whose third batch sends a signal, the first time it is read."""
     loader = make_loader(shuffle=False)
-    real, sent = loader.dataset.dataset, []
+    real, sent = loader.dataset, []
 
     class Signalling:
+        image_shape = real.image_shape
+
         def __getitem__(self, key):
             if key[1] == 2 * BATCH and not sent:
                 sent.append(True)
@@ -44,7 +46,7 @@ def signalling_loader(number: int):
         def __len__(self):
             return SAMPLES
 
-    loader.dataset.dataset = Signalling()
+    loader.dataset = Signalling()
     return loader
 
 

@@ -1,20 +1,17 @@
 """Every file of a data set decoded and hashed, by several processes."""
 
 import hashlib
-import multiprocessing
-import os
-import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
+
+import numpy as np
 
 from imgcls.data.formats.samples import Samples
-from imgcls.data.loading.workers import end_with
 from imgcls.data.paths import bullet_list, printable
 from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_photo
 from imgcls.errors import UserError
+from imgcls.machine.pool import Pool, WorkerDied
+from imgcls.machine.shared_array import shared_array
 
 FILES_PER_TASK = 32
 
@@ -51,56 +48,30 @@ def check_files(samples: Samples, num_workers: int, max_pixels: int = MAX_PIXELS
         num_workers: processes; 0 for this one.
 
     Raises:
-        UserError: a process died; names the files that it may have died of.
+        UserError: a process died; names the file that it may have died of.
     """
-    if num_workers == 0:
-        yield from (check_file(samples, index, max_pixels) for index in range(len(samples)))
-        return
-    context = multiprocessing.get_context("fork")  # the samples are shared, not sent
-    in_work = context.Array("q", [-1] * num_workers)
-    started = context.Value("i", 0)
+    ahead = 2 * max(1, num_workers)
+    in_work = shared_array((ahead,), np.int64)
     parts = [range(i, min(i + FILES_PER_TASK, len(samples))) for i in range(0, len(samples), FILES_PER_TASK)]
-    arguments = (os.getpid(), samples, max_pixels, in_work, started)
-    with ProcessPoolExecutor(num_workers, context, initializer=_start, initargs=arguments) as pool:
-        try:
-            for checks in pool.map(_check_part, parts):
-                yield from checks
-        except BrokenProcessPool as error:
-            suspects = [printable(samples.path(index)) for index in in_work[:] if index >= 0]
-            raise UserError(
-                "A process died while it looked at one of these files, for want of memory or of the decoder:\n"
-                f"{bullet_list(suspects, len(suspects))}\nverify.num_workers=1 finds out which."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
+    def check_part(part: range, slot: int) -> list[FileCheck]:
+        checks = []
+        for index in part:
+            in_work[slot] = index
+            checks.append(check_file(samples, index, max_pixels))
+        return checks
 
-class _Checker:
-    """What a process checks with; notes down in its place of ``in_work`` which file it is at."""
-
-    def __init__(self, samples: Samples, max_pixels: int, in_work: SynchronizedArray, place: int):
-        self.samples = samples
-        self.max_pixels = max_pixels
-        self.in_work = in_work
-        self.place = place
-
-    def __call__(self, index: int) -> FileCheck:
-        self.in_work[self.place] = index
-        return check_file(self.samples, index, self.max_pixels)
-
-
-def _start(parent: int, samples: Samples, max_pixels: int, in_work: SynchronizedArray, started: Synchronized) -> None:
-    """Runs first in each process: Ctrl-C is the parent's to handle, and there is no life without it."""
-    global _checker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with(parent)
-    with started.get_lock():
-        _checker = _Checker(samples, max_pixels, in_work, started.value)
-        started.value += 1
-
-
-def _check_part(indices: Sequence[int]) -> list[FileCheck]:
-    return [_checker(index) for index in indices]
+    try:
+        for checks in Pool(check_part, num_workers, ahead).map(parts):  # the samples are shared, not sent
+            yield from checks
+    except WorkerDied as error:
+        slot, part = next(iter(error.tasks.items()), (0, range(0)))
+        at = int(in_work[slot])
+        suspects = [printable(samples.path(index)) for index in ([at] if at in part else part)] or ["none: it was idle"]
+        raise UserError(
+            "A process died while it looked at one of these files, for want of memory or of the decoder:\n"
+            f"{bullet_list(suspects, len(suspects))}\nverify.num_workers=1 finds out which."
+        ) from error
 
 
 def _sha256(source: str | bytes) -> bytes:

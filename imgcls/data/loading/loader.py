@@ -1,32 +1,27 @@
-"""Batches from a data set: Paddle's DataLoader with its failures turned into messages.
+"""Batches from a data set, prepared ahead by worker processes, as Paddle's tensors.
 
-What Paddle 2.6 leaves open and this closes: without workers it reads in a second thread, and an
-exception there ends the thread and leaves training waiting for ever; an exception in a worker
-arrives as "Blocking queue is killed"; a killed worker raises from a signal handler wherever training
-happens to be; a silent worker is waited for without end, for a batch or for its own end; and workers
-outlive a parent that was killed.
+Not by ``paddle.io.DataLoader``: it copies a batch twice, and a third time into a new file of shared
+memory; what happens to a worker arrives as "Blocking queue is killed", or never.
 """
 
-import errno
-import gc
-import os
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+import signal
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import paddle
 
 from imgcls.data.loading.bad_files import BadFile, BadFiles, leave_out, substitute
-from imgcls.data.loading.batch_memory import BatchMemory
 from imgcls.data.loading.dataset import ClassificationDataset, Sample
 from imgcls.data.loading.sampler import EpochSampler
-from imgcls.data.loading.workers import Watch, start_worker
 from imgcls.errors import UserError
+from imgcls.machine.pool import Pool, WorkerDied, WorkersSilent
+from imgcls.machine.shared_array import shared_array
 
 Batch = list[paddle.Tensor]
+Key = tuple[int, int]
 
 
 def build_loader(
@@ -63,7 +58,7 @@ def build_loader(
     return Loader(dataset, sampler, num_workers, timeout, prefetch, bad_files)
 
 
-class Loader(paddle.io.DataLoader):
+class Loader:
     """See ``build_loader``; iterating starts at the sampler's position."""
 
     def __init__(
@@ -75,151 +70,114 @@ class Loader(paddle.io.DataLoader):
         prefetch: int,
         bad_files: BadFiles | None,
     ):
-        fetch = _fetch
+        self.dataset = dataset
+        self.batch_sampler = sampler
+        self.num_workers = num_workers
+        self.timeout = timeout
+        self.ahead = num_workers * prefetch
+        self.bad_files = bad_files
+        self.fetch: Callable[[ClassificationDataset, Key], Fetched] = _fetch
         if bad_files:
             in_training = partial(substitute, order=sampler.order, limit=bad_files.limit)
-            fetch = in_training if sampler.pad else leave_out
-        super().__init__(
-            _Guarded(dataset, fetch),
-            batch_sampler=sampler,
-            num_workers=num_workers,
-            prefetch_factor=prefetch,
-            use_shared_memory=False,  # see BatchMemory
-            worker_init_fn=partial(start_worker, os.getpid()),
-        )
-        self.batch_shape = dataset.image_shape and (sampler.batch_size, *dataset.image_shape)
-        self.patience = timeout
-        self.bad_files = bad_files
+            self.fetch = in_training if sampler.pad else leave_out
+
+    def __len__(self) -> int:
+        """Batches left from the sampler's position on."""
+        return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._from_workers() if self.num_workers else self._from_here()
-
-    def _from_here(self) -> Iterator[Batch]:
-        for keys in self.batch_sampler:
-            fetched = [self.dataset.fetch(self.dataset.dataset, key) for key in keys]
-            self._account(_bad_files(fetched))
-            if samples := _samples(fetched):
-                yield [paddle.to_tensor(array) for array in collate(samples)]
-
-    def _from_workers(self) -> Iterator[Batch]:
-        expected = len(self.batch_sampler)
-        # Paddle gives a worker another batch only once training has taken the one ``prefetch_factor`` before it.
-        room = self.batch_shape and BatchMemory(self.num_workers, self.prefetch_factor, self.batch_shape)
-        workers = self._start_workers(room)
-        with Watch(workers, self.patience) as watch:
-            for _ in range(expected):  # asked for one more, Paddle would wait for the workers' end without limit
-                watch.waiting_since = time.monotonic()
-                try:
-                    *batch, report = next(workers)
-                except Exception as error:
-                    if watch.problem:
-                        raise UserError(watch.problem) from error
-                    raise
-                watch.waiting_since = None
-                if isinstance(report, _Failure):
-                    raise report.as_exception()
-                self._account(report)
-                if len(batch) == 3:
-                    yield batch
-
-    def _account(self, found: Sequence[BadFile]) -> None:
-        if found:
-            self.bad_files.add(found)
-
-    def _start_workers(self, room: BatchMemory | None) -> Iterator:
-        """Paddle's iterator over the batches of fresh worker processes."""
-        self.collate_fn = partial(_collate_guarded, stack=room.stack if room else np.stack)
-        random_state = np.random.get_state()
-        # A worker must not collect what the parent left over: freeing an earlier iterator would wait
-        # for threads that exist in the parent only. It also leaves shared pages shared. What is left
-        # over goes first: once frozen and thawed it would be looked at again almost never.
-        gc.collect()
-        gc.freeze()
+        room = self._room() if self.num_workers and self.dataset.image_shape else None
+        pool = Pool(partial(self._prepare, room), self.num_workers, self.ahead, patience=self.timeout)
+        on_device = OnDevice()
         try:
-            return super().__iter__()
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
+            for batch in pool.map(self.batch_sampler, partial(self._receive, room, on_device)):
+                if batch:
+                    yield batch
+        except WorkerDied as error:
+            raise UserError(_why_it_died(error.exitcode)) from error
+        except WorkersSilent as error:
             raise UserError(
-                "The data workers cannot start: /dev/shm has no room for their locks. Free some, make it larger "
-                "(docker run --shm-size=1g), or load without workers (trainer.num_workers=0)."
+                f"No batch came from the data workers for {self.timeout:.0f} s. Is the disk with the images there "
+                "and fast enough? More time: data.worker_timeout; to see where it hangs: trainer.num_workers=0."
             ) from error
-        finally:
-            gc.unfreeze()
-            np.random.set_state(random_state)  # Paddle drew a seed; a resumed run must not differ by that
+
+    def _room(self) -> np.ndarray:
+        """For the images of all batches that workers are ahead, uint8 ``[ahead, N, H, W, 3]``."""
+        shape = (self.ahead, self.batch_sampler.batch_size, *self.dataset.image_shape)
+        try:
+            return shared_array(shape)
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"There is no memory for {self.ahead} batches of {self.num_workers} data workers, "
+                f"{math.prod(shape) / 1e6:,.0f} MB. Use fewer workers (trainer.num_workers) or a smaller batch."
+            ) from error
+
+    def _prepare(self, room: np.ndarray | None, keys: list[Key], slot: int) -> "_Prepared":
+        """In a worker: a batch, its images at their slot of ``room`` if there is one."""
+        fetched = [self.fetch(self.dataset, key) for key in keys]
+        samples = [sample for sample, _ in fetched if sample is not None]
+        bad = [bad for _, found in fetched for bad in found]
+        if not samples:
+            return _Prepared(None, None, None, bad)
+        images, labels, indices = zip(*samples, strict=True)
+        stacked = np.stack(images, out=None if room is None else room[slot, : len(images)])
+        return _Prepared(
+            stacked if room is None else slot, np.array(labels, np.int64), np.array(indices, np.int64), bad
+        )
+
+    def _receive(self, room: np.ndarray | None, on_device: "OnDevice", prepared: "_Prepared") -> Batch | None:
+        """In the process that trains: a batch as tensors, none if it has no samples."""
+        if prepared.bad:
+            self.bad_files.add(prepared.bad)
+        if prepared.labels is None:
+            return None
+        images = prepared.images if room is None else room[prepared.images, : len(prepared.labels)]
+        return on_device([images, prepared.labels, prepared.indices])
 
 
-def collate(samples: list[Sample], stack: Callable[[list[np.ndarray]], np.ndarray] = np.stack) -> list[np.ndarray]:
-    """Samples stacked: images ``[N, H, W, 3]``, labels ``[N]``, indices ``[N]``."""
-    images, labels, indices = zip(*samples, strict=True)
-    return [stack(images), np.array(labels, np.int64), np.array(indices, np.int64)]
+class _Prepared(NamedTuple):
+    """A batch; instead of its images the slot that they are in, where there is room for them."""
+
+    images: np.ndarray | int | None
+    labels: np.ndarray | None
+    indices: np.ndarray | None
+    bad: list[BadFile]
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """An exception on its way from a worker to the process that trains."""
+class OnDevice:
+    """Copies arrays to tensors on the current device; a GPU fetches them while this process goes on."""
 
-    message: str
-    is_user_error: bool
+    def __init__(self):
+        self.on_gpu = paddle.device.get_device().startswith("gpu")
+        self._fetched: tuple[Batch, paddle.device.cuda.Event] | None = None
 
-    @classmethod
-    def of(cls, error: Exception) -> "_Failure":
-        if isinstance(error, UserError):
-            return cls(str(error), True)
-        return cls("".join(traceback.format_exception(error)), False)
+    def __call__(self, arrays: list[np.ndarray]) -> Batch:
+        if not self.on_gpu:
+            return [paddle.to_tensor(array) for array in arrays]
+        pinned = [paddle.to_tensor(array, place=paddle.CUDAPinnedPlace()) for array in arrays]
+        tensors = [tensor.cuda(blocking=False) for tensor in pinned]
+        fetched = paddle.device.cuda.Event()
+        fetched.record()
+        if self._fetched:
+            self._fetched[1].synchronize()  # pinned memory that is let go before would be written to again
+        self._fetched = pinned, fetched
+        return tensors
 
-    def as_exception(self) -> Exception:
-        if self.is_user_error:
-            return UserError(self.message)
-        return RuntimeError(f"A data worker failed:\n{self.message}")
-
-
-NOTHING = np.zeros(1, np.uint8)
-"""What a worker sends for a batch that it does not have: Paddle wants at least one array."""
 
 Fetched = tuple[Sample | None, list[BadFile]]
 """A sample, or none where nothing stands in, and the bad files in its place."""
 
 
-def _fetch(dataset: ClassificationDataset, key: tuple[int, int]) -> Fetched:
+def _fetch(dataset: ClassificationDataset, key: Key) -> Fetched:
     return dataset[key], []
 
 
-class _Guarded(paddle.io.Dataset):
-    """What ``fetch`` gives for each key; its exceptions are returned, so that they can travel with the batch."""
-
-    def __init__(
-        self, dataset: ClassificationDataset, fetch: Callable[[ClassificationDataset, tuple[int, int]], Fetched]
-    ):
-        super().__init__()
-        self.dataset = dataset
-        self.fetch = fetch
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, key: tuple[int, int]) -> Fetched | _Failure:
-        try:
-            return self.fetch(self.dataset, key)
-        except Exception as error:
-            return _Failure.of(error)
-
-
-def _collate_guarded(fetched: list[Fetched | _Failure], stack: Callable[[list[np.ndarray]], np.ndarray]) -> list:
-    """Three arrays, or an empty one where there is no sample, and what happened: bad files, or the first failure."""
-    failure = next((one for one in fetched if isinstance(one, _Failure)), None)
-    if failure is None:
-        try:
-            arrays = collate(samples, stack) if (samples := _samples(fetched)) else [NOTHING]
-            return [*arrays, _bad_files(fetched)]
-        except Exception as error:
-            failure = _Failure.of(error)
-    return [NOTHING, failure]
-
-
-def _samples(fetched: list[Fetched]) -> list[Sample]:
-    return [sample for sample, _ in fetched if sample is not None]
-
-
-def _bad_files(fetched: list[Fetched]) -> tuple[BadFile, ...]:
-    return tuple(bad for _, found in fetched for bad in found)
+def _why_it_died(exitcode: int | None) -> str:
+    if exitcode == -signal.SIGKILL:
+        return (
+            "A data worker was killed (signal SIGKILL), most likely because the machine ran out of memory. "
+            "Use fewer workers (trainer.num_workers) or a smaller batch."
+        )
+    of_signal = exitcode is not None and exitcode < 0
+    cause = f"signal {signal.Signals(-exitcode).name}" if of_signal else f"exit status {exitcode}"
+    return f"A data worker died ({cause}). trainer.num_workers=0 shows what happens in it."

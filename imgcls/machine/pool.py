@@ -1,0 +1,321 @@
+"""A pool of processes: a function of many tasks, computed ahead, with results in the order of the tasks.
+
+Each worker has two pipes of its own, one for tasks and one for results, and nothing else is shared: no
+lock that a killed worker could hold, no thread, no semaphore that needs room in ``/dev/shm``.
+
+    parent  --(number, task, slot)-->  worker
+            <--(number, result or exception)--
+
+All that a worker was given and has not answered is known here, so that a death has names. Workers
+started by ``fork`` share what the parent had, those by ``spawn`` get it sent: needed where other
+threads run, whose locks a fork may copy while they are held.
+"""
+
+import atexit
+import gc
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, resource_tracker
+from multiprocessing.context import BaseContext
+from typing import Any
+
+from imgcls.errors import UserError
+from imgcls.machine.processes import end_with_parent
+
+GRACE_SECONDS = 1.0
+"""From the end of the work until workers that have not ended by themselves are killed."""
+
+RETRY_SECONDS = 0.01
+"""Between attempts to send what a worker's pipe has no room for."""
+
+HANDLED_BY_PARENT = {signal.SIGINT, signal.SIGTERM}
+"""Ctrl-C and a time limit signal the whole group, and the parent may need results to stop in order."""
+
+Function = Callable[[Any, int], Any]
+
+
+class WorkerDied(Exception):
+    """A worker ended before its work.
+
+    ``exitcode`` is negative for a signal; ``tasks`` maps the slots of what it had been given to the
+    tasks, oldest first: that is what it was at. Empty when it had nothing to do.
+    """
+
+    def __init__(self, exitcode: int | None, tasks: dict[int, Any]):
+        super().__init__(exitcode, tasks)
+        self.exitcode = exitcode
+        self.tasks = tasks
+
+
+class WorkersSilent(Exception):
+    """The next result did not come within the ``patience`` of the pool."""
+
+
+class Pool:
+    """Processes that compute ``function(task, slot)``.
+
+    Args:
+        function: a slot is one of ``range(ahead)``, not in use for another task until the result of
+            this one has been received: a place for what is better not sent. Pickled for ``spawn``.
+        num_workers: processes; 0 computes in the calling thread, nothing ahead, always in slot 0.
+        ahead: tasks that may be in work or wait to be received.
+        start: ``fork`` or ``spawn``.
+        patience: seconds to wait for a result that was asked for; without end when left out.
+    """
+
+    def __init__(
+        self, function: Function, num_workers: int, ahead: int, start: str = "fork", patience: float | None = None
+    ):
+        self.function = function
+        self.num_workers = num_workers
+        self.ahead = ahead
+        self.patience = patience
+        self.workers: list[Worker] = []
+        self._context = multiprocessing.get_context(start)
+        _pools.add(self)
+
+    def map(self, tasks: Iterable[Any], receive: Callable[[Any], Any] = lambda result: result) -> Iterator[Any]:
+        """What ``receive`` makes of each result, in this process and before the slot is used again.
+
+        Tasks are taken as they are needed. The workers start with the first result that is asked for
+        and end with the iteration, however that ends.
+
+        Raises:
+            WorkerDied: any worker, whether its result is the next or not.
+            WorkersSilent: see ``patience``.
+            UserError: raised by the function.
+            RuntimeError: anything else raised by the function, with the text of its traceback.
+        """
+        if not self.num_workers:
+            for task in tasks:
+                yield receive(self.function(task, 0))
+            return
+        numbered = enumerate(tasks)
+        results: dict[int, Any] = {}
+        given = next_number = 0
+        try:
+            self._start_workers()
+            given += self._give(numbered, self.ahead)
+            while next_number < given:
+                self._wait_for(next_number, results)
+                result = results.pop(next_number)
+                if isinstance(result, _Raised):
+                    raise result.error
+                result = receive(result)
+                given += self._give(numbered, 1)
+                next_number += 1
+                yield result
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the workers: they see that their pipes are closed; those that do not are killed."""
+        workers, self.workers = self.workers, []
+        for worker in workers:
+            worker.hang_up()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+
+    def forget(self) -> None:
+        """In a process forked from the one with this pool: the workers are not its own."""
+        for worker in self.workers:
+            worker.hang_up()
+        self.workers = []
+
+    def _start_workers(self) -> None:
+        with _frozen_garbage() if self._context.get_start_method() == "fork" else _running_tracker():
+            for _ in range(self.num_workers):
+                self.workers.append(Worker(self._context, self.function))
+                self.workers[-1].start()
+
+    def _give(self, numbered: Iterator[tuple[int, Any]], count: int) -> int:
+        """Hand out up to so many tasks, each to the worker with the fewest; returns how many there were."""
+        for given in range(count):
+            number, task = next(numbered, (None, None))
+            if number is None:
+                return given
+            min(self.workers, key=lambda worker: len(worker.tasks)).give(number, task, number % self.ahead)
+        return count
+
+    def _wait_for(self, number: int, results: dict[int, Any]) -> None:
+        """Receive what has arrived, and wait until this result is there."""
+        asked = time.monotonic()
+        self._receive(results, 0)
+        while number not in results:
+            left = None if self.patience is None else asked + self.patience - time.monotonic()
+            if left is not None and left <= 0:
+                raise WorkersSilent
+            self._receive(results, left)
+
+    def _receive(self, results: dict[int, Any], timeout: float | None) -> None:
+        """Wait for results of any worker, not always so long, and note those that are there."""
+        if not self.workers:
+            raise RuntimeError("The workers belong to another process, or have been closed.")
+        if not all([worker.flush() for worker in self.workers]):
+            timeout = RETRY_SECONDS if timeout is None else min(timeout, RETRY_SECONDS)
+        waiting_for = {worker.results: worker for worker in self.workers}
+        for pipe in connection.wait(waiting_for, timeout):
+            number, result = waiting_for[pipe].take()
+            results[number] = result
+
+
+class Worker:
+    """One process of a pool, and the pipes to it.
+
+    ``tasks`` maps the numbers of what it was given to task and slot, oldest first.
+    """
+
+    def __init__(self, context: BaseContext, function: Function):
+        self.tasks: dict[int, tuple[Any, int]] = {}
+        self._unsent = bytearray()
+        self._given, self._tasks = context.Pipe(duplex=False)
+        self.results, self._answers = context.Pipe(duplex=False)
+        os.set_blocking(self._tasks.fileno(), False)
+        starter = os.getpid(), threading.get_native_id() == os.getpid()
+        self.process = context.Process(target=_work, args=(starter, self._given, self._answers, function))
+
+    def start(self) -> None:
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_BY_PARENT)  # until it ignores them
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            self._given.close()
+            self._answers.close()
+
+    def give(self, number: int, task: Any, slot: int) -> None:
+        """Never waits: a worker may be waiting itself, with results that are not received meanwhile."""
+        self.tasks[number] = task, slot
+        self._unsent += pickle.dumps((number, task, slot))
+        self.flush()
+
+    def flush(self) -> bool:
+        """Send what there is room for; returns whether that was all."""
+        with suppress(BlockingIOError, BrokenPipeError):  # a dead worker is noticed by its results
+            while self._unsent:
+                del self._unsent[: os.write(self._tasks.fileno(), self._unsent)]
+        return not self._unsent
+
+    def take(self) -> tuple[int, Any]:
+        """A number and its result, which has arrived or does so now.
+
+        Raises:
+            WorkerDied: it will not.
+        """
+        try:
+            message = self.results.recv_bytes()
+        except (EOFError, OSError) as error:
+            self.process.join(GRACE_SECONDS)
+            raise WorkerDied(self.process.exitcode, {slot: task for task, slot in self.tasks.values()}) from error
+        number, result = pickle.loads(message)
+        del self.tasks[number]
+        return number, result
+
+    def hang_up(self) -> None:
+        """Let it end when it has finished what it is at."""
+        self._tasks.close()
+        self.results.close()
+
+    def kill(self) -> None:
+        """End it now."""
+        self.process.kill()
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end, and kill it after so many seconds."""
+        if self.process.pid is None:
+            return  # could not be started
+        self.process.join(timeout)
+        if self.process.is_alive():
+            self.kill()
+            self.process.join(GRACE_SECONDS)  # no longer: the kernel may be waiting for a disk
+
+
+class _Raised:
+    """An exception instead of a result."""
+
+    def __init__(self, error: Exception):
+        if not isinstance(error, UserError):
+            error = RuntimeError(f"A worker failed:\n{''.join(traceback.format_exception(error))}")
+        elif not _can_be_sent(error):
+            error = UserError(str(error))
+        self.error = error
+
+
+def _can_be_sent(error: UserError) -> bool:
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:  # whatever a class of somebody's does about it
+        return False
+
+
+def _work(
+    starter: tuple[int, bool], given: connection.Connection, answers: connection.Connection, function: Function
+) -> None:
+    """What a worker does from its start to its end."""
+    for number in HANDLED_BY_PARENT:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_BY_PARENT)
+    end_with_parent(*starter)
+    # The parent no longer takes results, or gives tasks, when it has ended the iteration.
+    with open(given.fileno(), "rb", closefd=False) as tasks, suppress(EOFError, BrokenPipeError):
+        while True:
+            number, task, slot = pickle.load(tasks)
+            answers.send_bytes(_answer(number, function, task, slot))
+    _close_pools()
+
+
+def _answer(number: int, function: Function, task: Any, slot: int) -> bytes:
+    try:
+        return pickle.dumps((number, function(task, slot)))
+    except Exception as error:
+        return pickle.dumps((number, _Raised(error)))
+
+
+@contextmanager
+def _frozen_garbage() -> Iterator[None]:
+    """Processes forked here never collect what the parent left over.
+
+    To free it may mean to wait for threads that exist in the parent only, and memory that is not
+    looked at stays shared. What is left over goes first: once frozen and thawed it would be looked
+    at again almost never.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
+def _running_tracker() -> Iterator[None]:
+    """The process that multiprocessing starts before the first spawned one, which unblocks signals as it does so."""
+    resource_tracker.ensure_running()
+    yield
+
+
+_pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_pools() -> None:
+    """Before multiprocessing's own clean-up, registered earlier, which waits for processes without end."""
+    for pool in list(_pools):
+        pool.close()
+
+
+def _forget_pools() -> None:
+    for pool in list(_pools):
+        pool.forget()
+
+
+os.register_at_fork(after_in_child=_forget_pools)
