@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.own import import_modules
 from imgcls.app.program import report
 from imgcls.benchmarks.train import Setting
 from imgcls.errors import Interrupted
@@ -31,6 +32,7 @@ def main() -> int:
     config = OmegaConf.create(sys.stdin.read())
     try:
         require_paddle()
+        import_modules(config.imports)
         figures = _measure(config, setting)
         if is_first():
             file.write_text(json.dumps(asdict(figures)))

@@ -20,6 +20,7 @@ AUGMENTATION_WITHOUT_DALI = (
     "transform.color_jitter",
     "transform.autoaugment",
     "transform.randaugment.num_layers",
+    "transform.extra",
 )
 
 
@@ -45,6 +46,10 @@ def _combinations(config: DictConfig) -> Iterator[str]:
     yield from _classes(config)
     yield from _devices(config)
     yield from _logger(config)
+    if _get(config, "loss.name") == "own" and _get(config, "callbacks.label_smoothing.enabled"):
+        yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
+    if _get(config, "data.format") == "own" and _get(config, "data.cache"):
+        yield "data.cache is for files: hold the images of your own data set in itself, and leave it out."
     root, reads_files = _get(config, "data.root"), _get(config, "data.format") in ("folder", "list", "tar")
     if root is None and reads_files and "trainer" in config:
         yield f"data.root is required: data={config.data.name} needs data.root=<directory>."

@@ -12,7 +12,8 @@ from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.model_group import register_model_group
-from imgcls.app.program import canonical, conf_directory, typed, user_message
+from imgcls.app.overrides import canonical
+from imgcls.app.program import conf_directory, typed, user_message
 from imgcls.errors import UserError
 
 
@@ -37,9 +38,7 @@ def composed(
     try:
         try:
             with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
-                config = hydra.compose(
-                    program, overrides=[canonical(one) for one in (*choices, *overrides)], return_hydra_config=True
-                )
+                config = hydra.compose(program, overrides=canonical([*choices, *overrides]), return_hydra_config=True)
             for key, value in values:
                 OmegaConf.update(config, key, value, force_add=key.startswith("model.args."))
             HydraConfig.instance().set_config(config)

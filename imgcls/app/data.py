@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import paddle
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from imgcls.data.formats.build import build_samples
+from imgcls.app.own import make, make_own
+from imgcls.data.formats.build import build_samples, require_class_count
+from imgcls.data.formats.own import own_samples
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.bad_files import BadFiles
 from imgcls.data.loading.cache import RamCache
@@ -28,6 +30,11 @@ def read_samples(
         num_classes: what the data must have, if that is known.
         class_names: names the data must have, in order of the label.
     """
+    if data.format == "own":
+        dataset = make_own(data, "data", split=split)
+        samples = own_samples(dataset, f"{type(dataset).__name__} {split}")
+        require_class_count(num_classes or data.num_classes, samples.num_classes, f"the {split} data")
+        return samples
     return build_samples(
         data.format,
         root=data.root,
@@ -55,6 +62,7 @@ def training_transform(transform: DictConfig) -> Transform:
         color_jitter=tuple(transform.color_jitter),
         autoaugment=transform.autoaugment or None,
         randaugment=(transform.randaugment.num_layers, transform.randaugment.magnitude),
+        extra=[make(OmegaConf.to_container(entry), "transform.extra") for entry in transform.extra],
     )
 
 

@@ -47,19 +47,26 @@ class Row:
         of_the_job: it says how a job reads images, not what a run was trained on, so a program that uses
             a run takes it from its own command.
         fingerprint: it is part of ``config_hash``: it does not say where a run is.
+        unrecorded: the value of runs from before there was such a key; they go on, and their fingerprint stays.
     """
 
     rules: tuple[Rule, ...]
     free: bool
     of_the_job: bool
     fingerprint: bool
+    unrecorded: Any
 
 
 def key(
-    *rules: Rule, default: Any = MISSING, free: bool = False, of_the_job: bool = False, fingerprint: bool = True
+    *rules: Rule,
+    default: Any = MISSING,
+    free: bool = False,
+    of_the_job: bool = False,
+    fingerprint: bool = True,
+    unrecorded: Any = None,
 ) -> Any:
     """A row; only ``model`` has a default here, for its choices are no files of ``conf/``."""
-    metadata = {"row": Row(rules, free, of_the_job, fingerprint)}
+    metadata = {"row": Row(rules, free, of_the_job, fingerprint, unrecorded)}
     if isinstance(default, list | dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -118,6 +125,8 @@ class DataConfig:
     max_errors: int = key(at_least(0), free=True, of_the_job=True)
     cache: str | None = key(one_of("ram"), of_the_job=True)  # its JPEGs are shrunk less than a single crop's
     cache_mb: int = key(at_least(1), of_the_job=True)
+    _target_: str = key()  # of data=own: the class, and its arguments
+    args: dict[str, Any] = key()
 
 
 @dataclass
@@ -138,6 +147,7 @@ class TransformConfig:
     ratio: list[float] = key(BOUNDS)
     color_jitter: list[float] = key(JITTER)
     flip: float = key(between(0, 1))
+    extra: list[dict[str, Any]] = key(unrecorded=[])  # steps of the user's own
     autoaugment: bool | str = key(false_or(*AUTOAUGMENT_POLICIES))
     randaugment: RandAugmentConfig = section(RandAugmentConfig)
 
@@ -158,11 +168,13 @@ class OptimizerConfig:
     grad_clip_norm: float | None = key(at_least(0))
     scale_lr: bool = key()
     base_batch_size: int = key(at_least(1))
+    _target_: str = key()  # of optimizer=own: the class, and its arguments
+    args: dict[str, Any] = key()
 
 
 @dataclass
 class ScheduleConfig:
-    name: str = key(one_of(*SCHEDULES))
+    name: str = key(one_of(*SCHEDULES, "own"))
     warmup_epochs: float = key(at_least(0))
     warmup_start_lr: float = key()
     warmup_whole_epochs: bool = key()
@@ -171,6 +183,15 @@ class ScheduleConfig:
     decay_rate: float = key()
     final_lr: float = key()
     power: float = key()
+    _target_: str = key()  # of lr_schedule=own: the function, and its arguments
+    args: dict[str, Any] = key()
+
+
+@dataclass
+class LossConfig:
+    name: str = key(unrecorded="cross_entropy")
+    _target_: str = key()  # of loss=own: the function, and its arguments
+    args: dict[str, Any] = key()
 
 
 @dataclass
@@ -365,7 +386,12 @@ class VerifyConfig:
 
 
 @dataclass
-class Train:
+class Program:
+    imports: list[str] = key(free=True, fingerprint=False)  # modules of the user's, see ``own.import_modules``
+
+
+@dataclass
+class Train(Program):
     """``imgcls.train``"""
 
     run: RunConfig = section(RunConfig)
@@ -374,13 +400,14 @@ class Train:
     transform: TransformConfig = section(TransformConfig)
     optimizer: OptimizerConfig = section(OptimizerConfig)
     lr_schedule: ScheduleConfig = section(ScheduleConfig)
+    loss: LossConfig = section(LossConfig)
     callbacks: CallbacksConfig = section(CallbacksConfig)
     trainer: TrainerConfig = section(TrainerConfig)
     logger: LoggerConfig = section(LoggerConfig)
 
 
 @dataclass
-class Eval:
+class Eval(Program):
     """``imgcls.eval``"""
 
     model: ModelConfig = section(ModelConfig)
@@ -390,7 +417,7 @@ class Eval:
 
 
 @dataclass
-class Predict:
+class Predict(Program):
     """``imgcls.predict``"""
 
     model: ModelConfig = section(ModelConfig)
@@ -400,7 +427,7 @@ class Predict:
 
 
 @dataclass
-class Export:
+class Export(Program):
     """``imgcls.export``"""
 
     model: ModelConfig = section(ModelConfig)
@@ -410,7 +437,7 @@ class Export:
 
 
 @dataclass
-class Convert:
+class Convert(Program):
     """``imgcls.convert``"""
 
     model: ModelConfig = section(ModelConfig)
@@ -418,7 +445,7 @@ class Convert:
 
 
 @dataclass
-class Benchmark:
+class Benchmark(Program):
     """``imgcls.benchmark``"""
 
     model: ModelConfig = section(ModelConfig)
@@ -427,7 +454,7 @@ class Benchmark:
 
 
 @dataclass
-class Preview:
+class Preview(Program):
     """``imgcls.preview``"""
 
     model: ModelConfig = section(ModelConfig)
@@ -439,7 +466,7 @@ class Preview:
 
 
 @dataclass
-class Verify:
+class Verify(Program):
     """``imgcls.verify``"""
 
     data: DataConfig = section(DataConfig)

@@ -24,11 +24,11 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationE
 from imgcls.app.combinations import check
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.model_group import register_model_group
+from imgcls.app.overrides import canonical, imports
+from imgcls.app.own import import_modules
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, close_matches
-from imgcls.models.registry import model_info
 from imgcls.run import launcher as launch
 
-MODEL_CHOICE = re.compile(r"^(\+{0,2})model=(.+)$")
 NO_SUCH_CHOICE = re.compile(r"Could not (?:find|load) '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
 SYSTEM_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """Errors of the system that say all there is to say: no permission, read-only, disk full."""
@@ -110,7 +110,8 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
                 output_directory().rmdir()  # where nothing was written
 
     try:
-        sys.argv[1:] = [canonical(argument) for argument in sys.argv[1:]]
+        import_modules(imports(sys.argv[1:]))
+        sys.argv[1:] = canonical(sys.argv[1:])
         if launch.in_rank() and not launch.is_first():
             sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp()}")  # rank 0 makes the run's directory
         directory = str(conf_directory())
@@ -134,20 +135,6 @@ def _check_before_writing(directory: str, name: str) -> None:
         config = hydra.compose(name, overrides=sys.argv[1:], return_hydra_config=True)
         HydraConfig.instance().set_config(config)
         typed(config, name)
-
-
-def canonical(argument: str) -> str:
-    """An override as Hydra takes it: model names in lower case, arguments of a network added to an open dict.
-
-    Raises:
-        UserError: there is no such model; the message has close matches.
-    """
-    if argument.startswith("model.args."):
-        return f"++{argument}"
-    match = MODEL_CHOICE.match(argument)
-    if match is None or any(character in match[2] for character in "*()[]{}"):
-        return argument
-    return f"{match[1]}model=" + ",".join(model_info(choice.strip()).name for choice in match[2].split(","))
 
 
 def report(error: BaseException) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from imgcls.app.own import import_modules
 from imgcls.app.program import report
 from imgcls.errors import Interrupted
 from imgcls.machine.installation import require_paddle
@@ -24,6 +25,7 @@ def main() -> int:
     try:
         with interruptible():
             require_paddle()
+            import_modules(config.imports)
             from imgcls.app.training import train
 
             train(config, lambda: Run(directory, *checkpoint))

@@ -6,16 +6,16 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.keys import Train, rows
+from imgcls.app.keys import Row, Train, rows
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
 
 
 def config_hash(config: DictConfig) -> str:
     """Short fingerprint of a configuration, the same wherever and under whatever name it runs."""
-    left_out = {key for key, row in rows(Train).items() if not row.fingerprint}
+    known = rows(Train)
     flat = _flat(OmegaConf.to_container(config))
-    settings = {key: value for key, value in flat.items() if key not in left_out}
+    settings = {key: value for key, value in flat.items() if key not in known or _counts(known[key], value)}
     return hashlib.sha256(yaml.safe_dump(settings).encode()).hexdigest()[:12]
 
 
@@ -28,13 +28,15 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
     Raises:
         UserError: naming each key with its value then and now.
     """
-    free = {key for key, row in rows(Train).items() if row.free}
+    known = rows(Train)
+    free = {key for key, row in known.items() if row.free}
+    unrecorded = {key: row.unrecorded for key, row in known.items()}
     before = _flat(yaml.safe_load((checkpoint / "config.yaml").read_text()))
     now = _flat(yaml.safe_load(texts["config.yaml"]))
     changed = [
-        f"{key}: was {before.get(key)}, is {now.get(key)}"
+        f"{key}: was {before.get(key, unrecorded.get(key))}, is {now.get(key)}"
         for key in sorted({*before, *now})
-        if before.get(key) != now.get(key) and key not in free
+        if before.get(key, unrecorded.get(key)) != now.get(key) and key not in free
     ]
     if (checkpoint / "classes.txt").read_text() != texts["classes.txt"]:
         changed.append("the class names of the data")
@@ -50,6 +52,11 @@ def write_texts(directory: Path, texts: dict[str, str]) -> None:
     for name, content in texts.items():
         with atomic_write(directory / name) as partial:
             partial.write_text(content)
+
+
+def _counts(row: Row, value: object) -> bool:
+    """Whether a key is part of the fingerprint; where it came later, only if it changes something."""
+    return row.fingerprint and (row.unrecorded is None or value != row.unrecorded)
 
 
 def _flat(tree: dict, prefix: str = "") -> dict[str, object]:

@@ -53,9 +53,29 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
         if source:
             result.model.pretrained = str(source)
         return Source(result, (), None)
-    result = adopt(config, record, given_keys())
+    given = given_keys()
+    _require_modules(config, record, given)
+    result = adopt(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
     return recorded_source(record, result, weights)
+
+
+def _require_modules(config: DictConfig, record: RunRecord, given: list[str]) -> None:
+    """Import nothing because a checkpoint says so: whoever uses it names the modules again.
+
+    Raises:
+        UserError: a module of the user's own that the run had is not named.
+    """
+    needed = list(record.config.get("imports", ()))
+    target = record.config.data.get("_target_")
+    if target and "data" not in given and "data" in config:
+        needed.append(target.rpartition(".")[0])
+    missing = [name for name in dict.fromkeys(needed) if name not in config.imports]
+    if missing:
+        raise UserError(
+            f"The run in {record.checkpoint} used modules of its owner's: {', '.join(missing)}. Nothing is imported "
+            f"because a file says so. If they are yours, add 'imports=[{','.join(needed)}]'."
+        )
 
 
 def recorded_source(record: RunRecord, config: DictConfig, weights: str = "network") -> Source:

@@ -1,7 +1,9 @@
 """One process of a training run: from a configuration to a trained network, top to bottom."""
 
+import inspect
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import paddle
@@ -9,13 +11,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.callbacks import training_callbacks
 from imgcls.app.data import make_loader, read_samples, training_transform
+from imgcls.app.own import call, find_own
 from imgcls.app.resume import config_hash, require_same_run, write_texts
 from imgcls.app.source import build_network, preprocessing
 from imgcls.callbacks.checkpoint import restore
 from imgcls.callbacks.history import History
 from imgcls.engine.amp import AmpSettings
+from imgcls.engine.batch import Loss
 from imgcls.engine.freezing import freeze
-from imgcls.engine.optimizers import OptimizerLR, build_optimizer
+from imgcls.engine.optimizers import OptimizerLR, build_optimizer, build_own_optimizer
 from imgcls.engine.ranks import join
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
@@ -92,15 +96,9 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             amp=AmpSettings(**_without(settings.amp, "max_skipped")),
             frozen=frozen,
             compile=settings.compile,
+            loss=_loss(config.loss),
         )
-        schedule = build_schedule(
-            base_lr=_learning_rate(config.optimizer, settings.batch_size),
-            steps_per_epoch=len(train_loader),
-            epochs=settings.epochs,
-            **config.lr_schedule,
-        )
-        options = _without(config.optimizer, "lr", "scale_lr", "base_batch_size")
-        trainer.prepare(build_optimizer(network=network, lr=OptimizerLR(schedule), **options))
+        trainer.prepare(_optimizer(config, network, len(train_loader)))
         callbacks = training_callbacks(config, run, val_loader, texts)
         if fluid:
             restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
@@ -111,6 +109,36 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
         trainer.fit(train_loader, settings.epochs, callbacks)
         ranks.barrier()
         return _finish(run, trainer, settings.monitor) if ranks.first else None
+
+
+def _optimizer(config: DictConfig, network: paddle.nn.Layer, steps_per_epoch: int) -> paddle.optimizer.Optimizer:
+    """The optimizer, whose learning rate follows the schedule."""
+    section = config.lr_schedule
+    own_schedule = section.name == "own"
+    schedule = build_schedule(
+        find_own(section, "lr_schedule") if own_schedule else section.name,
+        base_lr=_learning_rate(config.optimizer, config.trainer.batch_size),
+        steps_per_epoch=steps_per_epoch,
+        epochs=config.trainer.epochs,
+        **_without(section, "name", "_target_", "args"),
+        **(section.args if own_schedule else {}),
+    )
+    section = config.optimizer
+    options = _without(section, "name", "lr", "scale_lr", "base_batch_size", "_target_", "args")
+    if section.name != "own":
+        return build_optimizer(section.name, network, OptimizerLR(schedule), **options)
+    make = partial(call, find_own(section, "optimizer"), "optimizer._target_", **section.args)
+    return build_own_optimizer(make, network, OptimizerLR(schedule), **options)
+
+
+def _loss(section: DictConfig) -> Loss | None:
+    """The user's own loss; ``None`` for cross entropy."""
+    if section.name != "own":
+        return None
+    found = find_own(section, "loss")
+    if inspect.isclass(found):
+        return call(found, "loss._target_", **section.args)
+    return partial(found, **section.args)
 
 
 def _learning_rate(optimizer: DictConfig, batch_size: int) -> float:

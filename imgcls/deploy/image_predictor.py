@@ -137,8 +137,8 @@ def _listed(images: Any) -> tuple[list[ImageLike], bool]:
         return [images], True
     if isinstance(images, np.ndarray):
         if images.ndim == 4:
-            return [_of_array(image) for image in images], False
-        return [_of_array(images)], True
+            return list(images), False
+        return [images], True
     if not isinstance(images, Iterable):
         raise UserError(
             f"{type(images).__name__} is no image. Give a path, a PIL image, a uint8 array or a list of these."
@@ -152,13 +152,3 @@ def _each(images: Iterable) -> Iterator[ImageLike]:
         if not is_one:
             raise UserError("A list of images may hold paths of files, PIL images and arrays [H, W, 3].")
         yield entries[0]
-
-
-def _of_array(array: np.ndarray) -> Image.Image:
-    is_grey = array.ndim == 2
-    if array.dtype != np.uint8 or not (is_grey or (array.ndim == 3 and array.shape[2] == 3)):
-        raise UserError(
-            f"An array of {array.dtype} {list(array.shape)} is no image. Expected uint8 RGB [height, width, 3], grey "
-            "[height, width], or many [N, height, width, 3]."
-        )
-    return Image.fromarray(np.ascontiguousarray(array))

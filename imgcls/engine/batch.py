@@ -1,12 +1,12 @@
 """A training batch as callbacks see it, its parts, and its loss."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import paddle
 
-from imgcls.functional.losses import cross_entropy, mixed_cross_entropy, with_auxiliary
+from imgcls.functional.losses import cross_entropy, mixed, mixed_cross_entropy, with_auxiliary
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,22 @@ class Batch:
             )
 
 
-def batch_loss(outputs: paddle.Tensor | tuple[paddle.Tensor, ...], batch: Batch) -> paddle.Tensor:
-    """Mean loss of a batch, mixed and smoothed as it says; auxiliary heads add 0.3 of theirs."""
+Loss = Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor]
+"""From logits ``[N, num_classes]`` and labels ``[N]`` to the mean over the batch, a scalar."""
+
+
+def batch_loss(
+    outputs: paddle.Tensor | tuple[paddle.Tensor, ...], batch: Batch, loss: Loss | None = None
+) -> paddle.Tensor:
+    """Mean loss of a batch, mixed as it says; auxiliary heads add 0.3 of theirs.
+
+    Args:
+        loss: in place of cross entropy, which is smoothed as the batch says.
+    """
 
     def loss_of(logits: paddle.Tensor) -> paddle.Tensor:
+        if loss is not None:
+            return mixed(loss, logits, batch.labels, batch.partner_labels, batch.lam)
         if batch.partner_labels is None:
             return cross_entropy(logits, batch.labels, batch.smoothing)
         return mixed_cross_entropy(logits, batch.labels, batch.partner_labels, batch.lam, batch.smoothing)

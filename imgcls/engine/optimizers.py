@@ -4,6 +4,7 @@ Paddle's parameter groups are not used: Paddle 2.6.2 clips each group by a norm 
 forgets the regularizers that parameters declare. Each parameter carries its settings instead.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import paddle
@@ -101,6 +102,35 @@ def build_optimizer(
         grad_clip=nn.ClipGradByGlobalNorm(grad_clip_norm) if grad_clip_norm else None,
         **(settings | options),
     )
+
+
+def build_own_optimizer(
+    make: Callable[..., Optimizer],
+    network: nn.Layer,
+    lr: LRScheduler,
+    *,
+    head_lr_multiplier: float,
+    grad_clip_norm: float | None,
+    **options: Any,
+) -> Optimizer:
+    """An optimizer of somebody's own, for all parameters that are not frozen.
+
+    Args:
+        make: called with ``learning_rate``, ``parameters``, ``grad_clip`` and ``options``, as Paddle's are.
+
+    Raises:
+        UserError: it gives no ``paddle.optimizer.Optimizer``, or there is nothing to train.
+    """
+    multiply_head_lr(network, head_lr_multiplier)
+    optimizer = make(
+        learning_rate=lr,
+        parameters=trainable_parameters(network),
+        grad_clip=nn.ClipGradByGlobalNorm(grad_clip_norm) if grad_clip_norm else None,
+        **options,
+    )
+    if not isinstance(optimizer, Optimizer):
+        raise UserError(f"optimizer._target_ gave a {type(optimizer).__name__}, no paddle.optimizer.Optimizer.")
+    return optimizer
 
 
 def trainable_parameters(network: nn.Layer) -> list[paddle.Tensor]:

@@ -21,7 +21,7 @@ from paddle.distributed import fleet
 
 from imgcls.engine import ranks
 from imgcls.engine.amp import AmpSettings, float32_state
-from imgcls.engine.batch import Batch, batch_loss
+from imgcls.engine.batch import Batch, Loss, batch_loss
 from imgcls.engine.callback import Callback
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
@@ -130,6 +130,7 @@ class Trainer(OpenModel):
         frozen: layers kept in evaluation mode, so that their batch-norm statistics stay as well.
         compile: turn the network's ``forward`` into a graph (``paddle.jit.to_static``, in place) at the
             first batch; the results are those of the layers called one by one.
+        loss: of a training batch, in place of cross entropy; evaluation reports cross entropy.
 
     Raises:
         UserError: emulated bfloat16 is to be compiled.
@@ -145,6 +146,7 @@ class Trainer(OpenModel):
         amp: AmpSettings | None = None,
         frozen: Sequence[paddle.nn.Layer] = (),
         compile: bool = False,
+        loss: Loss | None = None,
     ):
         self.ranks = ranks.current()
         self.amp = (amp or AmpSettings()).here()
@@ -160,6 +162,7 @@ class Trainer(OpenModel):
         self.seed = seed
         self.accumulate = accumulate
         self.compile = compile
+        self.loss = loss
         self.scaler = self.amp.scaler()
         self.frozen = list(frozen)
         self.progress = Progress()
@@ -354,7 +357,7 @@ class Trainer(OpenModel):
             with parallel.no_sync() if parallel and number < len(parts) else nullcontext():
                 with self.amp.autocast():
                     outputs = network(part.images)
-                part_loss = batch_loss(outputs, part)
+                part_loss = batch_loss(outputs, part, self.loss)
                 if weight != 1:
                     part_loss = part_loss * weight
                 self.scaler.scale(part_loss).backward()

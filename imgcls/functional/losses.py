@@ -49,6 +49,25 @@ def mixed_cross_entropy(
         return own * lam + partner * (1 - lam)
 
 
+def mixed(
+    loss: Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor],
+    logits: paddle.Tensor,
+    labels: paddle.Tensor,
+    partner_labels: paddle.Tensor | None,
+    lam: float,
+) -> paddle.Tensor:
+    """Any loss of float32 logits and labels; of images mixed in pairs, ``lam`` of the one and the rest of the other.
+
+    Args:
+        partner_labels: int64 ``[N]``; ``None`` where nothing is mixed.
+    """
+    with paddle.amp.auto_cast(enable=False):
+        logits = logits.astype("float32")
+        if partner_labels is None:
+            return loss(logits, labels)
+        return loss(logits, labels) * lam + loss(logits, partner_labels) * (1 - lam)
+
+
 def with_auxiliary(
     loss_of: Callable[[paddle.Tensor], paddle.Tensor],
     outputs: paddle.Tensor | tuple[paddle.Tensor, ...],

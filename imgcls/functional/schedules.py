@@ -108,7 +108,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 
 def build_schedule(
-    name: str,
+    name: str | Callable[..., Schedule],
     *,
     base_lr: float,
     steps_per_epoch: int,
@@ -126,7 +126,7 @@ def build_schedule(
     each with a warm-up.
 
     Args:
-        name: a key of ``SCHEDULES``.
+        name: a key of ``SCHEDULES``, or a function like those.
         base_lr: the rate the schedule starts from and the warm-up ends at.
         steps_per_epoch: updates an epoch (after gradient accumulation).
         epochs: length of the run.
@@ -139,7 +139,7 @@ def build_schedule(
     Raises:
         UserError: there is no such schedule or option, or a length makes no sense.
     """
-    factory = SCHEDULES.get(name)
+    factory = name if callable(name) else SCHEDULES.get(name)
     if factory is None:
         raise UserError(
             f"There is no learning-rate schedule '{name}'.{close_matches(str(name), SCHEDULES)} "

@@ -30,7 +30,7 @@ def composed(program: str, *overrides: str) -> DictConfig:
 def flat(tree: dict, prefix: str = "") -> dict[str, object]:
     found = {}
     for name, value in tree.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {prefix + name: value}
     return found
 
 
@@ -196,6 +196,7 @@ def continued(tmp_path):
 
 
 MAY_CHANGE = {
+    "imports": ["my_module"],
     "run.name": "second",
     "run.root": "elsewhere",
     "model.pretrained": None,

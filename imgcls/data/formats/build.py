@@ -67,7 +67,9 @@ def build_samples(
     if class_names is None and class_map is not None:
         class_names = read_class_map(class_map)
     if class_names is not None:
-        _require_count(num_classes, len(class_names), f"the class map {class_map}" if class_map else "the checkpoint")
+        require_class_count(
+            num_classes, len(class_names), f"the class map {class_map}" if class_map else "the checkpoint"
+        )
     allow_empty_classes = allow_empty_classes or split == "val"
 
     if format == "synthetic":
@@ -81,7 +83,7 @@ def build_samples(
         samples = _from_shards(root, split, num_classes, class_names, allow_empty_classes)
     else:
         samples = _from_folders(root, split, class_names, allow_empty_classes)
-    _require_count(num_classes, samples.num_classes, f"{printable(root)}")
+    require_class_count(num_classes, samples.num_classes, f"{printable(root)}")
     return samples
 
 
@@ -160,7 +162,12 @@ def _find_list(root: Path, given: str | None, split: str) -> Path:
     return found
 
 
-def _require_count(num_classes: int | None, found: int, where: str) -> None:
+def require_class_count(num_classes: int | None, found: int, where: str) -> None:
+    """Refuse another number of classes than ``num_classes``, if that is given.
+
+    Raises:
+        UserError: naming both.
+    """
     if num_classes is not None and num_classes != found:
         raise UserError(
             f"model.num_classes is {num_classes}, but {where} has {found} classes. "

@@ -8,7 +8,7 @@ import paddle
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.cache import RamCache
 from imgcls.data.paths import printable
-from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_photo
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_photo, to_upright_rgb
 from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
 
@@ -71,13 +71,25 @@ class ImageDataset(ClassificationDataset):
         self.cache = cache
 
     def image(self, epoch: int, index: int) -> np.ndarray:
+        image = self._image(epoch, index)
+        if self.image_shape and image.shape != self.image_shape:
+            raise UserError(
+                f"A step of transform.extra has changed an image's shape from {list(self.image_shape)} to "
+                f"{list(image.shape)}. It must stay."
+            )
+        return image
+
+    def _image(self, epoch: int, index: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch, index])
         held = self.cache.get(index) if self.cache else None
         if held is not None:
             return self.transform(held, rng)
         name = printable(self.samples.path(index))
         try:
-            with open_photo(self.samples.source(index), name, self.max_pixels) as photo:
+            source = self.samples.source(index)
+            if not isinstance(source, str | os.PathLike | bytes):  # of somebody's own data set
+                return self.transform(to_upright_rgb(source), rng)
+            with open_photo(source, name, self.max_pixels) as photo:
                 return self.transform.of_photo(photo, rng)
         except BadImage as error:
             root = self.samples.root

@@ -86,12 +86,22 @@ def open_photo(source: Source, name: str | None = None, max_pixels: int = MAX_PI
             yield Photo(image, file, name, max_pixels)
 
 
-def to_upright_rgb(image: Image.Image) -> Image.Image:
+def to_upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
     """An image of any mode in mode ``RGB``, turned as its EXIF block says.
 
+    Args:
+        image: or a uint8 array, RGB ``[H, W, 3]`` or grey ``[H, W]``.
+
     Raises:
-        BadImage: it cannot be decoded or converted.
+        BadImage: it cannot be decoded or converted, or is another array.
     """
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
+            raise BadImage(
+                f"An array of {image.dtype} {list(image.shape)} is no image. Expected uint8 RGB [height, width, 3] or "
+                "grey [height, width]."
+            )
+        image = Image.fromarray(np.ascontiguousarray(image))
     with _refusals("image", max(MAX_PIXELS, image.width * image.height)):
         image.load()
         return _to_rgb(_upright(image))

@@ -6,6 +6,7 @@ which averages when it shrinks, while the original's OpenCV did not.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageEnhance
@@ -17,6 +18,10 @@ from imgcls.data.pictures.randaugment import RandAugment
 from imgcls.errors import UserError, close_matches
 
 INTERPOLATIONS = {name: Image.Resampling[filter] for name, filter in choices.INTERPOLATIONS.items()}
+
+
+Step = Callable[[Image.Image, np.random.Generator], Image.Image]
+"""One transform of an RGB image; all that is random in it comes from the generator."""
 
 
 class Transform:
@@ -61,6 +66,7 @@ def train_transform(
     color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
     autoaugment: str | None = None,
     randaugment: tuple[int, float] = (0, 0.0),
+    extra: Sequence[Step] = (),
 ) -> Transform:
     """Rotate, crop at random, resize, jitter colours, flip, augment; those that are off draw no numbers.
 
@@ -75,6 +81,7 @@ def train_transform(
             (shift of at most that share of the colour circle).
         autoaugment: name of an ``AutoAugment`` policy.
         randaugment: number of ``RandAugment`` layers, 0 for none, and their magnitude.
+        extra: more steps after these; each leaves the image's size as it is.
 
     Raises:
         UserError: a value outside its range.
@@ -90,7 +97,7 @@ def train_transform(
         transforms.append(AutoAugment(autoaugment))
     if randaugment[0]:
         transforms.append(RandAugment(*randaugment))
-    return Transform(transforms)
+    return Transform([*transforms, *extra])
 
 
 def eval_transform(size: int, resize_size: int, interpolation: str = "linear", crop: bool = True) -> Transform:
