@@ -25,7 +25,8 @@ from imgcls.functional.schedules import build_schedule
 from imgcls.machine.device import select_device
 
 NUM_CLASSES = 1000
-SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+CROPS = {"scale": (0.08, 1.0), "ratio": (3 / 4, 4 / 3), "flip": 0.5}
+OPTIMIZER = {"momentum": 0.9, "use_nesterov": False, "weight_decay": 1e-4}
 MB = 2**20
 
 
@@ -65,11 +66,11 @@ def measure(config: DictConfig, setting: Setting) -> Figures:
     trainer = Trainer(
         network,
         lambda images: normalize(images, tuple(model.mean), tuple(model.std)),
-        amp=AmpSettings(level, settings.amp_dtype),
+        amp=AmpSettings(level, settings.amp_dtype, scale_loss=128.0, dynamic=True, min_scale=1.0),
         compile=setting.compile,
     )
     schedule = build_schedule("constant", base_lr=1e-3, steps_per_epoch=updates, epochs=1)
-    trainer.prepare(build_optimizer("momentum", network, OptimizerLR(schedule), weight_decay=1e-4))
+    trainer.prepare(build_optimizer("momentum", network, OptimizerLR(schedule), **OPTIMIZER))
     trainer.fit(loader, 1, [LRSchedule(), stopwatch])
     own = [stopwatch.seconds, stopwatch.waiting, stopwatch.seconds_apart, _peak_memory()]
     ranks.wait()
@@ -155,7 +156,7 @@ def _photos(config: DictConfig, ranks: Ranks, updates: int):
     count = updates * batch_size
     loader = assembly.make_loader(
         samples.subset(np.arange(count) * len(samples) // count),
-        train_transform(config.model.input_size, SCALE, RATIO),
+        train_transform(config.model.input_size, **CROPS),
         data,
         size=config.model.input_size,
         batch_size=batch_size,

@@ -22,7 +22,7 @@ from paddle.distributed import fleet
 from paddle.jit.dy2static.program_translator import StaticFunction
 
 from imgcls.engine import ranks
-from imgcls.engine.amp import AmpSettings, float32_state
+from imgcls.engine.amp import FLOAT32, AmpSettings, float32_state
 from imgcls.engine.batch import Batch, batch_loss
 from imgcls.engine.callback import Callback
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
@@ -143,12 +143,12 @@ class Trainer(paddle.Model):
         *,
         seed: int = 0,
         accumulate: int = 1,
-        amp: AmpSettings | None = None,
+        amp: AmpSettings = FLOAT32,
         frozen: Sequence[paddle.nn.Layer] = (),
         compile: bool = False,
     ):
         self.ranks = ranks.current()
-        self.amp = (amp or AmpSettings()).here()
+        self.amp = amp.here()
         if compile and self.amp.emulated:
             raise UserError(
                 "trainer.compile=true: the CPU's emulated bfloat16 cannot be compiled. Leave out one of them."
