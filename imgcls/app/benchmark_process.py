@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imgcls.benchmarks.train_speed import Figures
     from imgcls.engine.ranks import Ranks
 
-SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+CROPS = {"scale": (0.08, 1.0), "ratio": (3 / 4, 4 / 3), "flip": 0.5}
 
 
 def main() -> int:
@@ -90,7 +90,7 @@ def _photos(config: DictConfig, ranks: "Ranks", updates: int):
     count = updates * batch_size
     loader = make_loader(
         samples.subset(np.arange(count) * len(samples) // count),
-        train_transform(config.model.input_size, SCALE, RATIO),
+        train_transform(config.model.input_size, **CROPS),
         data,
         size=config.model.input_size,
         batch_size=batch_size,

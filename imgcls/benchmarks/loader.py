@@ -26,7 +26,7 @@ from imgcls.data.pictures.decode import decode_image, open_photo
 from imgcls.data.pictures.transforms import random_crop_box, train_transform
 from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD
 
-SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+SCALE, RATIO, FLIP = (0.08, 1.0), (3 / 4, 4 / 3), 0.5
 OURS, ALONE, OPENCV, DALI = "this library", "this library, one process", "OpenCV, as the original", "DALI on the CPU"
 
 OPTIONAL = {OPENCV: "opencv-python-headless is not installed", DALI: "the extra imgcls[dali] is not installed"}
@@ -87,7 +87,7 @@ def measure_loader(
 def _contestants(samples: Samples, size: int, batch_size: int, num_workers: int) -> dict[str, Iterable]:
     """Loaders over the same pictures, by what they are called."""
     sampler = EpochSampler(len(samples), batch_size)
-    ours = ImageDataset(samples, train_transform(size, SCALE, RATIO))
+    ours = ImageDataset(samples, train_transform(size, scale=SCALE, ratio=RATIO, flip=FLIP))
     loaders: dict[str, Iterable] = {
         "decoding alone (Pillow)": build_loader(_DecodeOnly(samples), sampler, num_workers),
         OURS: build_loader(ours, sampler, num_workers),
@@ -181,7 +181,7 @@ def _cpu_seconds() -> float:
 
 def _decode_share(samples: Samples, size: int) -> float:
     """The share of decoding in the time this library takes for a picture, file to array, in one thread."""
-    transform = train_transform(size, SCALE, RATIO)
+    transform = train_transform(size, scale=SCALE, ratio=RATIO, flip=FLIP)
     crop, *others = transform.transforms
     decoding, started = 0.0, time.perf_counter()
     for index in range(len(samples)):

@@ -21,6 +21,7 @@ from imgcls.engine.trainer import Trainer
 from imgcls.functional.schedules import build_schedule
 
 NUM_CLASSES = 1000
+OPTIMIZER = {"momentum": 0.9, "use_nesterov": False, "weight_decay": 1e-4}
 MB = 2**20
 
 
@@ -67,11 +68,13 @@ def measure_speed(
     trainer = Trainer(
         network,
         preprocess,
-        amp=AmpSettings("O0" if precision == "float32" else precision, amp_dtype),
+        amp=AmpSettings(
+            "O0" if precision == "float32" else precision, amp_dtype, scale_loss=128.0, dynamic=True, min_scale=1.0
+        ),
         compile=compile,
     )
     schedule = build_schedule("constant", base_lr=1e-3, steps_per_epoch=len(loader), epochs=1)
-    trainer.prepare(build_optimizer("momentum", network, OptimizerLR(schedule), weight_decay=1e-4))
+    trainer.prepare(build_optimizer("momentum", network, OptimizerLR(schedule), **OPTIMIZER))
     trainer.fit(loader, 1, [LRSchedule(), stopwatch])
     own = [stopwatch.seconds, stopwatch.waiting, stopwatch.seconds_apart, _peak_memory()]
     ranks.barrier()

@@ -85,12 +85,19 @@ class _Fit:
     def run(self) -> float:
         schedule = build_schedule("cosine", base_lr=0.001, steps_per_epoch=len(self.loader), epochs=1)
         trainer = Trainer(self.network, lambda images: normalize(images, IMAGENET_MEAN, IMAGENET_STD))
-        trainer.prepare(build_optimizer("momentum", self.network, OptimizerLR(schedule), weight_decay=1e-4))
+        options = {"momentum": 0.9, "use_nesterov": False, "weight_decay": 1e-4}
+        trainer.prepare(build_optimizer("momentum", self.network, OptimizerLR(schedule), **options))
         clock = _Clock(self.warmup)
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory)
-            defaults = [LRSchedule(), NanGuard(), History(path), ProgressBar(), Checkpoint(path / "checkpoints")]
-            trainer.fit(self.loader, 1, [*defaults, clock])
+            always = [
+                LRSchedule(),
+                NanGuard(every=10, max_skipped=20),
+                History(path),
+                ProgressBar(every=10),
+                Checkpoint(path / "checkpoints", every=1, every_steps=0, keep=2, monitor="top1"),
+            ]
+            trainer.fit(self.loader, 1, [*always, clock])
         return clock.stopped - clock.started
 
 

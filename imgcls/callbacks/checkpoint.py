@@ -36,10 +36,10 @@ class Checkpoint(Callback):
     def __init__(
         self,
         root: Path,
-        every: int = 1,
-        every_steps: int = 0,
-        keep: int = 2,
-        monitor: str = "top1",
+        every: int,
+        every_steps: int,
+        keep: int,
+        monitor: str,
         extra: dict[str, str] | None = None,
     ):
         super().__init__()

@@ -13,7 +13,7 @@ class CutMix(Mixing):
         stop_epoch: see ``Mixing``.
     """
 
-    def __init__(self, alpha: float = 1.0, switch_prob: float = 0.5, stop_epoch: int | None = None):
+    def __init__(self, alpha: float, switch_prob: float, stop_epoch: int | None):
         super().__init__(switch_prob, stop_epoch)
         self.alpha = alpha
 

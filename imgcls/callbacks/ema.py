@@ -17,7 +17,7 @@ class EMA(Callback):
         decay: limit of the decay; early on it is ``(t + 1) / (t + 10)``.
     """
 
-    def __init__(self, decay: float = 0.9999):
+    def __init__(self, decay: float):
         super().__init__()
         self.decay = decay
         self.shadow: dict[str, paddle.Tensor] = {}

@@ -19,7 +19,7 @@ class Evaluation(Callback):
         topk: the k of the accuracies.
     """
 
-    def __init__(self, loader, every: int = 1, topk: tuple[int, ...] = (1, 5)):
+    def __init__(self, loader, every: int, topk: tuple[int, ...]):
         super().__init__()
         self.loader = loader
         self.every = every

@@ -8,7 +8,7 @@ from imgcls.engine.callback import Callback
 class LabelSmoothing(Callback):
     """Args: ``epsilon``, the mass moved to the uniform distribution. Evaluation is not touched."""
 
-    def __init__(self, epsilon: float = 0.1):
+    def __init__(self, epsilon: float):
         super().__init__()
         self.epsilon = epsilon
 

@@ -20,7 +20,7 @@ class TensorBoard(Callback):
         UserError: tensorboardX is not installed.
     """
 
-    def __init__(self, directory: Path, every: int = 10, about: str = ""):
+    def __init__(self, directory: Path, every: int, about: str = ""):
         super().__init__()
         try:
             import tensorboardX

@@ -22,7 +22,7 @@ class Mixing(Callback):
         stop_epoch: the first epoch without mixing, counted from 1 as in the log; ``None`` for never.
     """
 
-    def __init__(self, probability: float = 1.0, stop_epoch: int | None = None):
+    def __init__(self, probability: float, stop_epoch: int | None):
         super().__init__()
         self.probability = probability
         self.stop_epoch = stop_epoch

@@ -12,8 +12,8 @@ class Mixup(Mixing):
         stop_epoch: see ``Mixing``.
     """
 
-    def __init__(self, alpha: float = 0.2, stop_epoch: int | None = None):
-        super().__init__(stop_epoch=stop_epoch)
+    def __init__(self, alpha: float, stop_epoch: int | None):
+        super().__init__(1.0, stop_epoch)
         self.alpha = alpha
 
     def mix(self, images, labels, rng, partners):

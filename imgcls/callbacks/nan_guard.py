@@ -28,7 +28,7 @@ class NanGuard(Callback):
         max_skipped: updates in a row that may be skipped.
     """
 
-    def __init__(self, every: int = 10, max_skipped: int = 20):
+    def __init__(self, every: int, max_skipped: int):
         super().__init__()
         self.every = every
         self.max_skipped = max_skipped

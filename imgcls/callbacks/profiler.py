@@ -21,7 +21,7 @@ class Profiler(Callback):
         steps: updates that are recorded.
     """
 
-    def __init__(self, directory: Path | None, start: int = 10, steps: int = 5):
+    def __init__(self, directory: Path | None, start: int, steps: int):
         super().__init__()
         self.directory = directory
         self.start = start

@@ -18,7 +18,7 @@ class ProgressBar(Callback):
         every: updates between two displays; each fetches the loss from the device.
     """
 
-    def __init__(self, every: int = 10):
+    def __init__(self, every: int):
         super().__init__()
         self.every = every
         self.bar: tqdm | None = None

@@ -12,7 +12,7 @@ from imgcls.functional.erasing import erase, random_rectangles
 
 
 class RandomErasing(Callback):
-    """The result does not depend on the number of ranks. Defaults are those of arXiv:1708.04896, section 4.1.
+    """The result does not depend on the number of ranks (arXiv:1708.04896).
 
     Args:
         probability: that an image is erased.
@@ -24,10 +24,10 @@ class RandomErasing(Callback):
 
     def __init__(
         self,
-        probability: float = 0.5,
-        area: Sequence[float] = (0.02, 0.4),
-        ratio: Sequence[float] = (0.3, 3.33),
-        fill: str = "noise",
+        probability: float,
+        area: Sequence[float],
+        ratio: Sequence[float],
+        fill: str,
     ):
         super().__init__()
         self.probability = probability

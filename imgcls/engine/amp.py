@@ -28,11 +28,11 @@ class AmpSettings:
         emulated: bfloat16's rounding without its kernels; ``O2`` is then as ``O1``.
     """
 
-    level: str = "O0"
-    dtype: str = "float16"
-    scale_loss: float = 128.0
-    dynamic: bool = True
-    min_scale: float = 1.0
+    level: str
+    dtype: str
+    scale_loss: float
+    dynamic: bool
+    min_scale: float
     emulated: bool = False
 
     @property
@@ -82,6 +82,10 @@ class AmpSettings:
             paddle.amp.decorate(network, optimizer, level="O2", dtype=self.dtype, master_weight=True)
 
 
+FLOAT32 = AmpSettings(level="O0", dtype="float16", scale_loss=1.0, dynamic=False, min_scale=1.0)
+"""Nothing in half precision; the other settings have no meaning then."""
+
+
 class LossScaler(paddle.amp.GradScaler):
     """Paddle's loss scaler, with a floor for the scale and a count of the updates it has skipped.
 
@@ -89,7 +93,7 @@ class LossScaler(paddle.amp.GradScaler):
     not finite.
     """
 
-    def __init__(self, floor: float = 1.0, **options: Any):
+    def __init__(self, floor: float, **options: Any):
         super().__init__(**options)
         self.floor = floor
         self.skipped_in_a_row = 0

@@ -16,15 +16,15 @@ from paddle.regularizer import L2Decay
 from imgcls.errors import UserError, close_matches
 from imgcls.functional.schedules import Schedule
 
-# RMSProp is not centred and has epsilon under the root, as in the original, which had these values beside the
+# RMSProp is not centred and has epsilon under the root, as in the original, which had rho 0.9, epsilon 0.001 beside the
 # exponential schedule and rho 0.95, epsilon 1 beside the cosine one.
-OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
-    # All parameters in one kernel, to the same bits as one after the other.
-    "momentum": (Momentum, {"momentum": 0.9, "use_nesterov": False, "use_multi_tensor": True}),
-    "rmsprop": (RMSProp, {"rho": 0.9, "momentum": 0.9, "epsilon": 1e-3}),
-    "adam": (Adam, {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}),
-    "adamw": (AdamW, {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}),
+OPTIMIZERS: dict[str, tuple[type[Optimizer], tuple[str, ...]]] = {
+    "momentum": (Momentum, ("momentum", "use_nesterov")),
+    "rmsprop": (RMSProp, ("rho", "momentum", "epsilon")),
+    "adam": (Adam, ("beta1", "beta2", "epsilon")),
+    "adamw": (AdamW, ("beta1", "beta2", "epsilon")),
 }
+"""The class and the options of each; their values are in ``conf/optimizer``."""
 
 
 class OptimizerLR(LRScheduler):
@@ -69,22 +69,24 @@ def build_optimizer(
         no_decay_on_norm_and_bias: exempt one-dimensional parameters, which these are.
         head_lr_multiplier: factor of the learning rate of ``network.head``.
         grad_clip_norm: largest norm of all gradients together; ``None`` for no clipping.
-        **options: the optimizer's own settings, in place of those in ``OPTIMIZERS``.
+        **options: the optimizer's own, all that ``OPTIMIZERS`` lists.
 
     Raises:
-        UserError: there is no such optimizer or option, nothing to train, or no clipping norm.
+        UserError: there is no such optimizer or option, an option is missing, nothing to train, or no clipping norm.
     """
     if name not in OPTIMIZERS:
         raise UserError(
             f"There is no optimizer '{name}'.{close_matches(str(name), OPTIMIZERS)} There are: {', '.join(OPTIMIZERS)}."
         )
-    optimizer_class, settings = OPTIMIZERS[name]
+    optimizer_class, known = OPTIMIZERS[name]
     for option in options:
-        if option not in settings:
+        if option not in known:
             raise UserError(
-                f"The optimizer '{name}' has no option '{option}'.{close_matches(option, settings)} "
-                f"It has: {', '.join(settings)}."
+                f"The optimizer '{name}' has no option '{option}'.{close_matches(option, known)} "
+                f"It has: {', '.join(known)}."
             )
+    if missing := [option for option in known if option not in options]:
+        raise UserError(f"The optimizer '{name}' needs a value for {', '.join(missing)}.")
     if grad_clip_norm is not None and grad_clip_norm <= 0:
         raise UserError(f"A gradient norm clipped to {grad_clip_norm:g} trains nothing; leave it out for no clipping.")
 
@@ -95,12 +97,14 @@ def build_optimizer(
     if optimizer_class is AdamW:
         names = {parameter.name for parameter in decayed}
         options |= {"weight_decay": float(weight_decay), "apply_decay_param_fun": names.__contains__}
+    if optimizer_class is Momentum:
+        options["use_multi_tensor"] = True  # one kernel for all parameters, to the same bits as one after the other
     multiply_head_lr(network, head_lr_multiplier)
     return optimizer_class(
         learning_rate=lr if isinstance(lr, LRScheduler) else float(lr),
         parameters=parameters,
         grad_clip=nn.ClipGradByGlobalNorm(grad_clip_norm) if grad_clip_norm else None,
-        **(settings | options),
+        **options,
     )
 
 

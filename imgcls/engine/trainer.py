@@ -20,7 +20,7 @@ import paddle
 from paddle.distributed import fleet
 
 from imgcls.engine import ranks
-from imgcls.engine.amp import AmpSettings, float32_state
+from imgcls.engine.amp import FLOAT32, AmpSettings, float32_state
 from imgcls.engine.batch import Batch, Loss, batch_loss
 from imgcls.engine.callback import Callback
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
@@ -143,13 +143,13 @@ class Trainer(OpenModel):
         *,
         seed: int = 0,
         accumulate: int = 1,
-        amp: AmpSettings | None = None,
+        amp: AmpSettings = FLOAT32,
         frozen: Sequence[paddle.nn.Layer] = (),
         compile: bool = False,
         loss: Loss | None = None,
     ):
         self.ranks = ranks.current()
-        self.amp = (amp or AmpSettings()).here()
+        self.amp = amp.here()
         if compile and self.amp.emulated:
             raise UserError(
                 "trainer.compile=true: the CPU's emulated bfloat16 cannot be compiled. Leave out one of them."

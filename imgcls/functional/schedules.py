@@ -23,9 +23,7 @@ def constant(base_lr: float) -> Schedule:
     return lambda step: base_lr
 
 
-def piecewise(
-    base_lr: float, steps_per_epoch: int, boundaries: Sequence[float] = (30, 60, 90), decay_rate: float = 0.1
-) -> Schedule:
+def piecewise(base_lr: float, steps_per_epoch: int, boundaries: Sequence[float], decay_rate: float) -> Schedule:
     """Multiply the rate by ``decay_rate`` at the start of each epoch in ``boundaries``."""
     drops = [boundary * steps_per_epoch - ROUNDING for boundary in boundaries]
     return lambda step: base_lr * decay_rate ** sum(step >= drop for drop in drops)
@@ -46,7 +44,7 @@ def cosine_step(base_lr: float, steps_per_epoch: int, epochs: float, final_lr: f
     return lambda step: final_lr + (base_lr - final_lr) * (1 + math.cos(math.pi * min(step / length, 1))) / 2
 
 
-def exponential(base_lr: float, steps_per_epoch: int, decay_epochs: float = 2.4, decay_rate: float = 0.97) -> Schedule:
+def exponential(base_lr: float, steps_per_epoch: int, decay_epochs: float, decay_rate: float) -> Schedule:
     """Multiply the rate by ``decay_rate`` every ``decay_epochs``, in drops."""
     interval = decay_epochs * steps_per_epoch
     return lambda step: base_lr * decay_rate ** math.floor(step / interval + ROUNDING)
@@ -64,9 +62,7 @@ def linear(
     return polynomial(base_lr, steps_per_epoch, epochs if decay_epochs is None else decay_epochs, 1.0, final_lr)
 
 
-def polynomial(
-    base_lr: float, steps_per_epoch: int, epochs: float, power: float = 2.0, final_lr: float = 0.0
-) -> Schedule:
+def polynomial(base_lr: float, steps_per_epoch: int, epochs: float, power: float, final_lr: float = 0.0) -> Schedule:
     """``(1 - progress) ** power`` from ``base_lr`` to ``final_lr`` over ``epochs``."""
     length = epochs * steps_per_epoch
     return lambda step: final_lr + (base_lr - final_lr) * (1 - min(step / length, 1)) ** power

@@ -86,7 +86,7 @@ ONE_OF = {
     "data.on_error": "fail, skip",
     "data.cache": "ram",
     "transform.interpolation": "linear, cubic, nearest, area, lanczos",
-    "lr_schedule.name": "constant, piecewise, cosine, cosine_step, exponential, linear, polynomial",
+    "lr_schedule.name": "constant, piecewise, cosine, cosine_step, exponential, linear, polynomial, own",
     "callbacks.random_erasing.fill": "noise, mean",
     "trainer.amp.level": "O0, O1, O2",
     "trainer.amp.dtype": "float16, bfloat16",

@@ -19,10 +19,11 @@ from imgcls.engine.trainer import Batch, Progress, Trainer
 from imgcls.functional.normalize import normalize
 
 SIZE, CLASSES, SAMPLES, BATCH = 16, 5, 22, 8
+ERASING = {"probability": 0.5, "area": (0.02, 0.4), "ratio": (0.3, 3.33), "fill": "noise"}
 CALLBACKS = {
-    "mixup": lambda: Mixup(1.0),
-    "cutmix": lambda: CutMix(1.0, switch_prob=1.0),
-    "erasing": lambda: RandomErasing(0.5),
+    "mixup": lambda: Mixup(1.0, stop_epoch=None),
+    "cutmix": lambda: CutMix(1.0, switch_prob=1.0, stop_epoch=None),
+    "erasing": lambda: RandomErasing(**ERASING),
 }
 
 
@@ -70,7 +71,7 @@ def test_each_batch_is_mixed_once(share):
     """With both on, every batch is one's or the other's; ``switch_prob`` of them are CutMix's."""
     steps, cut = 300, 0
     for step in range(steps):
-        batch = changed([CutMix(1.0, switch_prob=share), Mixup(1.0)], make_batch(), step)
+        batch = changed([CutMix(1.0, share, None), Mixup(1.0, None)], make_batch(), step)
         assert batch.partner_labels is not None
         own, partner = batch.labels.numpy(), batch.partner_labels.numpy()
         means = batch.images.numpy().mean(axis=(1, 2, 3))
@@ -83,7 +84,7 @@ def test_cutmix_alone_leaves_the_other_batches_plain():
     plain, cut = 0, 0
     for step in range(300):
         before = make_batch()
-        batch = changed([CutMix(1.0, switch_prob=0.5)], before, step)
+        batch = changed([CutMix(1.0, 0.5, None)], before, step)
         plain += batch is before
         cut += batch.partner_labels is not None
     assert plain + cut == 300
@@ -94,8 +95,8 @@ def test_who_mixes_says_nothing_about_how():
     """The share of mixup's batches follows the Beta distribution whether or not CutMix took some."""
     alone, beside = [], []
     for step in range(400):
-        alone.append(changed([Mixup(1.0)], make_batch(), step).lam)
-        batch = changed([CutMix(1.0, switch_prob=0.5), Mixup(1.0)], make_batch(), step)
+        alone.append(changed([Mixup(1.0, None)], make_batch(), step).lam)
+        batch = changed([CutMix(1.0, 0.5, None), Mixup(1.0, None)], make_batch(), step)
         if not is_cut(batch):
             beside.append(batch.lam)
             assert batch.lam == alone[-1]
@@ -167,7 +168,7 @@ def test_erasing_covers_with_noise_or_with_the_mean():
     images = paddle.full([64, 3, 40, 40], 7.0)
     batch = replace(make_batch(64), images=images)
     for fill in ("noise", "mean"):
-        erased = changed([RandomErasing(0.5, area=(0.1, 0.4), fill=fill)], batch).images.numpy()
+        erased = changed([RandomErasing(**ERASING | {"area": (0.1, 0.4), "fill": fill})], batch).images.numpy()
         covered = (erased != 7).any(axis=1)
         share = covered.mean(axis=(1, 2))
         assert np.mean(share > 0) == pytest.approx(0.5, abs=0.2)
@@ -182,7 +183,7 @@ def test_erasing_covers_with_noise_or_with_the_mean():
 
 def test_nothing_to_erase_costs_nothing():
     batch = make_batch()
-    assert changed([RandomErasing(0.0)], batch) is batch
+    assert changed([RandomErasing(**ERASING | {"probability": 0.0})], batch) is batch
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
@@ -200,7 +201,7 @@ def test_first_pictures_are_those_of_a_run(epoch):
             return batch
 
     def augmentation():
-        return [RandomErasing(), CutMix(switch_prob=0.3), Mixup(0.5)]
+        return [RandomErasing(**ERASING), CutMix(1.0, 0.3, None), Mixup(0.5, None)]
 
     keep = Keep()
     network = paddle.nn.Sequential(paddle.nn.AdaptiveAvgPool2D(1), paddle.nn.Flatten(), paddle.nn.Linear(3, CLASSES))

@@ -48,4 +48,4 @@ def test_a_resumed_run_marks_what_came_after_its_checkpoint(tmp_path):
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(UserError, match=r'pip install "imgcls\[tensorboard\]"'):
-        TensorBoard(tmp_path)
+        TensorBoard(tmp_path, every=1)

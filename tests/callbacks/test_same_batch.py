@@ -44,7 +44,11 @@ def test_every_update_sees_the_first_images_of_epoch_0(count):
 
 def test_a_resumed_run_goes_on_with_the_same_images(tmp_path):
     trainer, before = trainer_and_seen()
-    trainer.fit(make_loader(), 1, [SameBatch(5), before, MaxSteps(2), Checkpoint(tmp_path)])
+    trainer.fit(
+        make_loader(),
+        1,
+        [SameBatch(5), before, MaxSteps(2), Checkpoint(tmp_path, every=1, every_steps=0, keep=2, monitor="top1")],
+    )
     trainer, after = trainer_and_seen()
     callbacks = [SameBatch(5), after]
     restore((tmp_path / "last").resolve(), trainer, callbacks)

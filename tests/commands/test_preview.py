@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from PIL import Image
+from values_of_conf import train_transform
 
 from imgcls.data.formats.build import build_samples
 from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.sampler import EpochSampler
-from imgcls.data.pictures.transforms import eval_transform, train_transform
+from imgcls.data.pictures.transforms import eval_transform
 from imgcls.report.contact_sheet import GAP
 
 SIZE, SEED = 224, 3

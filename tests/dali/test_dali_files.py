@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from dali_loaders import MAX_PIXELS, Loaders, arrays, difference, require_dali
 from PIL import Image
+from values_of_conf import train_transform
 
 from imgcls.data.formats.build import build_samples
-from imgcls.data.pictures.transforms import eval_transform, train_transform
+from imgcls.data.pictures.transforms import eval_transform
 from imgcls.errors import UserError
 
 require_dali()

@@ -10,9 +10,10 @@ import paddle
 import pytest
 from dali_loaders import Loaders, arrays, assert_same_bits, difference, indices, require_dali
 from locations import ROOT
+from values_of_conf import train_transform
 
 from imgcls.data.formats.build import build_samples
-from imgcls.data.pictures.transforms import Resize, Transform, eval_transform, train_transform
+from imgcls.data.pictures.transforms import Resize, Transform, eval_transform
 from imgcls.errors import UserError
 
 require_dali()

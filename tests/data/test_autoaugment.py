@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from locations import REFERENCE
 from PIL import Image
+from values_of_conf import train_transform
 
 from imgcls.data.pictures import autoaugment, randaugment
 from imgcls.data.pictures.autoaugment import IMAGENET, AutoAugment
 from imgcls.data.pictures.operations import OPERATIONS, Operation
 from imgcls.data.pictures.randaugment import CHOICES, RandAugment
-from imgcls.data.pictures.transforms import train_transform
 from imgcls.errors import UserError
 
 EXPECTED = json.loads((REFERENCE / "augment.json").read_text())
-POLICIES = [AutoAugment(), RandAugment(2, 9)]
+POLICIES = [AutoAugment("imagenet"), RandAugment(2, 9)]
 DRAWS = 6000
 
 
@@ -49,7 +49,7 @@ def test_the_policy_is_the_original_one():
 
 def test_pairs_probabilities_and_signs(applied):
     """Over many pictures, each pair, operation and sign as often as it should be."""
-    policy, image, rng = AutoAugment(), photo(4, 4), np.random.default_rng(0)
+    policy, image, rng = AutoAugment("imagenet"), photo(4, 4), np.random.default_rng(0)
     pairs: Counter = Counter()
     for _ in range(DRAWS):
         applied.clear()
@@ -75,7 +75,7 @@ def test_pairs_probabilities_and_signs(applied):
 
 
 def test_each_sign_is_as_likely_and_rotation_has_one(applied):
-    policy, image, rng = AutoAugment(), photo(4, 4), np.random.default_rng(1)
+    policy, image, rng = AutoAugment("imagenet"), photo(4, 4), np.random.default_rng(1)
     for _ in range(DRAWS):
         policy(image, rng)
     for name in ("color", "contrast", "sharpness", "shearX"):
@@ -124,7 +124,10 @@ def test_place_among_the_transforms():
     flip = next(place for place, step in enumerate(order) if step.startswith("horizontal flip"))
     policy = next(place for place, step in enumerate(order) if step.startswith("AutoAugment"))
     assert flip < policy < next(place for place, step in enumerate(order) if step.startswith("to float32"))
-    for options, last in (({"autoaugment": "imagenet"}, AutoAugment()), ({"randaugment": (2, 9)}, RandAugment(2, 9))):
+    for options, last in (
+        ({"autoaugment": "imagenet"}, AutoAugment("imagenet")),
+        ({"randaugment": (2, 9)}, RandAugment(2, 9)),
+    ):
         whole = train_transform(16, rotation=5, color_jitter=(0.1, 0.1, 0.1, 0.1), **options)
         kinds = [type(transform).__name__ for transform in whole.transforms]
         assert kinds == ["RandomRotation", "RandomCropResize", "ColorJitter", "HorizontalFlip", type(last).__name__]

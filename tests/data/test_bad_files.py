@@ -8,13 +8,14 @@ import sys
 import numpy as np
 import paddle
 import pytest
+from values_of_conf import train_transform
 
 from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
 from imgcls.data.loading.bad_files import BadFile, BadFiles, substitute
 from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
-from imgcls.data.pictures.transforms import eval_transform, train_transform
+from imgcls.data.pictures.transforms import eval_transform
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from locations import ROOT
 from PIL import Image
+from values_of_conf import train_transform
 
 from imgcls.data.formats.build import build_samples
 from imgcls.data.loading.cache import RamCache
@@ -15,7 +16,7 @@ from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.pictures.decode import BadImage, decode_image
-from imgcls.data.pictures.transforms import eval_transform, train_transform
+from imgcls.data.pictures.transforms import eval_transform
 from imgcls.errors import UserError
 
 

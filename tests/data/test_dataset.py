@@ -6,13 +6,14 @@ import numpy as np
 import paddle
 import pytest
 from PIL import Image
+from values_of_conf import train_transform
 
 from imgcls.data.formats.build import build_samples
 from imgcls.data.formats.synthetic import synthetic_samples
 from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.synthetic import SyntheticDataset
 from imgcls.data.pictures.decode import decode_image
-from imgcls.data.pictures.transforms import eval_transform, train_transform
+from imgcls.data.pictures.transforms import eval_transform
 from imgcls.errors import UserError
 
 

@@ -373,7 +373,7 @@ LARGE = {
 def test_rows_below_a_crop_have_no_influence_wherever_it_ends(tmp_path, form, size):
     path = tmp_path / "large.jpg"
     landscape(2003, 1505).convert("RGB").save(path, **LARGE[form])
-    crop = RandomCropResize(size, interpolation="lanczos")
+    crop = RandomCropResize(size, (0.08, 1.0), (3 / 4, 4 / 3), interpolation="lanczos")
     with open_photo(path) as photo:
         whole, reduction = photo.decode_shrunk(500, size)
     for bottom in range(700, 740, 3):

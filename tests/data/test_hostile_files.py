@@ -10,9 +10,9 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+from values_of_conf import train_transform
 
 from imgcls.data.pictures.decode import decode_image, open_photo
-from imgcls.data.pictures.transforms import train_transform
 from imgcls.errors import UserError
 
 SECONDS = 20

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import paddle
 import pytest
+from values_of_conf import train_transform
 
 from imgcls.data.formats.build import build_samples
 from imgcls.data.formats.synthetic import synthetic_samples
@@ -19,7 +20,6 @@ from imgcls.data.loading.dataset import ClassificationDataset, ImageDataset
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.loading.synthetic import SyntheticDataset
-from imgcls.data.pictures.transforms import train_transform
 from imgcls.errors import UserError
 from imgcls.machine.shared_array import shared_array
 

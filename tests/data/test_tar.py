@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from locations import ROOT
+from values_of_conf import train_transform
 
 from imgcls.data.formats import tar_index
 from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
@@ -20,7 +21,6 @@ from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.pictures.decode import BadImage
-from imgcls.data.pictures.transforms import train_transform
 from imgcls.errors import UserError
 
 sys.path.insert(0, str(ROOT / "scripts"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from locations import REFERENCE
 from PIL import Image
+from values_of_conf import train_transform
 
 from imgcls.data.pictures.transforms import (
     INTERPOLATIONS,
@@ -19,7 +20,6 @@ from imgcls.data.pictures.transforms import (
     random_crop_box,
     resize_short_size,
     shift_hue,
-    train_transform,
 )
 from imgcls.errors import UserError
 

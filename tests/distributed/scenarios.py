@@ -95,6 +95,13 @@ def preprocess(images):
     return normalize(images, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
+def make_optimizer(name: str, network: nn.Layer, schedule, clip: float | None):
+    own = (
+        {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8} if name == "adamw" else {"momentum": 0.9, "use_nesterov": False}
+    )
+    return build_optimizer(name, network, OptimizerLR(schedule), weight_decay=1e-3, grad_clip_norm=clip, **own)
+
+
 def make_loader(samples: int, training: bool):
     ranks = current()
     listed = synthetic_samples(samples, CLASSES)
@@ -127,9 +134,9 @@ def run(
     schedule = build_schedule(
         "cosine_step", base_lr=0.1 if optimizer == "momentum" else 0.01, steps_per_epoch=len(loader), epochs=EPOCHS
     )
-    trainer.prepare(build_optimizer(optimizer, network, OptimizerLR(schedule), weight_decay=1e-3, grad_clip_norm=clip))
+    trainer.prepare(make_optimizer(optimizer, network, schedule, clip))
     record, ema = Record(), EMA(0.9)
-    trainer.fit(loader, EPOCHS, [*([Mixup(mixup)] if mixup else []), ema, LRSchedule(), record])
+    trainer.fit(loader, EPOCHS, [*([Mixup(mixup, stop_epoch=None)] if mixup else []), ema, LRSchedule(), record])
     evaluated = trainer.evaluate(make_loader(13, training=False))
     return {
         "losses": np.array(record.losses),

@@ -77,11 +77,11 @@ def main(directory: Path, norms: str, updates: int) -> None:
     if norms == "synchronised" and ranks.count > 1:
         network = synchronise_batch_norms(network)
     trainer = Trainer(network, lambda images: normalize(images, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)))
-    optimizer = build_optimizer("momentum", network, 0.01, weight_decay=1e-4)
+    optimizer = build_optimizer("momentum", network, 0.01, momentum=0.9, use_nesterov=False, weight_decay=1e-4)
     trainer.prepare(optimizer)
     samples = synthetic_samples(updates * BATCH * ranks.count, CLASSES)
     sampler = EpochSampler(len(samples), BATCH, ranks.rank, ranks.count)
-    record, ema = Record(), EMA()
+    record, ema = Record(), EMA(0.9999)
     times["built"] = time.time()
     trainer.fit(build_loader(SyntheticDataset(samples, SIZE), sampler), 1, [ema, record])
     times["first_update"] = record.times[0]

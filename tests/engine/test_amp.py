@@ -12,17 +12,20 @@ from test_trainer import Recorder, make_loader, make_trainer
 
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.callbacks.nan_guard import NanGuard
-from imgcls.engine.amp import AmpSettings, LossScaler, float32_state, load_float32_state
+from imgcls.engine.amp import FLOAT32, AmpSettings, LossScaler, float32_state, load_float32_state
 from imgcls.engine.emulated_bfloat16 import emulate_bfloat16
 from imgcls.errors import UserError
 from imgcls.functional.averaging import start, update
 
 
+def settings(level: str, dtype: str, **options) -> AmpSettings:
+    return AmpSettings(level, dtype, **{"scale_loss": 128.0, "dynamic": True, "min_scale": 1.0, **options})
+
+
 @pytest.fixture
 def scaler(scaling_here):
     def make(**options):
-        settings = AmpSettings(level="O1", dtype="float16", **options)
-        return settings.scaler()
+        return settings("O1", "float16", **options).scaler()
 
     return make
 
@@ -106,19 +109,19 @@ def test_too_many_overflows_in_a_row_end_the_run(scaler):
 
 @pytest.mark.parametrize(("level", "dtype"), [("O0", "float16"), ("O1", "bfloat16"), ("O2", "bfloat16")])
 def test_only_float16_is_scaled(scaler, level, dtype):
-    assert not AmpSettings(level=level, dtype=dtype).scaler().is_enable()
+    assert not settings(level, dtype).scaler().is_enable()
 
 
 @pytest.mark.skipif(paddle.device.is_compiled_with_cuda(), reason="on a GPU both are real")
 def test_a_cpu_says_what_it_makes_of_half_precision(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("imgcls"), "propagate", True)
     with caplog.at_level(logging.WARNING, "imgcls"):
-        assert AmpSettings(level="O1", dtype="float16").here() == AmpSettings(level="O0", dtype="float16")
+        assert settings("O1", "float16").here() == settings("O0", "float16")
         assert "trainer.amp.level=O1 with float16 has no effect on the CPU" in caplog.text
-        assert AmpSettings(level="O1", dtype="bfloat16").here() == AmpSettings("O1", "bfloat16", emulated=True)
+        assert settings("O1", "bfloat16").here() == settings("O1", "bfloat16", emulated=True)
         assert "bfloat16 is emulated on the CPU" in caplog.text
     caplog.clear()
-    assert AmpSettings().here() == AmpSettings()
+    assert FLOAT32.here() == FLOAT32
     assert caplog.text == ""
 
 
@@ -203,7 +206,7 @@ def test_every_level_learns_on_a_cpu():
     """O1 and O2 are not O0, and go the same way; what is kept is float32."""
     losses = {}
     for level in ("O0", "O1", "O2"):
-        amp = AmpSettings(level=level, dtype="bfloat16")
+        amp = settings(level, "bfloat16")
         trainer, record = make_trainer(epochs=8, amp=amp), Recorder()
         trainer.fit(make_loader(), 8, [LRSchedule(), record])
         losses[level] = np.array(record.losses)
@@ -217,4 +220,4 @@ def test_every_level_learns_on_a_cpu():
 @pytest.mark.skipif(paddle.device.is_compiled_with_cuda(), reason="nothing is emulated on a GPU")
 def test_emulation_is_not_compiled():
     with pytest.raises(UserError, match="emulated bfloat16 cannot be compiled"):
-        make_trainer(amp=AmpSettings(level="O1", dtype="bfloat16"), compile=True)
+        make_trainer(amp=settings("O1", "bfloat16"), compile=True)

@@ -8,6 +8,7 @@ import pytest
 from locations import REFERENCE
 from paddle import nn
 from paddle.regularizer import L2Decay
+from values_of_conf import optimizer_options
 
 import imgcls
 from imgcls.engine.optimizers import OPTIMIZERS, OptimizerLR, build_optimizer
@@ -18,15 +19,26 @@ EXPECTED = json.loads((REFERENCE / "schedules.json").read_text())
 PROBLEM = EXPECTED["trajectory_problem"]
 RUN = {"base_lr": 0.1, "steps_per_epoch": 10, "epochs": 8}
 
+
+def optimizer_of(name: str, network: nn.Layer, lr, **options):
+    """With the options that conf/ gives it, but for those named here."""
+    return build_optimizer(name, network, lr, **{**optimizer_options(name), **options})
+
+
 # strategy of the original -> schedule, its options, optimizer, its options
 STRATEGIES = {
-    "piecewise_decay": ("piecewise", {"boundaries": (2, 4, 6)}, "momentum", {}),
+    "piecewise_decay": ("piecewise", {"boundaries": (2, 4, 6), "decay_rate": 0.1}, "momentum", {}),
     "cosine_decay": ("cosine", {}, "momentum", {}),
     "cosine_decay_warmup": ("cosine_step", {"warmup_epochs": 2}, "momentum", {}),
     "linear_decay": ("linear", {"decay_epochs": 1}, "momentum", {}),
     "default_decay": ("constant", {}, "momentum", {}),
     "adam_decay": ("constant", {}, "adam", {"weight_decay": 0.0}),
-    "exponential_decay_warmup": ("exponential", {"warmup_epochs": 2}, "rmsprop", {}),
+    "exponential_decay_warmup": (
+        "exponential",
+        {"decay_epochs": 2.4, "decay_rate": 0.97, "warmup_epochs": 2},
+        "rmsprop",
+        {},
+    ),
     "cosine_decay_RMSProp": ("cosine", {}, "rmsprop", {"rho": 0.95, "epsilon": 1.0}),
 }
 
@@ -62,7 +74,7 @@ def test_twelve_steps_equal_the_original(strategy):
     schedule, schedule_options, name, options = STRATEGIES[strategy]
     network = Linear()
     scheduler = OptimizerLR(build_schedule(schedule, **RUN, **schedule_options))
-    optimizer = build_optimizer(name, network, scheduler, **{"weight_decay": 0.01, **options})
+    optimizer = optimizer_of(name, network, scheduler, **{"weight_decay": 0.01, **options})
     for expected in EXPECTED["strategies"][strategy]["trajectory"]:
         loss = train_step(network, optimizer)
         scheduler.step()
@@ -122,9 +134,9 @@ def test_weight_decay_reaches_what_it_should(name, exempt):
     plain, decayed = small_network(), small_network()
     # Adam and RMSProp normalise a first gradient, and what decay adds to it, away unless epsilon is large.
     options = {} if name == "momentum" else {"epsilon": 1.0}
-    gradients_of_one(plain, build_optimizer(name, plain, 0.1, **options))
+    gradients_of_one(plain, optimizer_of(name, plain, 0.1, **options))
     options |= {"weight_decay": 0.5, "no_decay_on_norm_and_bias": exempt}
-    gradients_of_one(decayed, build_optimizer(name, decayed, 0.1, **options))
+    gradients_of_one(decayed, optimizer_of(name, decayed, 0.1, **options))
     moved = {key for key in values(plain) if values(plain)[key] != values(decayed)[key]}
     assert moved == (WEIGHTS if exempt else set(values(plain)))
 
@@ -140,7 +152,7 @@ def test_weight_decay_reaches_what_it_should(name, exempt):
 )
 def test_one_decayed_update_by_hand(name, expected):
     network = small_network()
-    gradients_of_one(network, build_optimizer(name, network, 0.1, weight_decay=0.5))
+    gradients_of_one(network, optimizer_of(name, network, 0.1, weight_decay=0.5))
     assert values(network) == pytest.approx(dict.fromkeys(values(network), expected), rel=1e-5)
 
 
@@ -150,7 +162,7 @@ def test_a_declared_regularizer_wins(name):
     network.norm.weight.regularizer = L2Decay(0.0)
     network.conv.weight.regularizer = L2Decay(3.0)
     for weight_decay in (0.7, 0.5):
-        optimizer = build_optimizer(name, network, 0.1, weight_decay=weight_decay)
+        optimizer = optimizer_of(name, network, 0.1, weight_decay=weight_decay)
     gradients_of_one(network, optimizer)
     after = values(network)
     if name == "momentum":
@@ -162,8 +174,8 @@ def test_a_declared_regularizer_wins(name):
 @pytest.mark.parametrize("first", ["momentum", "adamw"])
 def test_a_second_optimizer_of_a_network_forgets_the_first(first):
     network = small_network()
-    build_optimizer(first, network, 0.1, weight_decay=9.0, no_decay_on_norm_and_bias=True, head_lr_multiplier=7.0)
-    gradients_of_one(network, build_optimizer("adamw", network, 0.1, weight_decay=0.5))
+    optimizer_of(first, network, 0.1, weight_decay=9.0, no_decay_on_norm_and_bias=True, head_lr_multiplier=7.0)
+    gradients_of_one(network, optimizer_of("adamw", network, 0.1, weight_decay=0.5))
     assert values(network) == pytest.approx(dict.fromkeys(values(network), 2 * 0.95 - 0.1), rel=1e-5)
 
 
@@ -172,7 +184,7 @@ def test_the_head_learns_faster_under_a_schedule(name):
     plain, faster = small_network(), small_network()
     for network, multiplier in ((plain, 1.0), (faster, 10.0)):
         scheduler = OptimizerLR(build_schedule("linear", base_lr=0.01, steps_per_epoch=10, epochs=1))
-        optimizer = build_optimizer(name, network, scheduler, head_lr_multiplier=multiplier)
+        optimizer = optimizer_of(name, network, scheduler, head_lr_multiplier=multiplier)
         for _ in range(3):
             gradients_of_one(network, optimizer)
             scheduler.step()
@@ -184,7 +196,7 @@ def test_the_head_learns_faster_under_a_schedule(name):
 def test_the_norm_of_all_gradients_together_is_clipped_before_decay():
     network = small_network()
     count = sum(parameter.size for parameter in network.parameters() if not parameter.stop_gradient)
-    optimizer = build_optimizer("momentum", network, 0.1, weight_decay=0.5, grad_clip_norm=1.5, head_lr_multiplier=2.0)
+    optimizer = optimizer_of("momentum", network, 0.1, weight_decay=0.5, grad_clip_norm=1.5, head_lr_multiplier=2.0)
     gradients_of_one(network, optimizer)
     update = 0.1 * (1.5 / np.sqrt(count) + 0.5 * 2)
     expected = {key: 2 - update * (2 if key.startswith("head.") else 1) for key in values(network)}
@@ -193,8 +205,8 @@ def test_the_norm_of_all_gradients_together_is_clipped_before_decay():
 
 def test_gradients_within_the_norm_are_left_alone():
     clipped, plain = small_network(), small_network()
-    gradients_of_one(clipped, build_optimizer("momentum", clipped, 0.1, grad_clip_norm=100.0))
-    gradients_of_one(plain, build_optimizer("momentum", plain, 0.1))
+    gradients_of_one(clipped, optimizer_of("momentum", clipped, 0.1, grad_clip_norm=100.0))
+    gradients_of_one(plain, optimizer_of("momentum", plain, 0.1))
     assert values(clipped) == values(plain)
 
 
@@ -202,7 +214,7 @@ def test_frozen_parameters_are_left_out_even_of_the_norm():
     network = small_network()
     for parameter in network.conv.parameters():
         parameter.stop_gradient = True
-    optimizer = build_optimizer("momentum", network, 0.1, grad_clip_norm=1.0, weight_decay=0.5)
+    optimizer = optimizer_of("momentum", network, 0.1, grad_clip_norm=1.0, weight_decay=0.5)
     assert len(optimizer._parameter_list) == 4
     gradients_of_one(network, optimizer)
     assert float(network.conv.weight[0, 0, 0, 0]) == 2
@@ -213,7 +225,7 @@ def test_every_trainable_parameter_of_a_real_network_moves():
     paddle.seed(0)
     network = imgcls.create_model("resnet18", num_classes=3)
     before = {key: value.numpy() for key, value in network.named_parameters()}
-    optimizer = build_optimizer("momentum", network, 0.1, weight_decay=1e-4, no_decay_on_norm_and_bias=True)
+    optimizer = optimizer_of("momentum", network, 0.1, weight_decay=1e-4, no_decay_on_norm_and_bias=True)
     network(paddle.randn([4, 3, 64, 64])).square().mean().backward()
     optimizer.step()
     still = [key for key, value in network.named_parameters() if (value.numpy() == before[key]).all()]
@@ -226,20 +238,22 @@ def test_mistakes_are_named():
     network = small_network()
     with pytest.raises(UserError, match=r"no optimizer 'momentun'.*Did you mean 'momentum'"):
         build_optimizer("momentun", network, 0.1)
+    with pytest.raises(UserError, match="'rmsprop' needs a value for rho, epsilon"):
+        build_optimizer("rmsprop", network, 0.1, momentum=0.9)
     with pytest.raises(UserError, match=r"'rmsprop' has no option 'beta1'.*It has: rho, momentum, epsilon"):
-        build_optimizer("rmsprop", network, 0.1, beta1=0.9)
+        optimizer_of("rmsprop", network, 0.1, beta1=0.9)
     with pytest.raises(UserError, match="clipped to 0"):
-        build_optimizer("momentum", network, 0.1, grad_clip_norm=0)
+        optimizer_of("momentum", network, 0.1, grad_clip_norm=0)
     with pytest.raises(UserError, match="Conv2D has no 'head'"):
-        build_optimizer("momentum", network.conv, 0.1, head_lr_multiplier=10)
+        optimizer_of("momentum", network.conv, 0.1, head_lr_multiplier=10)
     for parameter in network.parameters():
         parameter.stop_gradient = True
     with pytest.raises(UserError, match="nothing to train"):
-        build_optimizer("momentum", network, 0.1)
+        optimizer_of("momentum", network, 0.1)
 
 
 def test_parameters_of_one_name_are_refused():
     network = small_network()
     network.conv.weight.name = network.head.weight.name
     with pytest.raises(ValueError, match="share a name"):
-        build_optimizer("momentum", network, 0.1)
+        optimizer_of("momentum", network, 0.1)

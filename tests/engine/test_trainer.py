@@ -21,6 +21,7 @@ from imgcls.data.formats.synthetic import synthetic_samples
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.loading.synthetic import SyntheticDataset
+from imgcls.engine.amp import FLOAT32
 from imgcls.engine.callback import Callback
 from imgcls.engine.optimizers import OptimizerLR, build_optimizer
 from imgcls.engine.trainer import Trainer
@@ -28,6 +29,7 @@ from imgcls.errors import UserError
 from imgcls.functional.normalize import normalize
 from imgcls.functional.schedules import build_schedule
 
+OPTIONS = {"momentum": 0.9, "use_nesterov": False, "weight_decay": 1e-3}
 SAMPLES, BATCH, SIZE, CLASSES = 22, 8, 16, 5  # three updates an epoch, the last of six samples
 
 
@@ -59,14 +61,14 @@ def make_loader(shuffle: bool = True, batch: int = BATCH):
 
 
 def make_trainer(
-    epochs: int = 2, accumulate: int = 1, grad_clip_norm: float | None = None, amp=None, compile=False, **net_options
+    epochs: int = 2, accumulate: int = 1, grad_clip_norm: float | None = None, amp=FLOAT32, compile=False, **net_options
 ):
     paddle.seed(7)
     network = SmallNet(**net_options)
     trainer = Trainer(network, preprocess, seed=5, accumulate=accumulate, amp=amp, compile=compile)
     schedule = build_schedule("cosine_step", base_lr=0.1, steps_per_epoch=3, epochs=epochs)
     trainer.prepare(
-        build_optimizer("momentum", network, OptimizerLR(schedule), weight_decay=1e-3, grad_clip_norm=grad_clip_norm)
+        build_optimizer("momentum", network, OptimizerLR(schedule), **OPTIONS, grad_clip_norm=grad_clip_norm)
     )
     return trainer
 
@@ -126,7 +128,7 @@ def test_a_compiled_network_learns_the_same(accumulate):
     results = []
     for compile in (False, True):
         trainer, recorder = make_trainer(accumulate=accumulate, compile=compile), Recorder()
-        evaluation = Evaluation(make_loader(shuffle=False), topk=(1,))
+        evaluation = Evaluation(make_loader(shuffle=False), every=1, topk=(1,))
         trainer.fit(make_loader(), 2, [LRSchedule(), recorder, evaluation])
         results.append((recorder.losses, trainer.metrics, weights_of(trainer)))
     (losses, metrics, weights), (compiled_losses, compiled_metrics, compiled_weights) = results
@@ -161,14 +163,14 @@ def test_accumulation_is_the_mean_over_the_whole_batch(clip):
 def all_callbacks(directory, loader, max_steps=None):
     limit = [MaxSteps(max_steps)] if max_steps else []
     return [
-        Mixup(0.4),
+        Mixup(0.4, stop_epoch=None),
         LabelSmoothing(0.1),
         EMA(0.99),
         LRSchedule(),
         *limit,
-        Evaluation(loader),
+        Evaluation(loader, every=1, topk=(1, 5)),
         History(directory),
-        Checkpoint(directory / "checkpoints", every_steps=1, keep=10),
+        Checkpoint(directory / "checkpoints", every=1, every_steps=1, keep=10, monitor="top1"),
     ]
 
 
@@ -224,7 +226,7 @@ def test_a_loss_that_is_not_finite_stops_the_run():
 
     trainer = make_trainer()
     with pytest.raises(UserError, match="not finite"):
-        trainer.fit(make_loader(), 2, [Poison(), LRSchedule(), NanGuard(every=2)])
+        trainer.fit(make_loader(), 2, [Poison(), LRSchedule(), NanGuard(every=2, max_skipped=20)])
     assert trainer.progress.step == 2
 
 

@@ -23,8 +23,10 @@ def test_ten_steps_equal_the_original(run):
     network.weight.set_value(np.array(PROBLEM["w0"], "float32").reshape(3, 1))
     network.bias.set_value(np.array(PROBLEM["b0"], "float32"))
     x, t = paddle.to_tensor(PROBLEM["x"]), paddle.to_tensor(PROBLEM["t"])
-    scheduler = OptimizerLR(build_schedule("piecewise", base_lr=0.1, steps_per_epoch=4, epochs=8, boundaries=(2, 4, 6)))
-    optimizer = build_optimizer("momentum", network, scheduler, weight_decay=1e-4)
+    scheduler = OptimizerLR(
+        build_schedule("piecewise", base_lr=0.1, steps_per_epoch=4, epochs=8, boundaries=(2, 4, 6), decay_rate=0.1)
+    )
+    optimizer = build_optimizer("momentum", network, scheduler, momentum=0.9, use_nesterov=False, weight_decay=1e-4)
     current = network.state_dict()
     shadow = averaging.start(current)
     for expected in run["steps"]:

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from locations import REFERENCE
+from values_of_conf import schedule_options
 
 from imgcls.errors import UserError
 from imgcls.functional.schedules import SCHEDULES, build_schedule, constant, linear_warmup, piecewise
@@ -36,6 +37,8 @@ def of_the_original(strategy: str, setting: str):
     options = {ours: settings[theirs] for ours, theirs in mapping.items()}
     if strategy == "linear_decay":
         options["decay_epochs"] = 1
+    if strategy == "piecewise_decay":
+        options["decay_rate"] = 0.1
     return build_schedule(
         name,
         base_lr=settings["lr"],
@@ -60,13 +63,14 @@ def test_every_step_equals_the_original(strategy, setting):
 
 def test_warmup_over_a_schedule_equals_the_original_helper():
     helper = EXPECTED["helpers"]["lr_warmup"]
-    schedule = linear_warmup(piecewise(0.1, 10, (2, 4, 6)), steps=15, start_lr=0.02, end_lr=0.1)
+    schedule = linear_warmup(piecewise(0.1, 10, (2, 4, 6), 0.1), steps=15, start_lr=0.02, end_lr=0.1)
     by_name = build_schedule(
         "piecewise",
         base_lr=0.1,
         steps_per_epoch=10,
         epochs=8,
         boundaries=(2, 4, 6),
+        decay_rate=0.1,
         warmup_epochs=1.5,
         warmup_start_lr=0.02,
     )
@@ -76,7 +80,7 @@ def test_warmup_over_a_schedule_equals_the_original_helper():
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_warmup_fits_in_front_of_every_schedule(name):
-    run = {"base_lr": 0.4, "steps_per_epoch": 7, "epochs": 40}
+    run = {"base_lr": 0.4, "steps_per_epoch": 7, "epochs": 40, **schedule_options(name)}
     plain = build_schedule(name, **run)
     warmed = build_schedule(name, **run, warmup_epochs=2.5, warmup_start_lr=0.05)
     assert warmed(0) == 0.05

@@ -34,7 +34,7 @@ def test_one_step_from_fluid_weights(family, tmp_path):
 
     size = 139 if info.input_size == 299 else 96
     images, labels = paddle.to_tensor(weights.make_input(size)), paddle.to_tensor([0, 4])
-    optimizer = build_optimizer("momentum", network, lr=1e-3)
+    optimizer = build_optimizer("momentum", network, lr=1e-3, momentum=0.9, use_nesterov=False)
     head = network.head.weight.numpy().copy()
     network.train()
     loss = batch_loss(network(images), Batch(images, labels, labels, global_size=2))

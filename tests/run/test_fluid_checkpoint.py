@@ -23,7 +23,7 @@ LR, DECAY = 0.001, 3e-5  # of the recorded run
 def resumed(folder, callbacks=()):
     network = imgcls.create_model("shufflenetv2_x0_25", num_classes=10)
     trainer = Trainer(network, lambda images: images)
-    trainer.prepare(build_optimizer("momentum", network, LR, weight_decay=DECAY))
+    trainer.prepare(build_optimizer("momentum", network, LR, momentum=0.9, use_nesterov=False, weight_decay=DECAY))
     restore_fluid(FLUID / folder, trainer, list(callbacks), steps_per_epoch=1)
     return trainer
 

@@ -54,7 +54,7 @@ class AutoAugment:
         UserError: there is no such policy.
     """
 
-    def __init__(self, policy: str = "imagenet"):
+    def __init__(self, policy: str):
         if policy not in POLICIES:
             raise UserError(
                 f"There is no AutoAugment policy '{policy}'.{close_matches(str(policy), POLICIES)} "

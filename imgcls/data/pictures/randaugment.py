@@ -38,7 +38,7 @@ class RandAugment:
         UserError: a value outside its range.
     """
 
-    def __init__(self, num_layers: int = 2, magnitude: float = 5):
+    def __init__(self, num_layers: int, magnitude: float):
         if num_layers < 1:
             raise UserError(f"RandAugment's num_layers is {num_layers}; it must be 1 or more.")
         if not 0 <= magnitude <= STRONGEST_MAGNITUDE:

@@ -58,10 +58,11 @@ class Transform:
 
 def train_transform(
     size: int,
-    scale: tuple[float, float] = (0.08, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    *,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    flip: float,
     interpolation: str = "linear",
-    flip: float = 0.5,
     rotation: int = 0,
     color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
     autoaugment: str | None = None,
@@ -74,8 +75,8 @@ def train_transform(
         size: side of the result in pixels.
         scale: smallest and largest area of the crop, as a share of the image.
         ratio: smallest and largest width over height of the crop.
-        interpolation: a key of ``INTERPOLATIONS``.
         flip: probability of a horizontal flip.
+        interpolation: a key of ``INTERPOLATIONS``.
         rotation: largest angle in degrees, either way; the original's is 10, never enabled.
         color_jitter: strength of brightness, contrast, saturation (factor ``1 ± strength``) and hue
             (shift of at most that share of the colour circle).
@@ -170,8 +171,8 @@ class RandomCropResize(CropResize):
     def __init__(
         self,
         size: int,
-        scale: tuple[float, float] = (0.08, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        scale: tuple[float, float],
+        ratio: tuple[float, float],
         interpolation: str = "linear",
     ):
         super().__init__(size, interpolation)
@@ -228,7 +229,7 @@ class ColorJitter:
 class HorizontalFlip:
     """Left and right exchanged, with a probability."""
 
-    def __init__(self, probability: float = 0.5):
+    def __init__(self, probability: float):
         _require(0 <= probability <= 1, "flip", probability, "a probability")
         self.probability = probability
 
