@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def main(config: DictConfig) -> None:
     require_paddle()
     from imgcls.app import assembly
-    from imgcls.callbacks.viewer import first_pictures
+    from imgcls.callbacks.viewer import first_images
     from imgcls.machine.device import select_device
     from imgcls.report.contact_sheet import contact_sheet
 
@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
         seed=config.trainer.seed,
         shuffle=training,
     )
-    seen = first_pictures(
+    seen = first_images(
         loader,
         assembly.preprocessing(config.transform),
         samples.num_classes,
