@@ -23,7 +23,7 @@ def main(config: DictConfig) -> None:
     from imgcls.app.callbacks import optional_callbacks
     from imgcls.app.data import make_loader, read_samples, training_transform
     from imgcls.app.source import preprocessing
-    from imgcls.callbacks.viewer import first_pictures
+    from imgcls.callbacks.viewer import first_images
     from imgcls.machine.device import select_device
     from imgcls.report.contact_sheet import contact_sheet
 
@@ -45,7 +45,7 @@ def main(config: DictConfig) -> None:
         seed=config.trainer.seed,
         shuffle=training,
     )
-    seen = first_pictures(
+    seen = first_images(
         loader,
         seen_as.normalize,
         samples.num_classes,

@@ -12,11 +12,11 @@ from imgcls.engine.trainer import Progress, Trainer
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One picture as a network has it.
+class ShownImage:
+    """One image as a network has it.
 
     ``image`` is normalised float32 ``[C, H, W]``, ``index`` its number in the data set; ``shares``
-    are labels and how much of the picture each stands for.
+    are labels and how much of the image each stands for.
     """
 
     image: np.ndarray
@@ -25,12 +25,12 @@ class Seen:
 
 
 class Viewer(Callback):
-    """Keeps the first ``count`` pictures and then ends the run; comes after what changes batches."""
+    """Keeps the first ``count`` images and then ends the run; comes after what changes batches."""
 
     def __init__(self, count: int):
         super().__init__()
         self.count = count
-        self.seen: list[Seen] = []
+        self.seen: list[ShownImage] = []
 
     def on_batch(self, batch):
         shares = [((label, 1.0),) for label in batch.labels.tolist()]
@@ -38,12 +38,12 @@ class Viewer(Callback):
             pairs = zip(batch.labels.tolist(), batch.partner_labels.tolist(), strict=True)
             shares = [((label, batch.lam), (partner, 1 - batch.lam)) for label, partner in pairs]
         images = batch.images.astype("float32").numpy()
-        self.seen = [*self.seen, *map(Seen, images, batch.indices.tolist(), shares)][: self.count]
+        self.seen = [*self.seen, *map(ShownImage, images, batch.indices.tolist(), shares)][: self.count]
         self.trainer.stop_training = len(self.seen) == self.count
         return batch
 
 
-def first_pictures(
+def first_images(
     loader: Iterable,
     preprocess: Callable[[paddle.Tensor], paddle.Tensor],
     num_classes: int,
@@ -51,12 +51,12 @@ def first_pictures(
     count: int,
     epoch: int = 1,
     seed: int = 0,
-) -> list[Seen]:
-    """The first pictures of an epoch, as a run with the same loader, callbacks and seed shows them to its network.
+) -> list[ShownImage]:
+    """The first images of an epoch, as a run with the same loader, callbacks and seed shows them to its network.
 
     Args:
         callbacks: those that change no batch are left out.
-        count: how many pictures; an epoch may have fewer.
+        count: how many images; an epoch may have fewer.
         epoch: counted from 1.
     """
     network = nn.Sequential(nn.AdaptiveAvgPool2D(1), nn.Flatten(), nn.Linear(3, num_classes))

@@ -9,7 +9,7 @@ import pytest
 from imgcls.callbacks.cutmix import CutMix
 from imgcls.callbacks.mixup import Mixup
 from imgcls.callbacks.random_erasing import RandomErasing
-from imgcls.callbacks.viewer import first_pictures
+from imgcls.callbacks.viewer import first_images
 from imgcls.data.formats.synthetic import synthetic_samples
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
@@ -187,7 +187,7 @@ def test_nothing_to_erase_costs_nothing():
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_first_pictures_are_those_of_a_run(epoch):
+def test_first_images_are_those_of_a_run(epoch):
     """Seen through the viewer, or noted in the middle of a real run."""
 
     class Keep(Callback):
@@ -208,9 +208,9 @@ def test_first_pictures_are_those_of_a_run(epoch):
     trainer = Trainer(network, preprocess, seed=5)
     trainer.prepare(paddle.optimizer.SGD(0.1, parameters=network.parameters()))
     trainer.fit(make_loader(), epoch, [*augmentation(), keep])
-    seen = first_pictures(make_loader(), preprocess, CLASSES, augmentation(), count=13, epoch=epoch, seed=5)
+    seen = first_images(make_loader(), preprocess, CLASSES, augmentation(), count=13, epoch=epoch, seed=5)
     assert len(seen) == 13
     for picture, image in zip(seen, keep.images, strict=False):
         assert (picture.image == image).all()
     assert all(sum(share for _, share in picture.shares) == pytest.approx(1) for picture in seen)
-    assert len(first_pictures(make_loader(), preprocess, CLASSES, [], count=100)) == SAMPLES
+    assert len(first_images(make_loader(), preprocess, CLASSES, [], count=100)) == SAMPLES
