@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-from imgcls.callbacks.ema import EMA
 from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import Progress, Trainer
 from imgcls.errors import UserError
@@ -12,6 +11,9 @@ from imgcls.run.checkpoint import MANIFEST
 from imgcls.weights.fluid.files import read_directory
 from imgcls.weights.fluid.training import LEARNING_RATE, STEP_COUNTER, sort_training_state
 from imgcls.weights.load import load_into
+
+AVERAGING = "ema"
+"""Name of the callback that goes on with the averages."""
 
 log = logging.getLogger("imgcls")
 
@@ -44,7 +46,7 @@ def restore_fluid(path: Path, trainer: Trainer, callbacks: list[Callback], steps
     steps = state.steps or 0
     trainer.progress = Progress(steps // steps_per_epoch, steps % steps_per_epoch, steps)
     for callback in callbacks:
-        if isinstance(callback, EMA) and state.averages:
+        if callback.name == AVERAGING and state.averages:
             keys = {name: key for key, name in fluid_names(trainer.network).items()}
             callback.load_tensors({keys[name]: value for name, value in state.averages.items()})
     if state.steps is None:
