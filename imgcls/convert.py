@@ -52,11 +52,12 @@ def _class_count(model: DictConfig, weights: "Weights") -> int:
     """How many classes the stored last layer has, whichever way it is named; 1000 when it is not there."""
     import paddle
 
+    from imgcls.models.layers import fluid_names
     from imgcls.models.registry import build_model
 
     with paddle.LazyGuard():
         network = build_model(model.name, **model.args)
-    for name in ("head.bias", network.head.bias.name):
+    for name in ("head.bias", fluid_names(network).get("head.bias")):
         if name in weights.arrays:
             return len(weights.arrays[name])
     return 1000

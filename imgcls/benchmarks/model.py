@@ -64,7 +64,7 @@ def count_macs(network: nn.Layer, size: int) -> int:
     layers = [layer for layer in network.sublayers() if isinstance(layer, nn.Conv2D | nn.Linear)]
     hooks = [layer.register_forward_post_hook(count) for layer in layers]
     network.eval()
-    channels = next(layer.weight.shape[1] for layer in layers if isinstance(layer, nn.Conv2D))
+    channels = next((layer.weight.shape[1] for layer in layers if isinstance(layer, nn.Conv2D)), 3)
     with paddle.no_grad():
         network(paddle.zeros([1, channels, size, size]))
     for hook in hooks:

@@ -146,7 +146,7 @@ def _require_whole(network: Network, directory: Path) -> None:
     Raises:
         UserError: one is missing, cut off or of another value.
     """
-    tensors = {name_in_graph(tensor.name): tensor for tensor in network.state_dict().values()}
+    tensors = {name_in_graph(tensor.name): tensor for tensor in network.to_static_state_dict().values()}
     try:
         written = read_inference_model(*(directory / name for name in MODEL_FILES))
     except UserError as error:

@@ -14,7 +14,7 @@ from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import NAME, Contract
 from imgcls.errors import UserError
 from imgcls.machine.paddle_internals import own_forward
-from imgcls.models.layers import Network
+from imgcls.models.checks import require_methods
 
 INPUT = "images"
 OTHER_SIZE = (32, 64)
@@ -30,7 +30,7 @@ class Served(nn.Layer):
         output: ``logits``, ``probabilities`` or ``features``.
     """
 
-    def __init__(self, network: Network, preprocessing: Preprocessing | None, output: str):
+    def __init__(self, network: nn.Layer, preprocessing: Preprocessing | None, output: str):
         super().__init__()
         self.network = network
         self.preprocessing = preprocessing
@@ -45,14 +45,17 @@ class Served(nn.Layer):
         return F.softmax(logits, axis=1) if self.output == "probabilities" else logits
 
 
-def save_graph(network: Network, contract: Contract, directory: Path) -> None:
+def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
     """Write ``inference.pdmodel`` and ``inference.pdiparams``; the network is left as it was.
 
     The batch size is left open, and the image size with ``contract.dynamic_size``.
 
     Raises:
-        UserError: ``contract.dynamic_size`` of a network that is for one size only.
+        UserError: ``contract.dynamic_size`` of a network that is for one size only, or features of one
+            that gives none.
     """
+    if contract.output == "features":
+        require_methods(network, "an export of features", "forward_features")
     size = contract.preprocessing.size
     height = width = None if contract.dynamic_size else size
     with evaluation_mode(network), own_forward(network), _ascii_names(network):
@@ -73,7 +76,7 @@ def save_graph(network: Network, contract: Contract, directory: Path) -> None:
     (directory / f"{NAME}.pdiparams.info").unlink(missing_ok=True)
 
 
-def _require_any_size(network: Network, contract: Contract) -> None:
+def _require_any_size(network: nn.Layer, contract: Contract) -> None:
     size = contract.preprocessing.size
     height, width = (size + more for more in OTHER_SIZE)
     try:

@@ -10,6 +10,7 @@ from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
 from imgcls.errors import UserError, close_matches
+from imgcls.models.checks import require_methods
 
 
 class Predictor:
@@ -36,7 +37,7 @@ class NetworkPredictor(Predictor):
     """A network run eagerly; it is put into evaluation mode.
 
     Args:
-        network: an ``imgcls.models.layers.Network``.
+        network: a layer from images to logits; for features, an ``imgcls.models.layers.Network``.
         preprocessing: how it sees an image.
     """
 
@@ -51,6 +52,7 @@ class NetworkPredictor(Predictor):
 
     @paddle.no_grad()
     def features(self, images):
+        require_methods(self.network, "an answer of features", "forward_features")
         return self.network.forward_features(self._input(images)).mean([2, 3]).numpy()
 
     def _input(self, images: np.ndarray) -> paddle.Tensor:

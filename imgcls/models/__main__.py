@@ -134,8 +134,10 @@ def _sizes(info: ModelInfo) -> list[str]:
     return [_rounded(info.params), _rounded(info.macs), str(info.input_size)]
 
 
-def _rounded(count: int) -> str:
-    """To three digits, in millions or milliards."""
+def _rounded(count: int | None) -> str:
+    """To three digits, in millions or milliards; nothing if it is not known."""
+    if count is None:
+        return ""
     value, unit = (count / 1e9, "G") if count >= 999.5e6 else (count / 1e6, "M")
     return f"{f'{value:#.3g}'.rstrip('.')} {unit}"
 

@@ -41,6 +41,23 @@ def require_probability(**rates: float) -> None:
             raise UserError(f"{name}={rate} is not a probability of dropping. Take one of at least 0 and below 1.")
 
 
+def require_methods(network: object, use: str, *methods: str) -> None:
+    """Check that a network can do more than give logits.
+
+    Args:
+        use: what needs the methods.
+
+    Raises:
+        UserError: it lacks one.
+    """
+    missing = [method for method in methods if not hasattr(network, method)]
+    if missing:
+        raise UserError(
+            f"{type(network).__name__} has no {' and no '.join(missing)}, which {use} needs. Derive it from "
+            "imgcls.models.layers.Network."
+        )
+
+
 def require_channels(in_channels: int, out_channels: int, groups: int, layer: str) -> None:
     """Check that a convolution, named by ``layer``, has channels and can divide them into its groups.
 

@@ -2,6 +2,7 @@
 
 Facts are data (``models/catalogue.csv``) and are read without importing Paddle. The family module
 a row names is imported when a network is built; its ``VARIANTS`` table holds the architecture.
+``register_model`` adds networks of the user's own to them.
 """
 
 import csv
@@ -9,12 +10,13 @@ import fnmatch
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgcls.errors import UserError, close_matches
 from imgcls.machine.installation import require_paddle
@@ -36,7 +38,8 @@ class ModelInfo:
     ``bundled`` says that ImageNet weights ship with this package.
     ``top1`` and ``top5`` are the percentages its authors published for ImageNet validation, not
     measured here. ``params`` counts trainable elements, ``macs`` the multiplications of
-    convolutions and fully connected layers for one image of ``input_size``.
+    convolutions and fully connected layers for one image of ``input_size``; of a user's own network
+    both may be unknown.
     """
 
     name: str
@@ -49,17 +52,35 @@ class ModelInfo:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    params: int
-    macs: int
+    params: int | None
+    macs: int | None
     top1: float | None
     top5: float | None
     weights_url: str | None
     bundled: bool
 
 
-@cache
+class OwnModel(NamedTuple):
+    """A user's network: what is known of it, and the function that makes it."""
+
+    info: ModelInfo
+    build: Callable[..., "paddle.nn.Layer"]
+
+
+_own: dict[str, OwnModel] = {}
+
+
 def catalogue() -> dict[str, ModelInfo]:
     """Every model by canonical name, in natural order."""
+    if not _own:
+        return shipped()
+    infos = {**shipped(), **{name: own.info for name, own in _own.items()}}
+    return {name: infos[name] for name in sorted(infos, key=_natural)}
+
+
+@cache
+def shipped() -> dict[str, ModelInfo]:
+    """The models of this library, likewise."""
     with (Path(__file__).parent / "catalogue.csv").open(newline="") as file:
         infos = [_info(row) for row in csv.DictReader(file)]
     return {info.name: info for info in sorted(infos, key=lambda info: _natural(info.name))}
@@ -113,14 +134,141 @@ def build_model(name: str, num_classes: int = 1000, data_format: str = "NCHW", *
     """
     info = model_info(name)
     require_paddle()
-    build = importlib.import_module(f"imgcls.models.{info.module}").VARIANTS[info.name]
+    from imgcls.models.checks import require_methods
+
+    own = _own.get(info.name)
+    build = own.build if own else importlib.import_module(f"imgcls.models.{info.module}").VARIANTS[info.name]
     _require_arguments(info.name, build, {"num_classes": num_classes, **overrides})
     try:
         network = build(num_classes=num_classes, **overrides)
-        network.set_data_format(data_format)
+        if own:
+            _adopt(network)
+        if data_format != "NCHW" or hasattr(network, "set_data_format"):
+            require_methods(network, f"model.data_format={data_format}", "set_data_format")
+            network.set_data_format(data_format)
     except UserError as error:
         raise UserError(f"{info.name}: {error}") from error
     return network
+
+
+def register_model(
+    name: str,
+    build: Callable[..., "paddle.nn.Layer"],
+    *,
+    family: str = "own",
+    input_size: int = 224,
+    resize_size: int | None = None,
+    interpolation: str = "linear",
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+    params: int | None = None,
+    macs: int | None = None,
+    top1: float | None = None,
+    top5: float | None = None,
+    weights_url: str | None = None,
+) -> None:
+    """Make a network of your own one of the models, in this process.
+
+    What is asked of it is a ``paddle.nn.Layer`` whose ``forward`` takes float32 ``[N, 3, H, W]`` and returns
+    raw logits ``[N, num_classes]``; in training a tuple of them where there are auxiliary heads. Features,
+    Grad-CAM, channels-last and another last layer under trained weights need the methods of
+    ``imgcls.models.layers.Network``.
+
+    Args:
+        name: letters, digits, ``_`` and ``-``; case is ignored where it is looked up.
+        build: called as ``build(num_classes=..., **model.args)``; the network's class will do.
+        input_size: side of the images in pixels.
+        resize_size: length of their short side before evaluation cuts out the centre; in the proportion
+            of 256 to 224 when left out.
+        interpolation, mean, std: how images are resized, and normalised.
+        family, params, macs, top1, top5: shown by ``python -m imgcls.models``.
+        weights_url: of a tar of weights, one file a tensor, as the published ones are.
+
+    Raises:
+        UserError: there is such a model already, or the name, ``build`` or a fact cannot be.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", str(name)):
+        raise UserError(f"A model cannot be called {name!r}. Take letters, digits, _ and -, beginning with a letter.")
+    key = name.lower()
+    _require_free(key, build)
+    _require_build(key, build)
+    _require_facts(key, mean, std, input_size=input_size, resize_size=1 if resize_size is None else resize_size)
+    info = ModelInfo(
+        name=key,
+        published_name=name,
+        family=family,
+        module=_module(build),
+        published=False,
+        input_size=input_size,
+        resize_size=round(input_size * 256 / 224) if resize_size is None else resize_size,
+        interpolation=interpolation,
+        mean=tuple(mean),
+        std=tuple(std),
+        params=params,
+        macs=macs,
+        top1=top1,
+        top5=top5,
+        weights_url=weights_url,
+        bundled=False,
+    )
+    _own[key] = OwnModel(info, build)
+
+
+def _require_facts(model: str, mean: Any, std: Any, **sizes: Any) -> None:
+    for fact, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"{model}: {fact}={value!r} is no number of pixels.")
+    for fact, values in (("mean", mean), ("std", std)):
+        numbers = isinstance(values, tuple | list) and all(isinstance(value, Real) for value in values)
+        if not numbers or len(values) != 3 or (fact == "std" and min(values) <= 0):
+            raise UserError(f"{model}: {fact}={values} is not possible. Give three numbers, one for each colour.")
+
+
+def _require_free(name: str, build: Callable) -> None:
+    """A function of the same place in a source, as of a notebook's cell that is run again, takes its own place."""
+    if name in shipped():
+        raise UserError(f"This library has a model '{name}' already. Call yours something else.")
+    place = _place(build)
+    if name in _own and (place is None or _place(_own[name].build) != place):
+        raise UserError(f"A model '{name}' was registered already, in {_own[name].info.module}. Take another name.")
+
+
+def _place(build: Callable) -> tuple[str, str] | None:
+    name = getattr(build, "__qualname__", "<lambda>")
+    return None if "<lambda>" in name else (_module(build), name)
+
+
+def _module(build: Callable) -> str:
+    return getattr(build, "__module__", None) or type(build).__module__
+
+
+def _require_build(model: str, build: Any) -> None:
+    paddle = sys.modules.get("paddle")
+    if not callable(build) or (paddle and isinstance(build, paddle.nn.Layer)):
+        raise UserError(
+            f"{model}: what makes the network must be a function or a class, not a {type(build).__name__}. It is "
+            "called as build(num_classes=...) and returns a paddle.nn.Layer."
+        )
+    if "num_classes" not in inspect.signature(build).parameters and not _takes_any(build):
+        raise UserError(f"{model}: its build takes no argument num_classes, the width of the last layer.")
+
+
+def _takes_any(build: Callable) -> bool:
+    kinds = [parameter.kind for parameter in inspect.signature(build).parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds
+
+
+def _adopt(network: Any) -> None:
+    """Make of a layer what the library takes for granted: tensors whose names are the same in every process."""
+    import paddle
+
+    from imgcls.models.layers import Network
+
+    if not isinstance(network, paddle.nn.Layer):
+        raise UserError(f"what its build returned is no paddle.nn.Layer but a {type(network).__name__}.")
+    if not isinstance(network, Network):
+        for key, tensor in network.state_dict().items():
+            tensor.name = key
 
 
 def _require_arguments(model: str, build: Callable, arguments: dict[str, Any]) -> None:
@@ -128,9 +276,11 @@ def _require_arguments(model: str, build: Callable, arguments: dict[str, Any]) -
     annotations = {key: parameter.annotation for key, parameter in inspect.signature(build).parameters.items()}
     for key, value in arguments.items():
         if key not in annotations:
+            if _takes_any(build):
+                continue
             known = [name for name in annotations if name != "num_classes"]
             raise UserError(
-                f"{model} takes no argument '{key}'.{close_matches(key, known)} It takes: {', '.join(known)}."
+                f"{model} takes no argument '{key}'.{close_matches(key, known)} It takes: {', '.join(known) or 'none'}."
             )
         if not isinstance(value, ARGUMENT_TYPES.get(annotations[key], object)):
             raise UserError(f"{model}: {key}={value!r} is no {annotations[key].__name__}.")

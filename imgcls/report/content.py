@@ -52,7 +52,7 @@ def page_content(
                 "predicted": mistake.predicted,
                 "scores": _numbers([mistake.score, mistake.score_of_label]),
                 "picture": _base64(mistake.picture),
-                "overlay": _base64(mistake.overlay),
+                "overlay": None if mistake.overlay is None else _base64(mistake.overlay),
             }
             for mistake in mistakes
         ],

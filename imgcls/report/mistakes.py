@@ -1,5 +1,6 @@
 """The mistakes a network was surest of, and what it looked at."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -8,10 +9,11 @@ import paddle
 
 from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import printable
-from imgcls.models.layers import Network
 from imgcls.report.answers import Answers
 from imgcls.report.gradcam import grad_cam
 from imgcls.report.overlay import heat_overlay, jpeg
+
+log = logging.getLogger("imgcls")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Mistake:
         score: the probability of ``predicted``.
         score_of_label: that of ``label``.
         picture: what the network saw, as JPEG.
-        overlay: the same under the Grad-CAM map of ``predicted``, as JPEG.
+        overlay: the same under the Grad-CAM map of ``predicted``, as JPEG; ``None`` of a network that
+            gives no maps.
     """
 
     path: str
@@ -34,7 +37,7 @@ class Mistake:
     score: float
     score_of_label: float
     picture: bytes
-    overlay: bytes
+    overlay: bytes | None
 
 
 def surest_mistakes(answers: Answers, limit: int) -> np.ndarray:
@@ -44,7 +47,7 @@ def surest_mistakes(answers: Answers, limit: int) -> np.ndarray:
 
 
 def explained_mistakes(
-    network: Network,
+    network: paddle.nn.Layer,
     images: Iterable[paddle.Tensor],
     preprocess: Callable[[paddle.Tensor], paddle.Tensor],
     answers: Answers,
@@ -61,10 +64,15 @@ def explained_mistakes(
         samples: that the answers are about.
     """
     network.eval()
+    explains = all(hasattr(network, method) for method in ("forward_features", "forward_head"))
+    if not explains:
+        log.info("%s has no forward_features and forward_head: no Grad-CAM", type(network).__name__)
     mistakes: list[Mistake] = []
     for batch in images:
         part = positions[len(mistakes) : len(mistakes) + len(batch)]
-        maps = grad_cam(network, preprocess(batch), paddle.to_tensor(answers.predictions[part]))
+        maps = [None] * len(batch)
+        if explains:
+            maps = grad_cam(network, preprocess(batch), paddle.to_tensor(answers.predictions[part]))
         mistakes += [
             Mistake(
                 path=printable(samples.path(int(answers.indices[position]))),
@@ -73,7 +81,7 @@ def explained_mistakes(
                 score=float(answers.scores[position]),
                 score_of_label=float(answers.scores_of_labels[position]),
                 picture=jpeg(image),
-                overlay=jpeg(heat_overlay(image, heat)),
+                overlay=None if heat is None else jpeg(heat_overlay(image, heat)),
             )
             for position, image, heat in zip(part, batch.numpy(), maps, strict=True)
         ]

@@ -53,7 +53,7 @@ def load_pretrained(
     try:
         report = load_into(network, arrays, naming, exclude, source=str(path))
     except WeightsMismatch as error:
-        if pretrained is True and info.published_name not in path.name:
+        if pretrained is True and info.published and info.published_name not in path.name:
             error.add(
                 f"The published link of {info.name} leads to {path.name}, as it did in the original; that is another "
                 "network's file. Take weights from elsewhere: model.pretrained=<path>."
@@ -89,8 +89,16 @@ def load_into(
     stored = _stored_names(names, arrays, naming)
     report = LoadReport(excluded=matching(names, exclude, option="model.exclude"), source=source)
     mismatched = _compare(network.state_dict(), arrays, stored, report)
+    if report.reinitialised and not hasattr(network, "reset_head"):
+        mismatched, report.reinitialised = report.reinitialised + mismatched, []
     if mismatched or (strict and report.missing):
-        raise _misfit(report, mismatched, stored)
+        error = _misfit(report, mismatched, stored)
+        if not hasattr(network, "reset_head") and any(adapt.is_class_axis_mismatch(*each[1:]) for each in mismatched):
+            error.add(
+                f"If it is the class count that differs: {type(network).__name__} has no reset_head, by which an "
+                "imgcls.models.layers.Network gets another last layer. model.exclude=[<its name>] leaves it fresh."
+            )
+        raise error
     values = {key: _values(arrays[stored[key]], stored[key], source) for key in report.loaded}
     for key, _, want in report.adapted:
         values[key] = adapt.adapt_input_channels(values[key], want[1])

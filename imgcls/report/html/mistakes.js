@@ -8,7 +8,7 @@ function mistakeCard({ path, label, predicted, scores, picture, overlay }, names
       "div",
       { class: "pair" },
       photo(picture, "the picture"),
-      photo(overlay, `where the network saw ${names[predicted]}`),
+      ...(overlay ? [photo(overlay, `where the network saw ${names[predicted]}`)] : []),
     ),
     answer("taken for", names[predicted], scores[0], "wrong"),
     answer("is", names[label], scores[1], "true"),
