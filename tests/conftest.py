@@ -10,11 +10,16 @@ import pytest
 if "--full" in sys.argv:  # Paddle's own allocator keeps what the largest networks took, 20 GB and more
     os.environ.setdefault("FLAGS_use_system_allocator", "1")
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared out among the workers, one thread each
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"):
+        os.environ.setdefault(name, "1")
+
 import imgcls  # noqa: F401  sets the CPU up before any test imports Paddle
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "reference")]  # for `locations` and `weights`
 
 from locations import ROOT  # noqa: E402
+from warm_start import programs  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -30,20 +35,30 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
+def pytest_sessionfinish():
+    programs.close()
+
+
 @pytest.fixture(scope="session")
 def run_program():
-    """Run ``python -m imgcls.<program>`` in its own process and return what it printed and its status."""
+    """Run ``python -m imgcls.<program>`` in its own process and return what it printed and its status.
+
+    Paddle is there already, see ``warm_start``, unless the process is to have other ``variables`` than this one.
+    """
 
     def run(program: str, *arguments: str, cwd: Path, check: bool = True, timeout: float = 300, **variables: str):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-        result = subprocess.run(
-            [sys.executable, "-m", f"imgcls.{program}", *map(str, arguments)],
-            cwd=cwd,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        module, words = f"imgcls.{program}", list(map(str, arguments))
+        if programs.fits(environment):
+            process = programs.start(module, *words, cwd=cwd, environment=environment)
+            try:
+                output, errors = process.communicate(timeout)
+            finally:
+                process.kill()
+            result = subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+        else:
+            command = [sys.executable, "-m", module, *words]
+            result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
         if check:
             assert result.returncode == 0, result.stdout + result.stderr
         return result
