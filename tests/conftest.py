@@ -1,11 +1,14 @@
 """What every test may use: the reference numbers, programs run as a user runs them."""
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.singleton import Singleton
 
 if "--full" in sys.argv:  # Paddle's own allocator keeps what the largest networks took, 20 GB and more
     os.environ.setdefault("FLAGS_use_system_allocator", "1")
@@ -64,3 +67,31 @@ def run_program():
         return result
 
     return run
+
+
+@pytest.fixture
+def ask(monkeypatch, capsys):
+    """Ask ``imgcls.<program>`` in this process, for a configuration that it refuses before it loads Paddle.
+
+    It is the program's own entry that answers, from the command's words to the exit status; each answer takes as
+    long as composing does. That a process of its own says the same, ``commands/test_mistakes.py`` compares.
+    """
+
+    def ask(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+        main = importlib.import_module(f"imgcls.{program}").main
+        state = Singleton.get_state()
+        with monkeypatch.context() as changed:
+            changed.chdir(cwd)
+            changed.setenv("HYDRA_FULL_ERROR", "1")  # which the entry sets for its process
+            changed.setattr(sys, "argv", [f"imgcls.{program}", *map(str, arguments)])
+            capsys.readouterr()
+            try:
+                with pytest.raises(SystemExit) as end:
+                    main()
+            finally:
+                GlobalHydra.instance().clear()
+                Singleton.set_state(state)
+        output, errors = capsys.readouterr()
+        return subprocess.CompletedProcess([program, *arguments], end.value.code, output, errors)
+
+    return ask
