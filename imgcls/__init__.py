@@ -4,7 +4,9 @@ Importing this package is cheap: it sets the CPU up (see ``imgcls.machine.cpu``)
 imported by the first call that needs it.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from imgcls.api import TrainingRun, create_model, list_models, load_predictor, model_info, preprocessing, train
@@ -40,3 +42,14 @@ def __getattr__(name: str) -> Any:
 
     require_paddle()
     return getattr(import_module(WITH_PADDLE[name]), name)
+
+
+class _Package(ModuleType):
+    """``imgcls.train`` is the function, also after the program's module of that name has been imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name == "train" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need into .venv and runs them; arguments go to pytest (--full for every model).
+# Installs what the tests need into .venv and runs them on every core; arguments go to pytest (--full for every model,
+# -n 0 for one process).
 # With --dali as the first argument, NVIDIA DALI too (about 500 MB), and the tests of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -11,4 +12,4 @@ if [ "${1:-}" = --dali ]; then
     shift
 fi
 make_environment "$extras"
-exec .venv/bin/python -m pytest "$@"
+exec .venv/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"

@@ -1,5 +1,6 @@
 """What every test may use: the reference numbers, programs run as a user runs them."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -7,15 +8,22 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.singleton import Singleton
 
 if "--full" in sys.argv:  # Paddle's own allocator keeps what the largest networks took, 20 GB and more
     os.environ.setdefault("FLAGS_use_system_allocator", "1")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared out among the workers, one thread each
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"):
+        os.environ.setdefault(name, "1")
 
 import imgcls  # noqa: F401  sets the CPU up before any test imports Paddle
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "reference")]  # for `locations` and `weights`
 
 from locations import ROOT  # noqa: E402
+from warm_start import programs  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -31,20 +39,30 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
+def pytest_sessionfinish():
+    programs.close()
+
+
 @pytest.fixture(scope="session")
 def run_program():
-    """Run ``python -m imgcls.<program>`` in its own process and return what it printed and its status."""
+    """Run ``python -m imgcls.<program>`` in its own process and return what it printed and its status.
+
+    Paddle is there already, see ``warm_start``, unless the process is to have other ``variables`` than this one.
+    """
 
     def run(program: str, *arguments: str, cwd: Path, check: bool = True, timeout: float = 300, **variables: str):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-        result = subprocess.run(
-            [sys.executable, "-m", f"imgcls.{program}", *map(str, arguments)],
-            cwd=cwd,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        module, words = f"imgcls.{program}", list(map(str, arguments))
+        if programs.fits(environment):
+            process = programs.start(module, *words, cwd=cwd, environment=environment)
+            try:
+                output, errors = process.communicate(timeout)
+            finally:
+                process.kill()
+            result = subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+        else:
+            command = [sys.executable, "-m", module, *words]
+            result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
         if check:
             assert result.returncode == 0, result.stdout + result.stderr
         return result
@@ -62,3 +80,31 @@ def scaling_here(monkeypatch):
     monkeypatch.setattr(grad_scaler, "_dygraph_tracer", lambda: SimpleNamespace(_expected_place=place))
     with paddle.amp.auto_cast(enable=False, dtype="float16"):
         pass  # notes the type down, which the scaler asks for
+
+
+@pytest.fixture
+def ask(monkeypatch, capsys):
+    """Ask ``imgcls.<program>`` in this process, for a configuration that it refuses before it loads Paddle.
+
+    It is the program's own entry that answers, from the command's words to the exit status; each answer takes as
+    long as composing does. That a process of its own says the same, ``commands/test_mistakes.py`` compares.
+    """
+
+    def ask(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+        main = importlib.import_module(f"imgcls.{program}").main
+        state = Singleton.get_state()
+        with monkeypatch.context() as changed:
+            changed.chdir(cwd)
+            changed.setenv("HYDRA_FULL_ERROR", "1")  # which the entry sets for its process
+            changed.setattr(sys, "argv", [f"imgcls.{program}", *map(str, arguments)])
+            capsys.readouterr()
+            try:
+                with pytest.raises(SystemExit) as end:
+                    main()
+            finally:
+                GlobalHydra.instance().clear()
+                Singleton.set_state(state)
+        output, errors = capsys.readouterr()
+        return subprocess.CompletedProcess([program, *arguments], end.value.code, output, errors)
+
+    return ask

@@ -1,5 +1,6 @@
 """The library from Python, as in a notebook: train, load, ask; mistakes as messages."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,11 @@ def predictor(run):
 def test_importing_the_package_leaves_paddle_alone():
     code = "import sys, imgcls; assert imgcls.list_models('resnet18'); sys.exit('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_programs_module_does_not_hide_the_function():
+    assert importlib.import_module("imgcls.train").main is not None
+    assert imgcls.train is imgcls.api.train
 
 
 def test_training_leaves_a_run_like_the_commands(run):

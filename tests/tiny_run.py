@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from locations import ROOT
+from warm_start import WarmProcess, programs
 
 from imgcls.weights.safe_pickle import load_pickle
 
@@ -38,22 +39,30 @@ TIMING = ("images_per_second", "data_wait")
 
 @contextmanager
 def starter(directory: Path) -> Iterator[Callable[..., subprocess.Popen]]:
-    """Start ``python -m <program> <arguments>`` in ``directory``; what still runs at the end is killed."""
-    started: list[subprocess.Popen] = []
+    """Start ``python -m <program> <arguments>`` in ``directory``; what still runs at the end is killed.
+
+    A program of this library finds Paddle loaded, see ``warm_start``, unless ``options`` for ``Popen`` are given.
+    """
+    started: list[subprocess.Popen | WarmProcess] = []
 
     def start(
         *arguments: str, program: str = "imgcls.train", options: dict[str, Any] | None = None
-    ) -> subprocess.Popen:
+    ) -> subprocess.Popen | WarmProcess:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PADDLE_")}
-        process = subprocess.Popen(
-            [sys.executable, "-m", program, *map(str, arguments)],
-            cwd=directory,
-            env={**inherited, "PYTHONPATH": os.pathsep.join((str(ROOT), str(directory)))},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            **(options or {}),
-        )
+        environment = {**inherited, "PYTHONPATH": os.pathsep.join((str(ROOT), str(directory)))}
+        words = list(map(str, arguments))
+        if options is None and program.startswith("imgcls.") and programs.fits(environment):
+            process = programs.start(program, *words, cwd=directory, environment=environment, joined=True)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-m", program, *words],
+                cwd=directory,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                **(options or {}),
+            )
         started.append(process)
         return process
 

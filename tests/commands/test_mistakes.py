@@ -11,6 +11,8 @@ import pytest
 from locations import ROOT
 from PIL import Image
 
+from imgcls.machine.installation import gpu_count
+
 USER_ERROR = 2
 
 
@@ -51,27 +53,44 @@ CONFIGURATION = {
     "crop": (["transform.size=300", "transform.resize_size=256"], ["centre crop would not fit"]),
     "batch": (["trainer.batch_size=2", "trainer.processes=4"], ["trainer.batch_size=2", "4 devices"]),
     "syntax": (["trainer.epochs"], ["trainer.epochs"]),
-    "network argument": (["model.args.drop=0.1", "debug=fast"], ["drop", "Did you mean 'dropout'"]),
 }
 
 
 @pytest.mark.parametrize("case", CONFIGURATION)
-def test_configuration(case, run_program, tmp_path):
+def test_configuration(case, ask, tmp_path):
     arguments, expected = CONFIGURATION[case]
-    refused(run_program("train", *arguments, cwd=tmp_path, check=False), *expected)
-    if case != "network argument":
-        assert list(tmp_path.iterdir()) == [], "a refused command leaves nothing behind"
+    refused(ask("train", *arguments, cwd=tmp_path), *expected)
+    assert list(tmp_path.iterdir()) == [], "a refused command leaves nothing behind"
 
 
-def test_the_first_word_of_a_benchmark_says_what_to_measure(run_program, tmp_path):
-    result = run_program("benchmark", "speeed", cwd=tmp_path, check=False)
-    refused(result, "benchmark.what=speeed: must be one of train, trainer")
-    result = run_program("benchmark", "loader", "benchmark.steps=0", cwd=tmp_path, check=False)
+@pytest.mark.parametrize("case", ["model", "callback", "range", "syntax"])
+def test_a_process_of_its_own_says_the_same(case, ask, tmp_path):
+    """Whoever starts it: the answers of this process stand for those of ``python -m imgcls.train``."""
+    arguments, _ = CONFIGURATION[case]
+    command = [sys.executable, "-m", "imgcls.train", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    here = ask("train", *arguments, cwd=tmp_path)
+    assert (process.returncode, process.stdout, process.stderr) == (here.returncode, here.stdout, here.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_argument_the_network_does_not_have(run_program, tmp_path):
+    result = run_program("train", "model.args.drop=0.1", "debug=fast", cwd=tmp_path, check=False)
+    refused(result, "drop", "Did you mean 'dropout'")
+
+
+def test_the_first_word_of_a_benchmark_says_what_to_measure(ask, tmp_path):
+    refused(ask("benchmark", "speeed", cwd=tmp_path), "benchmark.what=speeed: must be one of train, trainer")
+    result = ask("benchmark", "loader", "benchmark.steps=0", cwd=tmp_path)
     assert "benchmark.what" not in refused(result, "benchmark.steps=0: must be at least 1")
 
 
-def test_no_gpu(run_program, tmp_path):
-    refused(run_program("train", "trainer.gpus=1", cwd=tmp_path, check=False), "trainer.gpus=1", "0 usable GPUs")
+def test_more_gpus_than_there_are(run_program, tmp_path):
+    """On a machine that has some, too."""
+    there = gpu_count()
+    result = run_program("train", f"trainer.gpus={there + 1}", cwd=tmp_path, check=False)
+    refused(result, f"trainer.gpus={there + 1}", f"{there} usable GPU")
 
 
 def test_empty_directory(run_program, tmp_path):

@@ -75,9 +75,9 @@ def test_validation_pictures_are_spread_over_the_classes_and_never_changed(run_p
         assert (tile(tmp_path, number) == dataset[index][0]).all()
 
 
-def test_mistakes_are_named_together_and_nothing_is_written(run_program, tmp_path):
+def test_mistakes_are_named_together_and_nothing_is_written(ask, tmp_path):
     arguments = ["preview.split=test", "preview.count=0", "callbacks.cutmix.switch_prob=2"]
-    result = run_program("preview", *arguments, cwd=tmp_path, check=False)
+    result = ask("preview", *arguments, cwd=tmp_path)
     assert result.returncode == 2
     for message in ("preview.split=test: must be one of", "preview.count=0: must be", "switch_prob=2.0: must be"):
         assert message in result.stderr

@@ -76,7 +76,7 @@ def test_what_cannot_run_is_listed_and_the_rest_goes_on(on_cpu, run_program, tmp
         ("benchmark.data=[]", "benchmark.data=[]: must name at least one."),
     ],
 )
-def test_wrong_settings(wanted, message, run_program, tmp_path):
-    result = run_program("benchmark", "benchmark.what=train", wanted, cwd=tmp_path, check=False)
+def test_wrong_settings(wanted, message, ask, tmp_path):
+    result = ask("benchmark", "benchmark.what=train", wanted, cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr

@@ -23,8 +23,8 @@ def test_the_error_names_the_extra(run_program, tmp_path):
         (["transform.interpolation=area"], "transform.interpolation=area: not with data.backend=dali"),
     ],
 )
-def test_what_it_cannot_do_is_refused_before_anything_else(arguments, expected, run_program, tmp_path):
-    result = run_program("train", "data.backend=dali", *arguments, cwd=tmp_path, check=False)
+def test_what_it_cannot_do_is_refused_before_anything_else(arguments, expected, ask, tmp_path):
+    result = ask("train", "data.backend=dali", *arguments, cwd=tmp_path)
     assert result.returncode == 2, result.stdout + result.stderr
     assert expected in result.stderr
     assert not (tmp_path / "outputs").exists() or not list(tmp_path.glob("outputs/*/checkpoints/*"))

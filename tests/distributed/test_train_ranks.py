@@ -162,8 +162,10 @@ def test_a_nan_on_one_rank_stops_all_and_is_not_saved(start, tmp_path):
         ("trainer.node_rank=1", "there are 1 machines"),
     ],
 )
-def test_mistakes_are_found_before_anything_starts(start, tmp_path, wrong, message):
-    assert message in finish(start(*TWO, wrong), 2)
+def test_mistakes_are_found_before_anything_starts(ask, tmp_path, wrong, message):
+    result = ask("train", *TWO, wrong, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
     assert not (tmp_path / "outputs").exists()
 
 
