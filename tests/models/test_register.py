@@ -223,33 +223,44 @@ class Net(paddle.nn.Layer):
 
 register_model("own_net", Net, input_size=32)
 '''
-KNOWING = "import imgcls, own, runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
-"""A program of ours in a process that has imported the user's module."""
+KNOWING = """
+import imgcls, own, runpy, sys
+
+programs = " ".join(sys.argv[1:]).split(" ; ")
+for program in programs:
+    sys.argv = program.split(" ")
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+"""Programs of ours in a process that has imported the user's module."""
 
 
 def test_programs(tmp_path):
-    """Train, stop, resume, evaluate with its page, predict and export a plain layer."""
+    """Train, resume, evaluate with its page, predict and export a plain layer, which each builds another time."""
     (tmp_path / "own.py").write_text(OWN)
-
-    def run(program: str, *arguments: str) -> str:
-        result = subprocess.run(
-            [sys.executable, "-c", KNOWING, f"imgcls.{program}", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path)))},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout + result.stderr
-
-    train = ("train", "model=own_net", "run.name=first", "trainer.num_workers=0", "trainer.gpus=0")
-    run(*train, "trainer.epochs=1")
-    assert "continuing from" in run(*train, "trainer.epochs=2", "trainer.resume=auto")
-    text = run("eval", "eval.source=outputs/first", "run.name=eval", "eval.num_workers=0", "eval.report=true")
+    train = "imgcls.train model=own_net run.name=first trainer.num_workers=0 trainer.gpus=0"
+    programs = (
+        f"{train} trainer.epochs=1",
+        f"{train} trainer.epochs=2 trainer.resume=auto",
+        "imgcls.eval eval.source=outputs/first run.name=eval eval.num_workers=0 eval.report=true",
+        f"imgcls.predict predict.source=outputs/first predict.input={ROOT / 'imgcls/assets/sample_photos/val'}",
+        "imgcls.export export.source=outputs/first export.dir=exported",
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", KNOWING, " ; ".join(programs)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path)))},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    text = result.stdout + result.stderr
+    assert result.returncode == 0, text
+    assert "continuing from" in text
     assert "Net has no forward_features and forward_head: no Grad-CAM" in text
     page = (tmp_path / "outputs" / "eval" / "report.html").read_text()
     assert '"overlay":null' in page.replace(" ", "")
-    run("predict", "predict.source=outputs/first", f"predict.input={ROOT / 'imgcls/assets/sample_photos/val'}")
-    run("export", "export.source=outputs/first", "export.dir=exported")
     assert (tmp_path / "exported" / "inference.pdmodel").is_file()
