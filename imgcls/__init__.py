@@ -9,7 +9,16 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from imgcls.api import TrainingRun, create_model, list_models, load_predictor, model_info, preprocessing, train
+from imgcls.api import (
+    TrainingRun,
+    create_model,
+    list_models,
+    load_predictor,
+    model_info,
+    preprocessing,
+    register_model,
+    train,
+)
 from imgcls.errors import Interrupted, UserError
 from imgcls.machine import cpu
 
@@ -31,6 +40,7 @@ __all__ = [
     "load_predictor",
     "model_info",
     "preprocessing",
+    "register_model",
     "train",
 ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcls.machine.installation import require_paddle
-from imgcls.models.registry import build_model, list_models, model_info
+from imgcls.models.registry import build_model, list_models, model_info, register_model
 
 if TYPE_CHECKING:
     import paddle
@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from imgcls.data.pictures.preprocessing import Preprocessing
     from imgcls.deploy.image_predictor import ImagePredictor
 
-__all__ = ["TrainingRun", "create_model", "list_models", "load_predictor", "model_info", "preprocessing", "train"]
+__all__ = [
+    "TrainingRun",
+    "create_model",
+    "list_models",
+    "load_predictor",
+    "model_info",
+    "preprocessing",
+    "register_model",
+    "train",
+]
 
 
 def create_model(

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.own import import_modules
 from imgcls.app.program import report
 from imgcls.benchmarks.train import Setting
 from imgcls.errors import Interrupted
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.modules import import_modules
 from imgcls.run.launcher import end_with_parent, is_first
 
 if TYPE_CHECKING:

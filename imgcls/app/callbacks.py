@@ -1,5 +1,6 @@
 """The one ordered list of callbacks of a training run."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -58,8 +59,15 @@ def _own_callback(entry: dict[str, Any]) -> Callback:
     return callback
 
 
-def training_callbacks(config: DictConfig, run: Run, val_loader: Loader, texts: dict[str, str]) -> list[Callback]:
-    """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens."""
+def training_callbacks(
+    config: DictConfig, features: Sequence[Callback], run: Run, val_loader: Loader, texts: dict[str, str]
+) -> list[Callback]:
+    """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens.
+
+    Args:
+        features: those of ``optional_callbacks``.
+        texts: kept in each checkpoint, content by name.
+    """
     settings, first = config.trainer, current_ranks().first
     same = [SameBatch(settings.same_batch)] if settings.same_batch else []
     guard = [NanGuard(settings.log_every, settings.amp.max_skipped)] if config.callbacks.nan_guard.enabled else []
@@ -74,7 +82,7 @@ def training_callbacks(config: DictConfig, run: Run, val_loader: Loader, texts: 
         shown.append(TensorBoard(run.path / "tensorboard", every=settings.log_every, about=about))
     return [
         *same,
-        *optional_callbacks(config.callbacks),
+        *features,
         LRSchedule(),
         *guard,
         *limit,

@@ -25,8 +25,8 @@ from imgcls.app.combinations import check
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.model_group import register_model_group
 from imgcls.app.overrides import canonical, imports
-from imgcls.app.own import import_modules
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, close_matches
+from imgcls.machine.modules import import_modules
 from imgcls.run import launcher as launch
 
 NO_SUCH_CHOICE = re.compile(r"Could not (?:find|load) '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
@@ -77,12 +77,13 @@ def typed(config: DictConfig, name: str) -> DictConfig:
         UserError: unknown key, wrong type, value missing or out of range.
     """
     schema = OmegaConf.structured(SCHEMAS[name])
-    plain = OmegaConf.create({key: config[key] for key in config if key in schema})
+    sections = SCHEMAS[name].__dataclass_fields__
+    plain = OmegaConf.create({key: config[key] for key in config if key in sections})
     result = OmegaConf.merge(schema, plain)
     required = sorted(OmegaConf.missing_keys(plain))
     if required:
         raise UserError(f"{required[0]} is required: add {required[0]}=... to the command.")
-    result = OmegaConf.masked_copy(result, [key for key in plain if key in schema])
+    result = OmegaConf.masked_copy(result, list(plain))
     _drop_missing(result)
     OmegaConf.resolve(result)
     check(result, name)

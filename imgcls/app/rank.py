@@ -8,10 +8,10 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from imgcls.app.own import import_modules
 from imgcls.app.program import report
 from imgcls.errors import Interrupted
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.modules import import_modules
 from imgcls.run.directory import Run
 from imgcls.run.launcher import end_with_parent
 from imgcls.run.signals import interruptible

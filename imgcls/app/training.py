@@ -9,9 +9,9 @@ from typing import Any
 import paddle
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.callbacks import training_callbacks
+from imgcls.app.callbacks import optional_callbacks, training_callbacks
 from imgcls.app.data import make_loader, read_samples, training_transform
-from imgcls.app.own import call, find_own
+from imgcls.app.own import find_own, require_own
 from imgcls.app.resume import config_hash, require_same_run, write_texts
 from imgcls.app.source import build_network, preprocessing
 from imgcls.callbacks.checkpoint import restore
@@ -25,6 +25,7 @@ from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
 from imgcls.functional.schedules import build_schedule
 from imgcls.machine.device import select_device
+from imgcls.machine.modules import call
 from imgcls.run.checkpoint import is_fluid_checkpoint
 from imgcls.run.directory import Run, agree_on_run
 from imgcls.run.fluid_checkpoint import restore_fluid
@@ -45,6 +46,8 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
     gpus = 0 if settings.processes > 1 else settings.gpus
     select_device(gpus, deterministic=settings.deterministic, training=True)
     ranks = join()
+    require_own(config)
+    augment, features = training_transform(config.transform), optional_callbacks(config.callbacks)
     train_samples = read_samples(config.data, "train", config.model.num_classes)
     class_names = train_samples.class_names
     val_samples = read_samples(config.data, "val", len(class_names), class_names)
@@ -62,7 +65,7 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
         seen = preprocessing(config.transform, config.model)
         train_loader = make_loader(
             train_samples,
-            training_transform(config.transform),
+            augment,
             config.data,
             size=config.transform.size,
             batch_size=settings.batch_size,
@@ -99,7 +102,7 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             loss=_loss(config.loss),
         )
         trainer.prepare(_optimizer(config, network, len(train_loader)))
-        callbacks = training_callbacks(config, run, val_loader, texts)
+        callbacks = training_callbacks(config, features, run, val_loader, texts)
         if fluid:
             restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
         elif run.start_from:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from imgcls.errors import USER_ERROR_STATUS, UserError, close_matches
+from imgcls.machine.modules import import_modules
 from imgcls.models.registry import ModelInfo, catalogue, list_models
 
 WIDTH = 110  # of the table where there is no terminal
@@ -159,8 +160,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("patterns", nargs="*", default=["*"], metavar="pattern", help="such as 'resnet*_vd'")
     parser.add_argument("--published", action="store_true", help="only models with published weights")
     parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.add_argument("--import", dest="imports", metavar="module", action="append", default=[], help="with your own")
     options = parser.parse_args(arguments)
     try:
+        import_modules(options.imports)
         infos = select(options.patterns, options.published)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

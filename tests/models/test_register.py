@@ -12,9 +12,11 @@ import numpy as np
 import paddle
 import pytest
 from locations import ROOT
+from values_of_conf import optimizer_options
 
 import imgcls
-from imgcls.deploy.contract import LAYOUTS, Contract
+from imgcls.data.pictures.preprocessing import Preprocessing
+from imgcls.deploy.contract import Contract
 from imgcls.deploy.exporter import check_photos, export
 from imgcls.deploy.predictor import NetworkPredictor
 from imgcls.engine.optimizers import build_optimizer
@@ -24,6 +26,8 @@ from imgcls.models.__main__ import main
 from imgcls.models.layers import Network, conv2d, fluid_names, linear
 from imgcls.models.registry import build_model, list_models, model_info, register_model
 from imgcls.weights.load import load_into, load_pretrained
+
+SEEN = Preprocessing(size=32, resize_size=36, interpolation="linear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 class Tiny(paddle.nn.Layer):
@@ -151,9 +155,9 @@ def test_what_a_plain_layer_cannot_do_is_said():
         build_model("tiny", data_format="NHWC")
     network = build_model("tiny", num_classes=3)
     with pytest.raises(UserError, match="Tiny has no forward_features, which an answer of features needs"):
-        NetworkPredictor(network, [0.5] * 3, [0.5] * 3).features(np.zeros((1, 8, 8, 3), np.uint8))
+        NetworkPredictor(network, SEEN).features(np.zeros((1, 8, 8, 3), np.uint8))
     with pytest.raises(UserError, match="Tiny has no 'head'"):
-        build_optimizer("momentum", network, 0.1, head_lr_multiplier=2)
+        build_optimizer("momentum", network, 0.1, head_lr_multiplier=2, **optimizer_options("momentum"))
     with pytest.raises(UserError, match="No weights were published for tiny"):
         load_pretrained(network, model_info("tiny"), True)
 
@@ -171,8 +175,7 @@ def test_weights_of_another_class_count():
 
 
 def contract(**changes) -> Contract:
-    facts = {"model": "tiny", "input": "uint8", "layout": LAYOUTS["uint8"], "image_size": 32, "resize_size": 36}
-    facts |= {"interpolation": "linear", "mean": (0.5,) * 3, "std": (0.5,) * 3, "output": "probabilities"}
+    facts = {"model": "tiny", "input": "uint8", "preprocessing": SEEN, "output": "probabilities"}
     return Contract(**{**facts, "class_names": ("a", "b", "c"), **changes})
 
 
