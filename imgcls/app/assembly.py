@@ -10,9 +10,10 @@ from typing import Any
 import paddle
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.keys import DataConfig, rows
+from imgcls.app.keys import DataConfig
 from imgcls.app.program import output_directory as output_directory
 from imgcls.app.resume import config_hash
+from imgcls.app.rows import rows
 from imgcls.app.run_record import adopt, read_recorded
 from imgcls.callbacks.checkpoint import Checkpoint
 from imgcls.callbacks.evaluation import Evaluation

@@ -6,7 +6,8 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.keys import Train, rows
+from imgcls.app.keys import Train
+from imgcls.app.rows import rows
 from imgcls.errors import UserError
 
 
