@@ -7,8 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from imgcls.app.keys import SCHEMAS, rows
-from imgcls.app.rules import problems
+from imgcls.app.keys import SCHEMAS
+from imgcls.app.rows import problems, rows
 from imgcls.errors import UserError
 
 MASTER = re.compile(r"[^\s:]+:\d+")

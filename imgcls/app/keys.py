@@ -7,24 +7,22 @@ must be together is in ``combinations``; docs/adding_an_option.md shows how a ro
 
 # ruff: noqa: RUF009  what ``key`` and ``section`` return are dataclass fields
 
-from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import MISSING
-
-from imgcls.app.rules import (
+from imgcls.app.rows import (
     BOUNDS,
     COLOUR,
     JITTER,
     NOT_EMPTY,
     POSITIVE,
     SHARES,
-    Rule,
     at_least,
     between,
     false_or,
+    key,
     one_of,
+    section,
 )
 from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, SPLITS
 from imgcls.deploy.choices import ENGINE_NAMES, GRAPHS, LAYOUTS, OUTPUTS, TENSORRT_PRECISIONS
@@ -34,59 +32,6 @@ from imgcls.models.choices import DATA_FORMATS
 HALF_PRECISION = one_of("float16", "bfloat16")
 SPLIT = one_of(*SPLITS)
 WEIGHTS = one_of("network", "ema")
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is known of a key beside its type.
-
-    Args:
-        rules: what its value must be.
-        free: a resumed run may change it, since it changes how the run is carried out, how long it is or
-            what it writes, not what it computes next.
-        of_the_job: it says how a job reads images, not what a run was trained on, so a program that uses
-            a run takes it from its own command.
-        fingerprint: it is part of ``config_hash``: it does not say where a run is.
-        unrecorded: the value of runs from before there was such a key; they go on, and their fingerprint stays.
-    """
-
-    rules: tuple[Rule, ...]
-    free: bool
-    of_the_job: bool
-    fingerprint: bool
-    unrecorded: Any
-
-
-def key(
-    *rules: Rule,
-    default: Any = MISSING,
-    free: bool = False,
-    of_the_job: bool = False,
-    fingerprint: bool = True,
-    unrecorded: Any = None,
-) -> Any:
-    """A row; only ``model`` has a default here, for its choices are no files of ``conf/``."""
-    metadata = {"row": Row(rules, free, of_the_job, fingerprint, unrecorded)}
-    if isinstance(default, list | dict):
-        return field(default_factory=default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-def section(keys: type) -> Any:
-    """A group of rows under one name."""
-    return field(default_factory=keys)
-
-
-@cache
-def rows(schema: type) -> dict[str, Row]:
-    """Every row of a configuration, by dotted key."""
-    found: dict[str, Row] = {}
-    for entry in fields(schema):
-        if is_dataclass(entry.type):
-            found |= {f"{entry.name}.{name}": row for name, row in rows(entry.type).items()}
-        else:
-            found[entry.name] = entry.metadata["row"]
-    return found
 
 
 @dataclass
@@ -387,7 +332,7 @@ class VerifyConfig:
 
 @dataclass
 class Program:
-    imports: list[str] = key(free=True, fingerprint=False)  # modules of the user's, see ``own.import_modules``
+    imports: list[str] = key(free=True, fingerprint=False)  # modules of the user's, see ``modules.import_modules``
 
 
 @dataclass

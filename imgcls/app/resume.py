@@ -6,7 +6,8 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.keys import Row, Train, rows
+from imgcls.app.keys import Train
+from imgcls.app.rows import Row, rows
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import paddle
 from omegaconf import DictConfig
 
-from imgcls.app.keys import DataConfig, rows
+from imgcls.app.keys import DataConfig
 from imgcls.app.program import given_keys
+from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, adopt, read_record
 from imgcls.data.formats.samples import Samples
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion

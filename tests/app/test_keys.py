@@ -1,5 +1,6 @@
 """The rows of the keys: every line of conf/ has one, wrong values are refused, a resumed run may change some."""
 
+import re
 import subprocess
 import sys
 from functools import cache
@@ -7,13 +8,15 @@ from functools import cache
 import hydra
 import pytest
 import yaml
+from locations import ROOT
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.combinations import check
-from imgcls.app.keys import SCHEMAS, Train, rows
+from imgcls.app.keys import SCHEMAS, Train
 from imgcls.app.model_group import register_model_group
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.resume import config_hash, require_same_run
+from imgcls.app.rows import rows
 from imgcls.errors import UserError
 
 CONF = conf_directory()
@@ -51,6 +54,15 @@ def test_every_key_has_a_row_and_every_row_a_line():
     # The group of models is made from the catalogue; what a network takes beside is its own.
     lines = {key for key in lines_of_conf() if not key.startswith("model.")}
     assert lines == {key for key in known if not key.startswith("model.")}
+
+
+def test_the_example_of_the_docs_is_in_the_code():
+    page = (ROOT / "docs" / "adding_an_option.md").read_text()
+    examples = re.findall(r"```\w+\n(.*?)```", page, re.DOTALL)
+    files = ("imgcls/app/keys.py", "conf/callbacks/default.yaml", "imgcls/callbacks/ema.py")
+    for example, file in zip(examples, files, strict=True):
+        assert f"`{file.removesuffix('callbacks/default.yaml')}`" in page
+        assert example in (ROOT / file).read_text()
 
 
 def test_a_command_is_checked_before_anything_heavy_is_loaded():

@@ -1,10 +1,11 @@
-"""What the value of one key can be required to be, each with the words that refuse another."""
+"""What is known of one key beside its type: what its value must be, and what may become of it later."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any
 
-from omegaconf import ListConfig
+from omegaconf import MISSING, ListConfig
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,56 @@ def problems(key: str, value: Any, rules: Iterable[Rule]) -> Iterator[str]:
         for one in value if rule.each and isinstance(value, list) else [value]:
             if not rule.holds(one):
                 yield f"{key}={one}: must {rule.words}."
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of a key beside its type.
+
+    Args:
+        rules: what its value must be.
+        free: a resumed run may change it, since it changes how the run is carried out, how long it is or
+            what it writes, not what it computes next.
+        of_the_job: it says how a job reads images, not what a run was trained on, so a program that uses
+            a run takes it from its own command.
+        fingerprint: it is part of ``config_hash``: it does not say where a run is.
+        unrecorded: the value of runs from before there was such a key; they go on, and their fingerprint stays.
+    """
+
+    rules: tuple[Rule, ...]
+    free: bool
+    of_the_job: bool
+    fingerprint: bool
+    unrecorded: Any
+
+
+def key(
+    *rules: Rule,
+    default: Any = MISSING,
+    free: bool = False,
+    of_the_job: bool = False,
+    fingerprint: bool = True,
+    unrecorded: Any = None,
+) -> Any:
+    """A row; only ``model`` has a default here, for its choices are no files of ``conf/``."""
+    metadata = {"row": Row(rules, free, of_the_job, fingerprint, unrecorded)}
+    if isinstance(default, list | dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def section(keys: type) -> Any:
+    """A group of rows under one name."""
+    return field(default_factory=keys)
+
+
+@cache
+def rows(schema: type) -> dict[str, Row]:
+    """Every row of a configuration, by dotted key."""
+    found: dict[str, Row] = {}
+    for entry in fields(schema):
+        if is_dataclass(entry.type):
+            found |= {f"{entry.name}.{name}": row for name, row in rows(entry.type).items()}
+        else:
+            found[entry.name] = entry.metadata["row"]
+    return found
