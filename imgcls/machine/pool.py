@@ -22,7 +22,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing import connection, resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -77,9 +77,9 @@ class Pool:
         self.function = function
         self.num_workers = num_workers
         self.ahead = ahead
+        self.start = start
         self.patience = patience
         self.workers: list[Worker] = []
-        self._context = multiprocessing.get_context(start)
         _pools.add(self)
 
     def map(self, tasks: Iterable[Any], receive: Callable[[Any], Any] = lambda result: result) -> Iterator[Any]:
@@ -125,17 +125,20 @@ class Pool:
         for worker in workers:
             worker.join(max(0.0, deadline - time.monotonic()))
 
-    def forget(self) -> None:
-        """In a process forked from the one with this pool: the workers are not its own."""
-        for worker in self.workers:
-            worker.hang_up()
-        self.workers = []
-
     def _start_workers(self) -> None:
-        with _frozen_garbage() if self._context.get_start_method() == "fork" else _running_tracker():
+        if self.start == "spawn":
+            resource_tracker.ensure_running()  # would be started with the first of them, and unblock signals
+        # A forked worker must not collect what the parent left over: to free it may mean to wait for
+        # threads that exist in the parent only, and memory that is not looked at stays shared. What is
+        # left over goes first: once frozen and thawed it would be looked at again almost never.
+        gc.collect()
+        gc.freeze()
+        try:
             for _ in range(self.num_workers):
-                self.workers.append(Worker(self._context, self.function))
+                self.workers.append(Worker(multiprocessing.get_context(self.start), self.function))
                 self.workers[-1].start()
+        finally:
+            gc.unfreeze()
 
     def _give(self, numbered: Iterator[tuple[int, Any]], count: int) -> int:
         """Hand out up to so many tasks, each to the worker with the fewest; returns how many there were."""
@@ -226,35 +229,28 @@ class Worker:
         self.results.close()
 
     def kill(self) -> None:
-        """End it now."""
+        """End it now; no longer waited for than a disk may keep it."""
         self.process.kill()
+        self.process.join(GRACE_SECONDS)
 
     def join(self, timeout: float) -> None:
         """Wait for its end, and kill it after so many seconds."""
-        if self.process.pid is None:
-            return  # could not be started
-        self.process.join(timeout)
-        if self.process.is_alive():
-            self.kill()
-            self.process.join(GRACE_SECONDS)  # no longer: the kernel may be waiting for a disk
+        if self.process.pid is not None:  # it could be started
+            self.process.join(timeout)
+            if self.process.is_alive():
+                self.kill()
 
 
 class _Raised:
     """An exception instead of a result."""
 
     def __init__(self, error: Exception):
-        if not isinstance(error, UserError):
-            error = RuntimeError(f"A worker failed:\n{''.join(traceback.format_exception(error))}")
-        elif not _can_be_sent(error):
-            error = UserError(str(error))
-        self.error = error
-
-
-def _can_be_sent(error: UserError) -> bool:
-    try:
-        return type(pickle.loads(pickle.dumps(error))) is type(error)
-    except Exception:  # whatever a class of somebody's does about it
-        return False
+        self.error = RuntimeError(f"A worker failed:\n{''.join(traceback.format_exception(error))}")
+        if isinstance(error, UserError):
+            try:
+                self.error = pickle.loads(pickle.dumps(error))
+            except Exception:  # its class does not allow it
+                self.error = UserError(str(error))
 
 
 def _work(
@@ -265,8 +261,8 @@ def _work(
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_BY_PARENT)
     end_with_parent(*starter)
-    # The parent no longer takes results, or gives tasks, when it has ended the iteration.
-    with open(given.fileno(), "rb", closefd=False) as tasks, suppress(EOFError, BrokenPipeError):
+    ended = EOFError, pickle.UnpicklingError, BrokenPipeError  # by the parent: between tasks, within one, at a result
+    with open(given.fileno(), "rb", closefd=False) as tasks, suppress(*ended):
         while True:
             number, task, slot = pickle.load(tasks)
             answers.send_bytes(_answer(number, function, task, slot))
@@ -280,29 +276,6 @@ def _answer(number: int, function: Function, task: Any, slot: int) -> bytes:
         return pickle.dumps((number, _Raised(error)))
 
 
-@contextmanager
-def _frozen_garbage() -> Iterator[None]:
-    """Processes forked here never collect what the parent left over.
-
-    To free it may mean to wait for threads that exist in the parent only, and memory that is not
-    looked at stays shared. What is left over goes first: once frozen and thawed it would be looked
-    at again almost never.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-@contextmanager
-def _running_tracker() -> Iterator[None]:
-    """The process that multiprocessing starts before the first spawned one, which unblocks signals as it does so."""
-    resource_tracker.ensure_running()
-    yield
-
-
 _pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
 
 
@@ -314,8 +287,11 @@ def _close_pools() -> None:
 
 
 def _forget_pools() -> None:
+    """In a forked process: the workers are not its own, and its copies of their pipes would keep them waiting."""
     for pool in list(_pools):
-        pool.forget()
+        for worker in pool.workers:
+            worker.hang_up()
+        pool.workers = []
 
 
 os.register_at_fork(after_in_child=_forget_pools)

@@ -76,6 +76,7 @@ class Loader:
         self.timeout = timeout
         self.ahead = num_workers * prefetch
         self.bad_files = bad_files
+        self.to_device = ToDevice()
         self.fetch: Callable[[ClassificationDataset, Key], Fetched] = _fetch
         if bad_files:
             in_training = partial(substitute, order=sampler.order, limit=bad_files.limit)
@@ -88,9 +89,8 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         room = self._room() if self.num_workers and self.dataset.image_shape else None
         pool = Pool(partial(self._prepare, room), self.num_workers, self.ahead, patience=self.timeout)
-        on_device = OnDevice()
         try:
-            for batch in pool.map(self.batch_sampler, partial(self._receive, room, on_device)):
+            for batch in pool.map(self.batch_sampler, partial(self._receive, room)):
                 if batch:
                     yield batch
         except WorkerDied as error:
@@ -125,14 +125,14 @@ class Loader:
             stacked if room is None else slot, np.array(labels, np.int64), np.array(indices, np.int64), bad
         )
 
-    def _receive(self, room: np.ndarray | None, on_device: "OnDevice", prepared: "_Prepared") -> Batch | None:
+    def _receive(self, room: np.ndarray | None, prepared: "_Prepared") -> Batch | None:
         """In the process that trains: a batch as tensors, none if it has no samples."""
         if prepared.bad:
             self.bad_files.add(prepared.bad)
         if prepared.labels is None:
             return None
         images = prepared.images if room is None else room[prepared.images, : len(prepared.labels)]
-        return on_device([images, prepared.labels, prepared.indices])
+        return self.to_device([images, prepared.labels, prepared.indices])
 
 
 class _Prepared(NamedTuple):
@@ -144,15 +144,14 @@ class _Prepared(NamedTuple):
     bad: list[BadFile]
 
 
-class OnDevice:
+class ToDevice:
     """Copies arrays to tensors on the current device; a GPU fetches them while this process goes on."""
 
     def __init__(self):
-        self.on_gpu = paddle.device.get_device().startswith("gpu")
         self._fetched: tuple[Batch, paddle.device.cuda.Event] | None = None
 
     def __call__(self, arrays: list[np.ndarray]) -> Batch:
-        if not self.on_gpu:
+        if not paddle.device.get_device().startswith("gpu"):
             return [paddle.to_tensor(array) for array in arrays]
         pinned = [paddle.to_tensor(array, place=paddle.CUDAPinnedPlace()) for array in arrays]
         tensors = [tensor.cuda(blocking=False) for tensor in pinned]
