@@ -39,8 +39,9 @@ def atomic_write(path: Path, *, durable: bool = False, shared: bool = False) -> 
         _take_name(partial, path)
         if durable:
             _flush(path.parent)
-    finally:
+    except BaseException:
         remove(partial)
+        raise
 
 
 def remove(path: Path) -> None:
