@@ -39,8 +39,10 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter):
-    """Whole pages that nobody looked at are no detail among the skipped."""
+    """Whole pages that nobody looked at are no detail among the skipped: the last but one line says so."""
+    yield
     reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped")]
     if unseen := sum(NEEDED in reason for reason in reasons):
         terminalreporter.write_sep("!", f"{unseen} tests of pages were skipped: {NEEDED}", red=True, bold=True)
