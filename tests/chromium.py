@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+NEEDED = "needs Chromium and its driver: apt-get install chromium chromium-driver"
+"""How the reason begins for which tests of pages are skipped; the summary at the end counts them by it."""
+
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -23,19 +26,19 @@ FLAGS = (
 def chromium(profile: Path, width: int = 1200, height: int = 900) -> Iterator:
     """A selenium driver with an empty profile, whose log holds every message of the console.
 
-    Without Chromium on this machine the test is skipped.
+    Without Chromium or its driver on this machine the test is skipped.
     """
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs Chromium: apt-get install chromium chromium-driver")
+    found = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+    if missing := [name for name, path in found.items() if path is None]:
+        pytest.skip(f"{NEEDED} (not found: {', '.join(missing)})")
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = program
+    options.binary_location = found["chromium"]
     for flag in (*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    driver = webdriver.Chrome(options, webdriver.ChromeService(found["chromedriver"]))
     try:
         yield driver
     finally:

@@ -22,6 +22,7 @@ import imgcls  # noqa: F401  sets the CPU up before any test imports Paddle
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "reference")]  # for `locations` and `weights`
 
+from chromium import NEEDED  # noqa: E402
 from locations import ROOT  # noqa: E402
 from warm_start import programs  # noqa: E402
 
@@ -37,6 +38,15 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "full" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter):
+    """Whole pages that nobody looked at are no detail among the skipped: the last but one line says so."""
+    yield
+    reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped")]
+    if unseen := sum(NEEDED in reason for reason in reasons):
+        terminalreporter.write_sep("!", f"{unseen} tests of pages were skipped: {NEEDED}", red=True, bold=True)
 
 
 def pytest_sessionfinish():

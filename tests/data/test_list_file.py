@@ -163,21 +163,26 @@ def test_samples_can_be_pickled(tmp_path):
 MEASURE = """
 import re, sys, time
 from imgcls.data.formats.list_file import read_list
-start = time.perf_counter()
+begin = time.process_time()
 samples = read_list(sys.argv[1], sys.argv[2], num_classes=1000, check_files="none")
-seconds = time.perf_counter() - start
+seconds = time.process_time() - begin
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()).group(1))
-print(len(samples), samples.label(1281166), seconds, peak / 1024, "paddle" in sys.modules)
+begin = time.process_time()
+with open(sys.argv[2]) as file:
+    pairs = [(path, int(label)) for path, label in (line.rsplit(maxsplit=1) for line in file)]
+plain = time.process_time() - begin
+print(len(samples), samples.label(1281166), seconds / plain, peak / 1024, "paddle" in sys.modules)
 """
 
 
 def test_a_list_of_imagenets_size_is_ready_at_once_and_small(tmp_path):
+    """In less time than the plainest loop over its lines takes, which checks nothing."""
     synset = [f"n{1440764 + label:08d}" for label in range(1000)]
     block = "".join(f"train/{synset[i % 1000]}/{synset[i % 1000]}_{i}.JPEG {i % 1000}\n" for i in range(20_000))
     path = write_list(tmp_path, block * 64 + "".join(block.splitlines(keepends=True)[:1167]))
     result = subprocess.run([sys.executable, "-c", MEASURE, tmp_path, path], capture_output=True, text=True, check=True)
-    count, label, seconds, peak, paddle_loaded = result.stdout.split()
+    count, label, ratio, peak, paddle_loaded = result.stdout.split()
     assert (count, label) == ("1281167", "166")
-    assert float(seconds) < 2
+    assert float(ratio) < 1
     assert float(peak) < 200  # MiB, of the whole process
     assert paddle_loaded == "False"

