@@ -22,7 +22,7 @@ from imgcls.data.loading.dali import DaliLoader
 from imgcls.data.loading.dataset import ClassificationDataset, ImageDataset
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
-from imgcls.data.pictures.decode import decode_image, open_photo
+from imgcls.data.pictures.decode import decode_image, open_image
 from imgcls.data.pictures.transforms import random_crop_box, train_transform
 from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD
 
@@ -186,7 +186,7 @@ def _decode_share(samples: Samples, size: int) -> float:
     decoding, started = 0.0, time.perf_counter()
     for index in range(len(samples)):
         rng = np.random.default_rng([0, index])
-        with open_photo(samples.path(index)) as photo:
+        with open_image(samples.path(index)) as photo:
             box = crop.box(*photo.size, rng)
             asked = time.perf_counter()
             image, box = photo.decode_around(box, size, crop.crop_first)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from imgcls.data.pictures.decode import MAX_PIXELS, open_photo, to_upright_rgb
+from imgcls.data.pictures.decode import MAX_PIXELS, open_image, to_upright_rgb
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.inputs import find_pictures
 from imgcls.deploy.predictor import Predictor, top_classes
@@ -116,8 +116,8 @@ class ImagePredictor:
     def _pixels(self, entry: ImageLike) -> np.ndarray:
         rng = np.random.default_rng(0)  # which evaluation's transform asks nothing of
         if isinstance(entry, str | os.PathLike):
-            with open_photo(entry, max_pixels=self.max_pixels) as photo:
-                return self._transform.of_photo(photo, rng)
+            with open_image(entry, max_pixels=self.max_pixels) as photo:
+                return self._transform.of_file(photo, rng)
         return self._transform(to_upright_rgb(entry), rng)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imgcls.data.paths import printable
-from imgcls.data.pictures.decode import open_photo
+from imgcls.data.pictures.decode import open_image
 from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
 from imgcls.machine.pool import Pool, WorkerDied
@@ -24,8 +24,8 @@ class PictureReader:
     max_pixels: int
 
     def __call__(self, path: str) -> np.ndarray:
-        with open_photo(path, max_pixels=self.max_pixels) as photo:
-            return self.transform.of_photo(photo, np.random.default_rng(0))
+        with open_image(path, max_pixels=self.max_pixels) as photo:
+            return self.transform.of_file(photo, np.random.default_rng(0))
 
 
 def read_batches(

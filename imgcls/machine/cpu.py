@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import os
 import sys
+import zlib  # noqa: F401  Pillow 13 crashes on PNGs where Paddle's copy of zlib is the first to be loaded
 from pathlib import Path
 
 SWITCH = "IMGCLS_CPU_TUNING"

@@ -6,7 +6,7 @@ floor because networks need it as well as the loop that trains them.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -130,6 +130,11 @@ def batch_norm_parts(norm: nn.Layer) -> BatchNormParts:
 def channel_groups(convolution: nn.Layer) -> int:
     """``groups`` of a convolution."""
     return convolution._groups
+
+
+def stride(convolution: nn.Layer) -> Sequence[int]:
+    """Down and across, of an ``nn.Conv2D``."""
+    return convolution._stride
 
 
 def set_layer_data_format(layer: nn.Layer, data_format: str) -> None:

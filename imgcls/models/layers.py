@@ -15,6 +15,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from imgcls.errors import UserError
+from imgcls.machine.paddle_internals import stride
 from imgcls.models.checks import require_channels, require_choice, require_input_size
 from imgcls.models.choices import DATA_FORMATS
 from imgcls.models.data_format import MapLayer, from_nchw, set_data_format, to_nchw
@@ -139,9 +140,9 @@ class Network(MapLayer):
 def is_strided(step: Callable) -> bool:
     """Whether a convolution or pool within it lowers the resolution."""
     layers = step.sublayers(include_self=True) if isinstance(step, nn.Layer) else []
-    strides = [layer._stride for layer in layers if isinstance(layer, nn.Conv2D)]
+    strides = [stride(layer) for layer in layers if isinstance(layer, nn.Conv2D)]
     strides += [[layer.stride or layer.ksize] for layer in layers if isinstance(layer, nn.MaxPool2D | nn.AvgPool2D)]
-    return any(stride > 1 for pair in strides for stride in pair)
+    return any(step > 1 for pair in strides for step in pair)
 
 
 def name_parameters(layer: nn.Layer, **names: str) -> nn.Layer:

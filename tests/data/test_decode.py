@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from imgcls.data.pictures import pillow_internals
-from imgcls.data.pictures.decode import BadImage, decode_image, open_photo
+from imgcls.data.pictures.decode import BadImage, decode_image, open_image
 from imgcls.data.pictures.jpeg_rows import with_rows
 from imgcls.data.pictures.transforms import RandomCropResize
 from imgcls.errors import UserError
@@ -295,7 +295,7 @@ def test_a_jpeg_is_decoded_no_smaller_than_its_crop_needs(tmp_path, box, size, r
     path = tmp_path / "large.jpg"
     landscape(803, 605).save(path, quality=95)
     whole = decode_image(path)
-    with open_photo(path) as photo:
+    with open_image(path) as photo:
         assert photo.size == (803, 605)
         image, there = photo.decode_around(box, size)
     assert image.size == (-(-803 // reduction), -(-605 // reduction))
@@ -316,7 +316,7 @@ def test_a_shrunk_jpeg_is_upright_too(tmp_path, orientation):
     exif[0x0112] = orientation
     path = tmp_path / "large.jpg"
     STORED[orientation](quadrants(320, 192)).save(path, exif=exif, quality=95)
-    with open_photo(path) as photo:
+    with open_image(path) as photo:
         assert photo.size == (320, 192)
         image, box = photo.decode_around((0, 0, 320, 192), 24)
     assert box == (0, 0, 40, 24)
@@ -327,7 +327,7 @@ def test_a_shrunk_jpeg_is_upright_too(tmp_path, orientation):
 def test_grey_and_cmyk_jpegs_are_shrunk(tmp_path, mode):
     quadrants(320, 192).convert(mode).save(tmp_path / "large.jpg", quality=95)
     whole = decode_image(tmp_path / "large.jpg").resize((40, 24), Image.Resampling.BOX)
-    with open_photo(tmp_path / "large.jpg") as photo:
+    with open_image(tmp_path / "large.jpg") as photo:
         image, _ = photo.decode_around((0, 0, 320, 192), 24)
     assert image.size == (40, 24)
     assert image.mode == "RGB"
@@ -337,14 +337,14 @@ def test_grey_and_cmyk_jpegs_are_shrunk(tmp_path, mode):
 @pytest.mark.parametrize("suffix", ["png", "webp"])
 def test_other_formats_come_as_they_are(tmp_path, suffix):
     landscape(320, 200).save(tmp_path / f"image.{suffix}")
-    with open_photo(tmp_path / f"image.{suffix}") as photo:
+    with open_image(tmp_path / f"image.{suffix}") as photo:
         image, box = photo.decode_around((0, 0, 320, 200), 10)
     assert (image.size, box) == ((320, 200), (0, 0, 320, 200))
 
 
 def test_a_decoded_photo_is_not_decoded_again(tmp_path):
     landscape(320, 200).save(tmp_path / "image.jpg")
-    with open_photo(tmp_path / "image.jpg") as photo:
+    with open_image(tmp_path / "image.jpg") as photo:
         image = photo.decode()
         assert photo.decode() is image
         assert photo.decode_around((0, 0, 320, 200), 10) == (image, (0, 0, 320, 200))
@@ -355,7 +355,7 @@ def test_damage_shows_in_a_shrunk_jpeg(tmp_path, share):
     path = tmp_path / "cut.jpg"
     landscape(800, 600).save(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with open_photo(path) as photo, pytest.raises(BadImage, match=r"cut\.jpg"):
+    with open_image(path) as photo, pytest.raises(BadImage, match=r"cut\.jpg"):
         photo.decode_around((0, 0, 800, 600), 10)
 
 
@@ -374,10 +374,10 @@ def test_rows_below_a_crop_have_no_influence_wherever_it_ends(tmp_path, form, si
     path = tmp_path / "large.jpg"
     landscape(2003, 1505).convert("RGB").save(path, **LARGE[form])
     crop = RandomCropResize(size, (0.08, 1.0), (3 / 4, 4 / 3), interpolation="lanczos")
-    with open_photo(path) as photo:
+    with open_image(path) as photo:
         whole, reduction = photo.decode_shrunk(500, size)
     for bottom in range(700, 740, 3):
-        with open_photo(path) as photo:
+        with open_image(path) as photo:
             image, box = photo.decode_around((700, bottom - 500, 1200, bottom), size, crop.crop_first)
         assert box == tuple(edge / reduction for edge in (700, bottom - 500, 1200, bottom))
         assert image.width == whole.width
@@ -408,7 +408,7 @@ def test_a_pillow_with_other_names_decodes_the_whole_image(tmp_path, monkeypatch
     heights, cuts = [], []
     for names in (pillow_internals.ATTRIBUTES, ("a_new_name",)):
         monkeypatch.setattr(pillow_internals, "ATTRIBUTES", names)
-        with open_photo(path) as photo:
+        with open_image(path) as photo:
             image, box = photo.decode_around((700, 100, 1200, 600), 150, crop.crop_first)
         heights.append(image.height)
         cuts.append(crop.cut(image, box))
@@ -420,7 +420,7 @@ def test_damage_below_the_box_shows(tmp_path):
     path = tmp_path / "cut.jpg"
     landscape(2003, 1505).save(path)
     path.write_bytes(path.read_bytes()[:-1000])
-    with open_photo(path) as photo, pytest.raises(BadImage, match=r"cut\.jpg"):
+    with open_image(path) as photo, pytest.raises(BadImage, match=r"cut\.jpg"):
         photo.decode_around((0, 0, 500, 500), 10, crop_first=True)
 
 
@@ -430,7 +430,7 @@ def test_a_large_jpeg_may_lie_on_its_side(tmp_path, orientation):
     exif[0x0112] = orientation
     path = tmp_path / "large.jpg"
     STORED[orientation](quadrants(2600, 2000)).save(path, exif=exif, quality=95)
-    with open_photo(path) as photo:
+    with open_image(path) as photo:
         image, box = photo.decode_around((1000, 700, 1600, 1300), 150, crop_first=True)
     assert box == (250, 175, 400, 325)
     assert_quadrants(image.resize((40, 24), Image.Resampling.NEAREST, box=box), tolerance=20)

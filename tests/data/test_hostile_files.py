@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from values_of_conf import train_transform
 
-from imgcls.data.pictures.decode import decode_image, open_photo
+from imgcls.data.pictures.decode import decode_image, open_image
 from imgcls.errors import UserError
 
 SECONDS = 20
@@ -55,8 +55,8 @@ def examine(paths, findings):
         except Exception as error:
             outcome = f"{type(error).__name__}: {error}"
         try:
-            with open_photo(path) as photo:
-                pixels = train_transform(32).of_photo(photo, np.random.default_rng(0))
+            with open_image(path) as photo:
+                pixels = train_transform(32).of_file(photo, np.random.default_rng(0))
             assert pixels.shape == (32, 32, 3)
             assert outcome == "decoded"
         except UserError:

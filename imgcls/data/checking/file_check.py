@@ -8,8 +8,9 @@ import numpy as np
 
 from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import bullet_list, printable
-from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_photo
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image
 from imgcls.errors import UserError
+from imgcls.machine.files import sha256
 from imgcls.machine.pool import Pool, WorkerDied
 from imgcls.machine.shared_array import shared_array
 
@@ -31,10 +32,10 @@ def check_file(samples: Samples, index: int, max_pixels: int = MAX_PIXELS) -> Fi
     name = printable(samples.path(index))
     try:
         source = samples.source(index)
-        with open_photo(source, name, max_pixels) as photo:
+        with open_image(source, name, max_pixels) as photo:
             size = photo.size
             photo.decode_shrunk(min(size), 1)  # damage shows at any resolution, and a small one is fast
-        return FileCheck(index, size, _sha256(source))
+        return FileCheck(index, size, _digest(source))
     except BadImage as error:
         return FileCheck(index, fault=str(error))
     except OSError as error:
@@ -74,8 +75,5 @@ def check_files(samples: Samples, num_workers: int, max_pixels: int = MAX_PIXELS
         ) from error
 
 
-def _sha256(source: str | bytes) -> bytes:
-    if isinstance(source, bytes):
-        return hashlib.sha256(source).digest()
-    with open(source, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+def _digest(source: str | bytes) -> bytes:
+    return hashlib.sha256(source).digest() if isinstance(source, bytes) else bytes.fromhex(sha256(source))

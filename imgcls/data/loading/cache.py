@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import printable
-from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, Photo, open_photo
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, ImageFile, open_image
 from imgcls.errors import UserError
 
 log = logging.getLogger("imgcls")
@@ -33,7 +33,7 @@ class RamCache:
     def __init__(
         self,
         samples: Samples,
-        decode: Callable[[Photo], Image.Image],
+        decode: Callable[[ImageFile], Image.Image],
         budget_mb: float,
         max_pixels: int = MAX_PIXELS,
     ):
@@ -55,12 +55,12 @@ class RamCache:
         """Number of images held."""
         return int(np.count_nonzero(self.starts >= 0))
 
-    def _fill(self, samples: Samples, decode: Callable[[Photo], Image.Image], max_pixels: int) -> None:
+    def _fill(self, samples: Samples, decode: Callable[[ImageFile], Image.Image], max_pixels: int) -> None:
         end = 0
         for index in tqdm(range(len(samples)), desc="decoding", unit=" images", leave=False, disable=None):
             name = printable(samples.path(index))
             try:
-                with open_photo(samples.source(index), name, max_pixels) as photo:
+                with open_image(samples.source(index), name, max_pixels) as photo:
                     pixels = np.asarray(decode(photo))
             except BadImage:
                 continue

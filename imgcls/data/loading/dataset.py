@@ -8,7 +8,7 @@ import paddle
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.cache import RamCache
 from imgcls.data.paths import printable
-from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_photo, to_upright_rgb
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image, to_upright_rgb
 from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
 
@@ -89,8 +89,8 @@ class ImageDataset(ClassificationDataset):
             source = self.samples.source(index)
             if not isinstance(source, str | os.PathLike | bytes):  # of somebody's own data set
                 return self.transform(to_upright_rgb(source), rng)
-            with open_photo(source, name, self.max_pixels) as photo:
-                return self.transform.of_photo(photo, rng)
+            with open_image(source, name, self.max_pixels) as photo:
+                return self.transform.of_file(photo, rng)
         except BadImage as error:
             root = self.samples.root
             if not os.path.isdir(root):  # all files are gone, and none is bad

@@ -58,13 +58,13 @@ class BadImage(UserError):
 
 
 def decode_image(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode one image: loaded, in mode ``RGB``, upright. See ``open_photo``."""
-    with open_photo(source, name, max_pixels) as photo:
+    """Decode one image: loaded, in mode ``RGB``, upright. See ``open_image``."""
+    with open_image(source, name, max_pixels) as photo:
         return photo.decode()
 
 
 @contextmanager
-def open_photo(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Iterator["Photo"]:
+def open_image(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Iterator["ImageFile"]:
     """Open one image and read its header.
 
     Args:
@@ -83,7 +83,7 @@ def open_photo(source: Source, name: str | None = None, max_pixels: int = MAX_PI
         with _refusals(name, max_pixels):
             image = Image.open(file, formats=FORMATS)
         with image:
-            yield Photo(image, file, name, max_pixels)
+            yield ImageFile(image, file, name, max_pixels)
 
 
 def to_upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
@@ -107,7 +107,7 @@ def to_upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
         return _to_rgb(_upright(image))
 
 
-class Photo:
+class ImageFile:
     """An open image, whose pixels are decoded when they are asked for.
 
     Args:

@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance
 
 from imgcls.data import choices
 from imgcls.data.pictures.autoaugment import AutoAugment
-from imgcls.data.pictures.decode import Box, Photo
+from imgcls.data.pictures.decode import Box, ImageFile
 from imgcls.data.pictures.randaugment import RandAugment
 from imgcls.errors import UserError, close_matches
 
@@ -41,13 +41,13 @@ class Transform:
         size = next((transform.size for transform in self.transforms if isinstance(transform, CropResize)), None)
         return size and (size, size, 3)
 
-    def of_photo(self, photo: Photo, rng: np.random.Generator) -> np.ndarray:
+    def of_file(self, photo: ImageFile, rng: np.random.Generator) -> np.ndarray:
         """As of the decoded photo, but a crop that comes first has it decoded no larger than it needs."""
         first, *others = self.transforms
-        image = first.of_photo(photo, rng) if isinstance(first, CropResize) else first(photo.decode(), rng)
+        image = first.of_file(photo, rng) if isinstance(first, CropResize) else first(photo.decode(), rng)
         return Transform(others)(image, rng)
 
-    def decode(self, photo: Photo) -> Image.Image:
+    def decode(self, photo: ImageFile) -> Image.Image:
         """The photo as small as any crop of it allows; one image to crop again and again."""
         first = self.transforms[0]
         if not isinstance(first, CropResize):
@@ -155,7 +155,7 @@ class CropResize:
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         return self.cut(image, self.box(*image.size, rng))
 
-    def of_photo(self, photo: Photo, rng: np.random.Generator) -> Image.Image:
+    def of_file(self, photo: ImageFile, rng: np.random.Generator) -> Image.Image:
         """The same from a photo, decoded at a resolution that leaves the box ``size`` pixels high and wide."""
         return self.cut(*photo.decode_around(self.box(*photo.size, rng), self.size, self.crop_first))
 
