@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def sha256(path: Path) -> str:
+def sha256(path: str | os.PathLike) -> str:
     """Hex digest of a file's content."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
