@@ -403,7 +403,8 @@ def test_a_pillow_that_lacks_an_attribute_leaves_the_image_as_it_was(name):
 
 
 def test_a_pillow_with_other_names_decodes_the_whole_image(tmp_path, monkeypatch):
-    path, crop = tmp_path / "large.jpg", RandomCropResize(150)
+    path = tmp_path / "large.jpg"
+    crop = RandomCropResize(150, scale=(0.08, 1.0), ratio=(0.75, 1.33))
     landscape(2003, 1505).save(path)
     heights, cuts = [], []
     for names in (pillow_internals.ATTRIBUTES, ("a_new_name",)):
