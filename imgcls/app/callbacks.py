@@ -60,19 +60,20 @@ def _own_callback(entry: dict[str, Any]) -> Callback:
 
 
 def training_callbacks(
-    config: DictConfig, features: Sequence[Callback], run: Run, val_loader: Loader, texts: dict[str, str]
+    config: DictConfig, features: Sequence[Callback], run: Run, val_loader: Loader | None, texts: dict[str, str]
 ) -> list[Callback]:
     """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens.
 
     Args:
         features: those of ``optional_callbacks``.
+        val_loader: ``None`` where nothing is evaluated.
         texts: kept in each checkpoint, content by name.
     """
     settings, first = config.trainer, current_ranks().first
     same = [SameBatch(settings.same_batch)] if settings.same_batch else []
     guard = [NanGuard(settings.log_every, settings.amp.max_skipped)] if config.callbacks.nan_guard.enabled else []
     limit = [MaxSteps(settings.max_steps)] if settings.max_steps else []
-    evaluation = [Evaluation(val_loader, every=settings.eval_every, topk=tuple(settings.topk))]
+    evaluation = [Evaluation(val_loader, settings.eval_every, tuple(settings.topk))] if val_loader is not None else []
     if settings.profiler.enabled:
         options = {key: value for key, value in settings.profiler.items() if key != "enabled"}
         limit, evaluation = [*limit, Profiler(run.path / "profile" if first else None, **options)], []

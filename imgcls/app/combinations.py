@@ -43,6 +43,7 @@ def _combinations(config: DictConfig) -> Iterator[str]:
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
     yield from _dali(config)
+    yield from _validation(config)
     yield from _classes(config)
     yield from _devices(config)
     yield from _logger(config)
@@ -67,6 +68,16 @@ def _dali(config: DictConfig) -> Iterator[str]:
     on = [key for key, value in values.items() if (any(value) if isinstance(value, ListConfig) else value)]
     if on:
         yield f"data.backend=dali crops, resizes and flips only: switch {', '.join(on)} off, or use pillow."
+
+
+def _validation(config: DictConfig) -> Iterator[str]:
+    share, every = _get(config, "data.val_share"), _get(config, "trainer.eval_every")
+    if share is None:
+        return
+    if config.data.format not in ("folder", "list"):
+        yield f"data.val_share={share} is for data=folder and data=list, whose pictures it divides; leave it out."
+    elif share == 0 and every:
+        yield "data.val_share=0 leaves no pictures for validation: add trainer.eval_every=0, or take a share as 0.2."
 
 
 def _classes(config: DictConfig) -> Iterator[str]:

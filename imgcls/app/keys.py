@@ -15,6 +15,7 @@ from imgcls.app.rows import (
     COLOUR,
     JITTER,
     NOT_EMPTY,
+    PART,
     POSITIVE,
     SHARES,
     at_least,
@@ -58,6 +59,8 @@ class DataConfig:
     root: str | None = key(free=True)
     train_list: str | None = key()
     val_list: str | None = key()
+    val_share: float | None = key(PART)
+    val_seed: int = key(at_least(0), unrecorded=0)
     class_map: str | None = key()
     num_classes: int | None = key(at_least(1))
     train_size: int | None = key(at_least(1))
@@ -223,7 +226,7 @@ class TrainerConfig:
     sync_bn: bool = key()
     accumulate: int = key(at_least(1))
     max_steps: int | None = key(at_least(1), free=True)
-    eval_every: int = key(at_least(1), free=True)
+    eval_every: int = key(at_least(0), free=True)
     save_every: int = key(at_least(1), free=True)
     save_every_steps: int = key(at_least(0), free=True)
     keep_checkpoints: int = key(at_least(1), free=True)

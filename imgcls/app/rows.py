@@ -42,6 +42,7 @@ def false_or(*choices: str) -> Rule:
 NOT_EMPTY = Rule(bool, "name at least one")
 BOUNDS = Rule(lambda pair: len(pair) == 2 and 0 < pair[0] <= pair[1], "be two positive numbers, the smaller first")
 SHARES = Rule(lambda shares: all(share <= 1 for share in shares), "be shares of the image, at most 1")
+PART = Rule(lambda share: 0 <= share < 1, "be at least 0 and less than 1: 0.2 is a fifth")
 COLOUR = Rule(lambda values: len(values) == 3, "be three numbers, for red, green and blue")
 JITTER = Rule(
     lambda values: len(values) == 4 and min(values) >= 0 and values[3] <= 0.5,

@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.keys import Train
+from imgcls.app.rows import rows
 from imgcls.errors import UserError
 
 SECTIONS = ("model", "data", "transform")
@@ -54,6 +57,13 @@ def read_record(source: str | Path) -> RunRecord | None:
     return None
 
 
+def _unrecorded(section: str, config: DictConfig) -> dict[str, Any]:
+    """What the keys were that came after some runs; those that the section has now."""
+    known = rows(Train).items()
+    keys = ((key.removeprefix(f"{section}."), row) for key, row in known if key.startswith(f"{section}."))
+    return {key: row.unrecorded for key, row in keys if key in config[section]}
+
+
 def adopt(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictConfig:
     """The run's model, data and transform sections, under whatever the command line says itself.
 
@@ -65,7 +75,7 @@ def adopt(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictCo
     for section in SECTIONS:
         if section in given or section not in config:
             continue
-        result[section] = record.config[section]
+        result[section] = {**_unrecorded(section, config), **record.config[section]}
         for key in given:
             if key.startswith(f"{section}."):
                 OmegaConf.update(result, key, OmegaConf.select(config, key), force_add=True)

@@ -48,9 +48,10 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
     ranks = join()
     require_own(config)
     augment, features = training_transform(config.transform), optional_callbacks(config.callbacks)
-    train_samples = read_samples(config.data, "train", config.model.num_classes)
+    evaluates = settings.eval_every > 0
+    train_samples = read_samples(config.data, "train", config.model.num_classes, undivided=not evaluates)
     class_names = train_samples.class_names
-    val_samples = read_samples(config.data, "val", len(class_names), class_names)
+    val_samples = read_samples(config.data, "val", None, class_names) if evaluates else None
 
     with agree_on_run(ranks, open_run) as run:
         texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": "".join(f"{c}\n" for c in class_names)}
@@ -74,17 +75,21 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             shuffle=True,
             directory=run.path,
         )
-        val_loader = make_loader(
-            val_samples,
-            seen.transform(),
-            config.data,
-            size=config.transform.size,
-            batch_size=settings.eval_batch_size,
-            num_workers=settings.num_workers,
-            directory=run.path,
-        )
-        sizes = len(train_samples), len(val_samples), len(class_names)
+        val_loader = None
+        if val_samples is not None:
+            val_loader = make_loader(
+                val_samples,
+                seen.transform(),
+                config.data,
+                size=config.transform.size,
+                batch_size=settings.eval_batch_size,
+                num_workers=settings.num_workers,
+                directory=run.path,
+            )
+        sizes = len(train_samples), len(val_samples or ()), len(class_names)
         log.info("%d training and %d validation pictures in %d classes", *sizes)
+        if not evaluates:
+            log.info("trainer.eval_every=0: nothing is evaluated, and the last checkpoint counts as the best")
 
         paddle.seed(settings.seed)  # what the weights do not fill
         network = build_network(config.model, len(class_names))

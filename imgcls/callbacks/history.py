@@ -60,15 +60,16 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
     """Loss, accuracy and learning rate over epochs, side by side."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    panels = figure.subplots(1, 3)
     names = list(dict.fromkeys(name for row in rows for name in row))
     groups = (
         ("loss", [name for name in names if "loss" in name]),
         ("accuracy", [name for name in names if "top" in name]),
         ("learning rate", ["lr"]),
     )
-    for axes, (title, columns) in zip(panels, groups, strict=True):
+    drawn = [(title, columns) for title, columns in groups if columns]  # a run that evaluates nothing has no accuracy
+    figure = Figure(figsize=(4 * len(drawn), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(drawn))
+    for axes, (title, columns) in zip(panels, drawn, strict=True):
         for column in columns:
             points = [(row["epoch"], row[column]) for row in rows if column in row]
             axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=column)

@@ -2,41 +2,43 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 
+from imgcls.data.formats.image_files import OUTSIDE, LeftOut, is_foreign, suffixes_in_words, takes_file, takes_folder
 from imgcls.data.formats.samples import Samples, require_directory, require_samples_in_every_class
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError, close_matches
 
-IMAGE_SUFFIXES = (
-    *(b".jpg", b".jpeg", b".jpe", b".jfif", b".png", b".webp", b".gif", b".bmp", b".dib", b".tif", b".tiff"),
-    *(b".ppm", b".pgm", b".jp2", b".avif", b".tga", b".pcx", b".sgi"),
-)
-
 
 def class_folders(root: str | os.PathLike) -> tuple[str, ...]:
-    """Names of the class directories below ``root``, sorted; hidden ones are left out."""
+    """Names of the class directories below ``root``, sorted; hidden ones and other programs' are left out."""
     with os.scandir(os.fsencode(root)) as entries:
-        return tuple(sorted(printable(e.name) for e in entries if e.is_dir() and not e.name.startswith(b".")))
+        return tuple(sorted(printable(e.name) for e in entries if e.is_dir() and not is_foreign(e.name)))
 
 
 def read_folder(
-    root: str | os.PathLike, class_names: tuple[str, ...] | None = None, allow_empty_classes: bool = False
+    root: str | os.PathLike,
+    class_names: tuple[str, ...] | None = None,
+    allow_empty_classes: bool = False,
+    left_out: LeftOut | None = None,
 ) -> Samples:
     """Every image below the class directories of ``root``, in order of class and name.
 
-    Images are recognised by their suffix; directories inside a class are searched too, hidden files
-    are left out, symbolic links are followed.
+    Directories inside a class are searched too, symbolic links are followed; what is left out,
+    ``image_files`` says.
 
     Args:
         class_names: the directories that can be there, in order of the label (those of the
             training images, when ``root`` holds the validation images); sorted when left out.
         allow_empty_classes: accept classes without an image.
+        left_out: takes note of the files that are no images, and of directories that are not searched.
 
     Raises:
         UserError: no such directory, no class directories, other classes than ``class_names``,
             no images, or a class without one.
     """
     root = require_directory(root, "data.root")
+    left_out = LeftOut() if left_out is None else left_out
     found = class_folders(root)
     if not found:
         raise UserError(
@@ -49,24 +51,39 @@ def read_folder(
         refuse_other_classes(printable(root), found, class_names)
 
     label_of = {name: label for label, name in enumerate(class_names)}
-    with os.scandir(os.fsencode(root)) as entries:
-        folders = {label_of[printable(e.name)]: e.name for e in entries if printable(e.name) in label_of}
-    images = (_images_of_class(os.fsencode(root), folders.get(label)) for label in range(len(class_names)))
+    folders = {label_of[printable(name)]: name for name in _top(os.fsencode(root), left_out)}
+    images = (_images_of_class(os.fsencode(root), folders.get(label), left_out) for label in range(len(class_names)))
     samples = Samples.of_classes(root, images, class_names)
+    noted = f"\n{left_out.line()}" if left_out else ""
     if not len(samples):
-        suffixes = " ".join(suffix.decode() for suffix in IMAGE_SUFFIXES)
-        raise UserError(f"No image in the {len(found)} class directories of {printable(root)}; looked for {suffixes}.")
+        raise UserError(
+            f"No image in the {len(found)} class directories of {printable(root)}; looked for "
+            f"{suffixes_in_words()}.{noted}"
+        )
     if not allow_empty_classes:
-        advice = "Add images, remove the directories, or set data.allow_empty_classes=true."
+        advice = f"Add images, remove the directories, or set data.allow_empty_classes=true.{noted}"
         require_samples_in_every_class(samples, printable(root), advice)
     return samples
 
 
-def _images_of_class(root: bytes, folder: bytes | None) -> list[bytes]:
-    return [] if folder is None else sorted(_images(os.path.join(root, folder), folder))
+def _top(root: bytes, left_out: LeftOut) -> list[bytes]:
+    """The class directories; pictures beside them have no class."""
+    folders = []
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                if takes_folder(entry.name, left_out):
+                    folders.append(entry.name)
+            elif takes_file(entry.name, lambda: None, left_out):
+                left_out.files[f"{os.path.splitext(printable(entry.name))[1].lower()} {OUTSIDE}"] += 1
+    return folders
 
 
-def _images(directory: bytes, prefix: bytes, above: frozenset = frozenset()) -> Iterator[bytes]:
+def _images_of_class(root: bytes, folder: bytes | None, left_out: LeftOut) -> list[bytes]:
+    return [] if folder is None else sorted(_images(os.path.join(root, folder), folder, left_out))
+
+
+def _images(directory: bytes, prefix: bytes, left_out: LeftOut, above: frozenset = frozenset()) -> Iterator[bytes]:
     """Paths of the images in a directory and below it, starting with ``prefix``."""
     status = os.stat(directory)
     here = (status.st_dev, status.st_ino)
@@ -74,12 +91,11 @@ def _images(directory: bytes, prefix: bytes, above: frozenset = frozenset()) -> 
         return
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.startswith(b"."):
-                continue
             name = prefix + b"/" + entry.name
             if entry.is_dir():
-                yield from _images(entry.path, name, above | {here})
-            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+                if takes_folder(entry.name, left_out):
+                    yield from _images(entry.path, name, left_out, above | {here})
+            elif takes_file(entry.name, partial(os.fsdecode, entry.path), left_out):
                 yield name
 
 
@@ -97,5 +113,6 @@ def refuse_other_classes(where: str, found: tuple[str, ...], expected: tuple[str
     lines += [f"'{name}' is missing" for name in absent[:5]]
     raise UserError(
         f"The class directories of {where} are not the {len(expected)} expected ones:\n"
-        f"{bullet_list(lines, len(unknown) + len(absent))}"
+        f"{bullet_list(lines, len(unknown) + len(absent))}\n"
+        "Rename directories that mean the same, and move those of other classes away."
     )
