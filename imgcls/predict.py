@@ -20,6 +20,7 @@ def main(config: DictConfig) -> None:
 
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
+    from imgcls.data.formats.image_files import LeftOut
     from imgcls.data.paths import bullet_list
     from imgcls.deploy.continuation import agree, remaining
     from imgcls.deploy.feature_file import FeatureFile
@@ -32,7 +33,11 @@ def main(config: DictConfig) -> None:
     settings = config.predict
     start_log()
     select_device(None)
-    pictures = find_pictures(list(settings.input) if isinstance(settings.input, ListConfig) else str(settings.input))
+    left_out = LeftOut()
+    inputs = list(settings.input) if isinstance(settings.input, ListConfig) else str(settings.input)
+    pictures = find_pictures(inputs, left_out)
+    if left_out:
+        log.info("%s", left_out.line())
     source = open_source(config)
     topk = settings.topk or min(TOPK, len(source.class_names))
     if topk > len(source.class_names) and settings.output == "classes":

@@ -330,6 +330,7 @@ class PreviewConfig:
 @dataclass
 class VerifyConfig:
     min_size: int = key(at_least(0))
+    similar: bool = key()
     num_workers: int | None = key(at_least(0))
 
 

@@ -35,7 +35,7 @@ FOREIGN_FOLDERS = frozenset(
 FOREIGN_FOLDER_ENDINGS = (b".lrdata", b".lrcat-data")
 """Lightroom's previews."""
 
-FOREIGN_FOLDER = re.compile(rb"found\.\d{3}|RECYCLER|RECYCLED")
+FOREIGN_FOLDER = re.compile(rb"(?i:found\.\d{3})|RECYCLER|RECYCLED")
 """Windows; the last two in this spelling only, for they are words."""
 
 FOREIGN_FILE = re.compile(rb"syno\w*(_thumb|@)", re.IGNORECASE)
