@@ -9,6 +9,7 @@ from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.rows import problems, rows
+from imgcls.data.choices import SHARED
 from imgcls.errors import UserError
 
 MASTER = re.compile(r"[^\s:]+:\d+")
@@ -72,9 +73,9 @@ def _dali(config: DictConfig) -> Iterator[str]:
 
 def _validation(config: DictConfig) -> Iterator[str]:
     share, every = _get(config, "data.val_share"), _get(config, "trainer.eval_every")
-    if share is None:
+    if share is None or "trainer" not in config:  # elsewhere the data may be a run's
         return
-    if config.data.format not in ("folder", "list"):
+    if config.data.format not in SHARED:
         yield f"data.val_share={share} is for data=folder and data=list, whose pictures it divides; leave it out."
     elif share == 0 and every:
         yield "data.val_share=0 leaves no pictures for validation: add trainer.eval_every=0, or take a share as 0.2."

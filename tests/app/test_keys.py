@@ -289,3 +289,18 @@ def test_a_fingerprint_is_what_it_always_was():
     assert config_hash(OmegaConf.create(settings)) == "20f97621eab4"
     settings["optimizer"]["lr"] = 0.2
     assert config_hash(OmegaConf.create(settings)) != "20f97621eab4"
+
+
+@pytest.mark.parametrize(
+    ("program", "overrides", "words"),
+    [
+        ("train", ["data.val_share=0.2"], "data.val_share=0.2 is for data=folder and data=list"),
+        ("preview", ["data=synthetic", "data.val_share=0.2"], "data.val_share=0.2 is for data=folder and data=list"),
+        ("train", ["data=folder", "data.root=.", "data.val_share=0"], "data.val_share=0 leaves no pictures"),
+    ],
+)
+def test_a_share_for_validation_fits_the_rest(program, overrides, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        composed(program, *overrides)
+    composed("train", "data=folder", "data.root=.", "data.val_share=0", "trainer.eval_every=0")
+    composed("eval", "data.val_share=0.2")  # the data may be a run's

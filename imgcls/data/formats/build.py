@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgcls.data.choices import SPLITS
+from imgcls.data.choices import SHARED, SPLITS
 from imgcls.data.formats.class_names import default_class_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.image_files import LeftOut
@@ -80,6 +80,8 @@ def build_samples(
         raise UserError(f"There is no split '{split}'; it can be {' or '.join(SPLITS)}.")
     if num_classes is not None and num_classes < 1:
         raise UserError(f"{num_classes_key} is {num_classes}; it must be 1 or more.")
+    if val_share and format not in SHARED:
+        raise UserError(f"data.val_share={val_share} is for data={' and data='.join(SHARED)}; leave it out.")
     names_of_labels = class_names
     if class_map is not None and (class_names is None or format in ("list", "tar")):
         names_of_labels = read_class_map(class_map)
