@@ -14,6 +14,9 @@ from imgcls.errors import UserError
 
 MASTER = re.compile(r"[^\s:]+:\d+")
 
+RGB = 3
+"""Channels of every picture that the programs read."""
+
 NEVER_WITH_DALI = {"data.on_error": "skip", "data.cache": "ram", "transform.interpolation": "area"}
 
 AUGMENTATION_WITHOUT_DALI = (
@@ -45,6 +48,7 @@ def _combinations(config: DictConfig) -> Iterator[str]:
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
     yield from _dali(config)
     yield from _validation(config)
+    yield from _channels(config)
     yield from _classes(config)
     yield from _devices(config)
     yield from _logger(config)
@@ -79,6 +83,16 @@ def _validation(config: DictConfig) -> Iterator[str]:
         yield f"data.val_share={share} is for data=folder and data=list, whose pictures it divides; leave it out."
     elif share == 0 and every:
         yield "data.val_share=0 leaves no pictures for validation: add trainer.eval_every=0, or take a share as 0.2."
+
+
+def _channels(config: DictConfig) -> Iterator[str]:
+    channels = _get(config, "model.args.in_channels")
+    if channels not in (None, RGB) and "data" in config:
+        yield (
+            f"model.args.in_channels={channels}: pictures are shown to a network in red, green and blue, grey ones "
+            "with three equal channels, in training and everywhere after it. Leave it out: grey pictures need nothing. "
+            "For a pipeline of your own, imgcls.create_model(name, in_channels=...) makes such a network."
+        )
 
 
 def _classes(config: DictConfig) -> Iterator[str]:

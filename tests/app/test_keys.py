@@ -304,3 +304,10 @@ def test_a_share_for_validation_fits_the_rest(program, overrides, words):
         composed(program, *overrides)
     composed("train", "data=folder", "data.root=.", "data.val_share=0", "trainer.eval_every=0")
     composed("eval", "data.val_share=0.2")  # the data may be a run's
+
+
+@pytest.mark.parametrize("program", ["train", "eval", "predict", "export", "preview", "benchmark"])
+def test_other_channels_than_three_are_refused_in_words(program):
+    composed(program, "++model.args.in_channels=3")
+    with pytest.raises(UserError, match="Leave it out: grey pictures need nothing"):
+        composed(program, "++model.args.in_channels=1")
