@@ -190,7 +190,10 @@ def _train(args: dict[str, Any], given: dict[str, Any], out: Translation) -> Non
     out.set("model.pretrained", args["pretrained_model"])
     if args["checkpoint"]:
         out.set("trainer.resume", args["checkpoint"])
-        out.note("--checkpoint", "must be one of this library's; weights of an old one load as model.pretrained.")
+        out.note(
+            "--checkpoint",
+            "a training checkpoint, of either library; weights alone load as model.pretrained.",
+        )
     out.set("data", "list")
     out.set("data.root", args["data_dir"])
     if args["use_dali"]:

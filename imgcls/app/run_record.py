@@ -54,7 +54,7 @@ def read_record(source: str | Path) -> RunRecord | None:
     return None
 
 
-def adopt(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictConfig:
+def merge_record(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictConfig:
     """The run's model, data and transform sections, under whatever the command line says itself.
 
     Args:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from imgcls.app.keys import DataConfig
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
-from imgcls.app.run_record import RunRecord, adopt, read_record
+from imgcls.app.run_record import RunRecord, merge_record, read_record
 from imgcls.data.formats.samples import Samples
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
@@ -56,7 +56,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
         return Source(result, (), None)
     given = given_keys()
     _require_modules(config, record, given)
-    result = adopt(config, record, given)
+    result = merge_record(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
     return recorded_source(record, result, weights)
 
