@@ -14,8 +14,7 @@ if "--full" in sys.argv:  # Paddle's own allocator keeps what the largest networ
     os.environ.setdefault("FLAGS_use_system_allocator", "1")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared out among the workers, one thread each
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"):
-        os.environ.setdefault(name, "1")
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"), "1")
 
 import imgcls  # noqa: F401  sets the CPU up before any test imports Paddle
 
