@@ -24,6 +24,8 @@ from chromium import NEEDED  # noqa: E402
 from locations import ROOT  # noqa: E402
 from warm_start import programs  # noqa: E402
 
+LARGE = ("tests/models/", "tests/deploy/test_matrix.py")
+
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="the whole matrix over all models (hours of CPU)")
@@ -36,6 +38,18 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "full" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file to a worker; with ``--full``, one worker for the files in which the largest networks fill the memory."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LargeNetworksTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return LARGE[0] if config.getoption("--full") and nodeid.startswith(LARGE) else super()._split_scope(nodeid)
+
+    return LargeNetworksTogether(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
