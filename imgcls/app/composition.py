@@ -12,7 +12,7 @@ from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.model_group import register_model_group
-from imgcls.app.overrides import canonical
+from imgcls.app.overrides import OPEN, canonical
 from imgcls.app.program import conf_directory, typed, user_message
 from imgcls.errors import UserError
 
@@ -40,7 +40,7 @@ def composed(
             with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
                 config = hydra.compose(program, overrides=canonical([*choices, *overrides]), return_hydra_config=True)
             for key, value in values:
-                OmegaConf.update(config, key, value, force_add=key.startswith("model.args."))
+                OmegaConf.update(config, key, value, force_add=bool(OPEN.match(key)))
             HydraConfig.instance().set_config(config)
             result = typed(config, program)
             directory = Path(config.hydra.run.dir)
@@ -64,6 +64,8 @@ def _choices_and_values(sections: Mapping[str, Any]) -> tuple[list[str], list[tu
             own = dict(given)
             if section != "run" and "name" in own:
                 choices.append(f"{section}={own.pop('name')}")
+            elif "_target_" in own:
+                choices.append(f"{section}=own")
             values += _flat(own, f"{section}.")
         else:
             raise UserError(f"{section}={given!r}: give the name of a choice, or a mapping of keys to values.")
@@ -75,4 +77,5 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, list(value) if isinstance(value, tuple) else value
+            value = list(value) if isinstance(value, tuple) else value
+            yield prefix + key, str(value) if isinstance(value, Path) else value

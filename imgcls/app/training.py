@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from imgcls.callbacks.checkpoint import restore
 from imgcls.callbacks.history import History
 from imgcls.engine.amp import AmpSettings
 from imgcls.engine.batch import Loss
+from imgcls.engine.callback import Callback
 from imgcls.engine.freezing import freeze
 from imgcls.engine.optimizers import OptimizerLR, build_optimizer, build_own_optimizer
 from imgcls.engine.ranks import join
@@ -32,11 +33,12 @@ from imgcls.run.fluid_checkpoint import restore_fluid
 from imgcls.run.logs import log, start_log, system_line
 
 
-def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
+def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequence[Callback] = ()) -> float | None:
     """Train in this process, the only one or a rank that a launcher has started.
 
     Args:
         open_run: gives the run's directory; called on rank 0, when the data has been found in order.
+        own_callbacks: objects of the user's own, after those that the configuration names.
 
     Returns:
         The best value of ``trainer.monitor``; ``None`` on other ranks than 0.
@@ -47,7 +49,7 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
     select_device(gpus, deterministic=settings.deterministic, training=True)
     ranks = join()
     require_own(config)
-    augment, features = training_transform(config.transform), optional_callbacks(config.callbacks)
+    augment, features = training_transform(config.transform), [*optional_callbacks(config.callbacks), *own_callbacks]
     train_samples = read_samples(config.data, "train", config.model.num_classes)
     class_names = train_samples.class_names
     val_samples = read_samples(config.data, "val", len(class_names), class_names)
