@@ -82,7 +82,8 @@ def main(config: DictConfig) -> float:
                 network, (images for images, *_ in pictures), trainer.preprocess, answers, shown, samples
             ),
         )
-        (directory / "report.html").write_text(page(f"{sections.model.name} on {len(answers):,} pictures", content))
+        document = page(f"{sections.model.name} on {len(answers):,} pictures", content)
+        (directory / "report.html").write_text(document, encoding="utf-8")
         log.info("page to look at: %s", directory / "report.html")
     log.info("report: %s", directory)
     return result["top1"] if "top1" in result else result["loss"]

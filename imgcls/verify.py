@@ -1,7 +1,6 @@
 """``python -m imgcls.verify``: whether a data set is fit to train on."""
 
 import csv
-import json
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from omegaconf import DictConfig
 from imgcls.app.program import entry_point, output_directory
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.text import write_json
 from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _write_report(directory: Path, problems: "list[Problem]", summary: dict) -> 
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(Problem))
         writer.writerows(map(astuple, problems))
-    (directory / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(directory / "summary.json", summary)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,11 @@ from imgcls.data.formats.samples import Samples
 from imgcls.data.formats.tar_index import LIST, read_index
 from imgcls.data.paths import printable
 from imgcls.errors import USER_ERROR_STATUS, UserError
+from imgcls.machine.streams import prepare_streams
 
 
 def main(arguments: list[str]) -> int:
+    prepare_streams()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", help="the data set, data.root of the other formats")
     parser.add_argument("output", type=Path, help="directory for the shards")

@@ -93,4 +93,4 @@ def _command(run: Run) -> list[str]:
 
 def _best(run: Run, monitor: str) -> float | None:
     summary = run.path / "summary.json"
-    return json.loads(summary.read_text())["best"].get(monitor) if summary.exists() else None
+    return json.loads(summary.read_text(encoding="utf-8"))["best"].get(monitor) if summary.exists() else None

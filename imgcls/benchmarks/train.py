@@ -101,7 +101,7 @@ def _run(command: list[str], composed: str, setting: Setting) -> dict[str, float
             Path(directory),
             stdin=composed,
         )
-        return json.loads(result.read_text())
+        return json.loads(result.read_text(encoding="utf-8"))
 
 
 def _table(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from imgcls.errors import Interrupted, UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.text import write_json
 from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, newest_whole, remove_remains, verify
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class RunDirectory(Run):
         }
         # What ends a run, a full disk for instance, must not be hidden by an error of the note about it.
         with contextlib.suppress(OSError), atomic_write(self.path / STATUS) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n")
+            write_json(partial, content)
 
 
 def agree_on_run(ranks: "Ranks", make: Callable[[], Run]) -> Run:

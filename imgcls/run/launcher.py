@@ -6,6 +6,7 @@ times within a second, which leaves no time for a last checkpoint.
 """
 
 import codecs
+import contextlib
 import os
 import signal
 import socket
@@ -167,7 +168,7 @@ class _Ranks:
     def __enter__(self) -> "_Ranks":
         self.logs.mkdir(parents=True, exist_ok=True)
         for rank in self.job.ranks:
-            with log_file(self.logs, rank).open("a") as log:
+            with log_file(self.logs, rank).open("a", encoding="utf-8") as log:
                 log.write(f"--- rank {rank} of {self.job.size}, {datetime.now():%Y-%m-%d %H:%M:%S}\n")
         if 0 in self.job.ranks:
             self.output = _Output(log_file(self.logs, 0))
@@ -199,7 +200,7 @@ class _Ranks:
             time.sleep(POLL_SECONDS)
 
     def _start(self, rank: int, environment: dict[str, str]) -> subprocess.Popen:
-        with log_file(self.logs, rank).open("a") as log:
+        with log_file(self.logs, rank).open("a", encoding="utf-8") as log:
             # A session of its own keeps the terminal's Ctrl-C to the parent, which passes it on.
             process = subprocess.Popen(
                 self.command,
@@ -207,7 +208,7 @@ class _Ranks:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
                 start_new_session=True,
             )
         try:
@@ -278,9 +279,11 @@ class _Output:
         self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def copy(self) -> None:
-        if text := self.decoder.decode(self.file.read()):
-            sys.stderr.write(text)
-            sys.stderr.flush()
+        text = self.decoder.decode(self.file.read())
+        if text and sys.stderr is not None:
+            with contextlib.suppress(OSError):  # nobody listens any more: the ranks go on, and all is in their logs
+                sys.stderr.write(text)
+                sys.stderr.flush()
 
     def close(self) -> None:
         self.file.close()
@@ -298,5 +301,5 @@ def _how_it_ended(code: int) -> str:
 
 
 def _tail(path: Path) -> str:
-    lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
     return "\n".join(f"  {line}" for line in lines)

@@ -100,13 +100,13 @@ def _record(target: Path) -> Path:
 
 
 def _recorded(target: Path) -> str:
-    return (_record(target).read_text().split() or ["nothing"])[0]
+    return (_record(target).read_text(encoding="utf-8").split() or ["nothing"])[0]
 
 
 def _note(target: Path, digest: str) -> None:
     """In the format of ``sha256sum --check``, whole or absent."""
     with atomic_write(_record(target)) as partial:
-        partial.write_text(f"{digest}  {target.name}\n")
+        partial.write_text(f"{digest}  {target.name}\n", encoding="utf-8")
 
 
 def _sha256(path: Path) -> str:
@@ -118,7 +118,7 @@ def _sha256(path: Path) -> str:
 def _lock(target: Path) -> Iterator[None]:
     """Held by one process at a time; the system frees it when its holder dies."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(target.name + ".lock").open("w") as file:
+    with target.with_name(target.name + ".lock").open("wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

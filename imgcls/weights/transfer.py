@@ -75,7 +75,7 @@ def _fetch_rest(url: str, part: Path, timeout: float) -> bool:
     if offset:
         request.add_header("Range", f"bytes={offset}-")
         if _validator_file(part).exists():
-            request.add_header("If-Range", _validator_file(part).read_text())
+            request.add_header("If-Range", _validator_file(part).read_text(encoding="utf-8"))
     try:
         response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
@@ -122,7 +122,7 @@ def _remember_validator(part: Path, headers: http.client.HTTPMessage) -> None:
     etag = headers.get("ETag", "")
     validator = etag if etag.startswith('"') else headers.get("Last-Modified")
     if validator:
-        _validator_file(part).write_text(validator)
+        _validator_file(part).write_text(validator, encoding="utf-8")
     else:
         _validator_file(part).unlink(missing_ok=True)
 
