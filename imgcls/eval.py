@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from imgcls.app.program import entry_point, output_directory
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.progress import WithBar
 from imgcls.run.logs import log, start_log
 
 MISTAKES = 24
@@ -50,7 +51,8 @@ def main(config: DictConfig) -> float:
     )
     trainer = Trainer(network, seen.normalize)
     meter = DetailedMeter(samples.num_classes, settings.topk)
-    result = trainer.evaluate(load(samples), meter)
+    loader = load(samples)
+    result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
 
     answers = meter.answers()
     origin = {

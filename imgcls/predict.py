@@ -5,6 +5,7 @@ from omegaconf import DictConfig, ListConfig
 from imgcls.app.program import entry_point
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.progress import progress_bar
 from imgcls.run.logs import log, start_log
 
 TOPK = 5
@@ -16,8 +17,6 @@ FEW = 32
 @entry_point("predict")
 def main(config: DictConfig) -> None:
     require_paddle()
-    from tqdm import tqdm
-
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
     from imgcls.data.paths import bullet_list
@@ -56,7 +55,7 @@ def main(config: DictConfig) -> None:
         bad.write({"path": path, "error": str(error)})
         unreadable.append(str(error))
 
-    with_bar = tqdm(left, unit=" pictures", leave=False, disable=None)  # on terminals only
+    with_bar = progress_bar(left, desc="predicting", unit=" pictures")
     read = PictureReader(source.preprocessing.transform(), config.data.max_pixels)
     num_workers = settings.num_workers if len(left) > FEW else 0
     shape = read.transform.image_shape

@@ -30,6 +30,7 @@ from imgcls.machine.modules import import_modules
 from imgcls.machine.streams import prepare_streams
 from imgcls.machine.text import escape_controls
 from imgcls.run import launcher as launch
+from imgcls.run.signals import interruptible
 
 NO_SUCH_CHOICE = re.compile(r"Could not (?:find|load) '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
 SYSTEM_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
@@ -121,7 +122,8 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
         directory = str(conf_directory())
         if not any(argument.startswith("-") for argument in sys.argv[1:]):
             _check_before_writing(directory, name)
-        hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
+        with interruptible():
+            hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
     except HydraException as error:
         return report(error)
     except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made

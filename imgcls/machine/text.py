@@ -24,8 +24,13 @@ def escape_controls(text: str, lines: bool = False) -> str:
 
 
 def printable_text(text: str) -> str:
-    r"""The text in one line that every terminal and UTF-8 file can take; half characters appear as ``\xNN`` too."""
-    return SURROGATE.sub(_as_byte, escape_controls(text))
+    r"""The text in one line that every terminal and UTF-8 file can take."""
+    return whole_characters(escape_controls(text))
+
+
+def whole_characters(text: str) -> str:
+    r"""The text with ``\xNN`` for what is half a character: a byte of a file name that is not UTF-8."""
+    return SURROGATE.sub(_as_byte, text)
 
 
 def json_text(value: Any, **options: Any) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError
 from imgcls.machine import cpu, processes
+from imgcls.run.signals import STOPPING, handle_stopping, restore_handlers
 
 PARENT = "IMGCLS_PARENT"
 """Environment variable with the process id of the process that started this rank."""
@@ -36,7 +37,7 @@ STOP_SECONDS = 5.0
 TAIL_LINES = 20
 LOCALHOST = "127.0.0.1"
 FIRST_PORT = 6170
-STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
+STOPPED = tuple(128 + number for number in STOPPING)
 
 
 class RankFailed(UserError):
@@ -135,8 +136,8 @@ def log_file(directory: Path, rank: int) -> Path:
 def run_ranks(command: list[str], job: Job, logs: Path, stdin: str = "") -> None:
     """Run ``command`` in every process of ``job`` on this machine; return when all have ended well.
 
-    What rank 0 prints is shown; what all print is appended to their files in ``logs``. SIGTERM and
-    SIGINT are passed on. Takes at most 30 seconds from a signal, and 10 from a death, to the end.
+    What rank 0 prints is shown; what all print is appended to their files in ``logs``. Signals that
+    ask to stop are passed on. Takes at most 30 seconds from a signal, and 10 from a death, to the end.
 
     Args:
         stdin: what each process reads from its standard input.
@@ -172,8 +173,7 @@ class _Ranks:
                 log.write(f"--- rank {rank} of {self.job.size}, {datetime.now():%Y-%m-%d %H:%M:%S}\n")
         if 0 in self.job.ranks:
             self.output = _Output(log_file(self.logs, 0))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.handlers[number] = signal.signal(number, self._receive)
+        self.handlers = handle_stopping(self._receive)
         inherited = cpu.inherited_environment()
         for rank, own in zip(self.job.ranks, self.job.environments(), strict=True):
             self.processes.append(self._start(rank, {"GLOG_minloglevel": "2", **inherited, **own}))
@@ -184,8 +184,7 @@ class _Ranks:
             if process.poll() is None:
                 process.kill()
             process.wait()
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
+        restore_handlers(self.handlers)
         if self.output:
             self.output.close()
 

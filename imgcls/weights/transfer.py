@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tqdm import tqdm
-
 from imgcls.errors import UserError
+from imgcls.machine.progress import progress_bar
+from imgcls.machine.text import printable_text
 
 ATTEMPTS = 4  # in a row that bring nothing new
 FIRST_PAUSE = 0.5  # seconds; doubled after each such attempt
@@ -102,7 +102,8 @@ def _write(response: http.client.HTTPResponse, part: Path, start: int, total: in
     if total is not None and total - max(start, _size(part)) > free:
         raise OSError(errno.ENOSPC, f"{total - start:,} bytes are to come and {free:,} are free")
     _remember_validator(part, response.headers)
-    bar = tqdm(desc=part.stem, total=total, initial=start, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
+    options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
+    bar = progress_bar(desc=printable_text(part.stem), total=total, initial=start, **options)
     with bar, part.open("ab" if start else "wb") as file:
         while chunk := response.read1(CHUNK):
             file.write(chunk)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from imgcls.data.formats.class_names import folder_of_class
 from imgcls.data.formats.folder import IMAGE_SUFFIXES
@@ -24,6 +23,7 @@ from imgcls.data.formats.list_file import parse_list
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.progress import progress_bar
 
 INDEX = "index.npz"
 LIST = b"list.txt"
@@ -109,7 +109,7 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
     names, tables, classes = [], [], []
     number_of: dict[bytes, int] = {}  # folders as they come
     listed: list[bool] = []
-    for shard in tqdm(shards, desc=f"indexing {directory.name}", unit=" shards", leave=False, disable=None):
+    for shard in progress_bar(shards, desc=f"indexing {printable(directory.name)}", unit=" shards"):
         images, labels = _scan(directory / shard.name)
         listed.append(labels is not None)
         if labels is None:
