@@ -7,6 +7,7 @@ from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.progress import progress_bar
 from imgcls.run.logs import log, start_log
+from imgcls.run.signals import interruptible
 
 TOPK = 5
 SHOWN_ERRORS = 10
@@ -59,8 +60,10 @@ def main(config: DictConfig) -> None:
     read = PictureReader(source.preprocessing.transform(), config.data.max_pixels)
     num_workers = settings.num_workers if len(left) > FEW else 0
     shape = read.transform.image_shape
-    for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report):
-        answers.add(paths, answer(images))
+    kept = f"answers so far are in {answers.path}; go on with predict.resume=true run.name={directory.name}"
+    with interruptible(kept):
+        for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report):
+            answers.add(paths, answer(images))
     count = answers.close()
     log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", answers.path)
     if unreadable:

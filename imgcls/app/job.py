@@ -42,7 +42,7 @@ def start_training(config: DictConfig, directory: Path) -> float | None:
         require_paddle()
         from imgcls.app.training import train
 
-        return train(config, lambda: RunDirectory(directory, settings.resume, report=log.warning))
+        return train(config, lambda: _open_run(config, directory))
 
 
 def run_job(config: DictConfig, directory: Path) -> float | None:
@@ -63,7 +63,7 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
     if job.nodes > 1:
         _require_name()
     start_log()
-    with RunDirectory(directory, settings.resume, log.warning) if job.node == 0 else Run(directory) as run:
+    with _open_run(config, directory) if job.node == 0 else Run(directory) as run:
         if job.node == 0:
             start_log(run.path / "train.log")
         logs = run.path / "logs"
@@ -80,6 +80,10 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
                 log.warning("%s", error)
                 log.warning("Restart %d of %d from %s.", restarts, settings.max_restarts, run.start_from or "the start")
         return _best(run, settings.monitor)
+
+
+def _open_run(config: DictConfig, directory: Path) -> RunDirectory:
+    return RunDirectory(directory, config.trainer.resume, log.warning, config.run.lock)
 
 
 def _require_name() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from imgcls.errors import UserError
-from imgcls.machine.files import atomic_write, sha256
+from imgcls.machine.files import NO_LOCKS, atomic_write, sha256
 from imgcls.weights.fluid.files import check_tar
 from imgcls.weights.transfer import DownloadFailed, download
 
@@ -132,4 +132,5 @@ def _os_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"Cannot use the cache {target.parent}: {error.strerror or error}.") from None
+        advice = f" Point {CACHE_VARIABLE} to a directory on another disk." if error.errno in NO_LOCKS else ""
+        raise UserError(f"Cannot use the cache {target.parent}: {error.strerror or error}.{advice}") from None
