@@ -5,7 +5,9 @@ from omegaconf import DictConfig, ListConfig
 from imgcls.app.program import entry_point
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.progress import progress_bar
 from imgcls.run.logs import log, start_log
+from imgcls.run.signals import interruptible
 
 TOPK = 5
 SHOWN_ERRORS = 10
@@ -16,8 +18,6 @@ FEW = 32
 @entry_point("predict")
 def main(config: DictConfig) -> None:
     require_paddle()
-    from tqdm import tqdm
-
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
     from imgcls.data.paths import bullet_list
@@ -56,12 +56,14 @@ def main(config: DictConfig) -> None:
         bad.write({"path": path, "error": str(error)})
         unreadable.append(str(error))
 
-    with_bar = tqdm(left, unit=" pictures", leave=False, disable=None)  # on terminals only
+    with_bar = progress_bar(left, desc="predicting", unit=" pictures")
     read = PictureReader(source.preprocessing.transform(), config.data.max_pixels)
     num_workers = settings.num_workers if len(left) > FEW else 0
     shape = read.transform.image_shape
-    for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report):
-        answers.add(paths, answer(images))
+    kept = f"answers so far are in {answers.path}; go on with predict.resume=true run.name={directory.name}"
+    with interruptible(kept):
+        for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report):
+            answers.add(paths, answer(images))
     count = answers.close()
     log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", answers.path)
     if unreadable:

@@ -50,7 +50,7 @@ def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Cal
         require_paddle()
         from imgcls.app.training import train
 
-        return train(config, lambda: RunDirectory(directory, settings.resume, report=log.warning), callbacks)
+        return train(config, lambda: _open_run(config, directory), callbacks)
 
 
 def run_job(config: DictConfig, directory: Path) -> float | None:
@@ -71,7 +71,7 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
     if job.nodes > 1:
         _require_name()
     start_log()
-    with RunDirectory(directory, settings.resume, log.warning) if job.node == 0 else Run(directory) as run:
+    with _open_run(config, directory) if job.node == 0 else Run(directory) as run:
         if job.node == 0:
             start_log(run.path / "train.log")
         logs = run.path / "logs"
@@ -90,6 +90,10 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
         return _best(run, settings.monitor)
 
 
+def _open_run(config: DictConfig, directory: Path) -> RunDirectory:
+    return RunDirectory(directory, config.trainer.resume, log.warning, config.run.lock)
+
+
 def _require_name() -> None:
     if "run.name" not in given_keys():
         raise UserError("With several machines (trainer.nodes) give run.name: the default differs between them.")
@@ -101,4 +105,4 @@ def _command(run: Run) -> list[str]:
 
 def _best(run: Run, monitor: str) -> float | None:
     summary = run.path / "summary.json"
-    return json.loads(summary.read_text())["best"].get(monitor) if summary.exists() else None
+    return json.loads(summary.read_text(encoding="utf-8"))["best"].get(monitor) if summary.exists() else None

@@ -248,6 +248,7 @@ class LoggerConfig:
 class RunConfig:
     root: str = key(free=True, fingerprint=False)
     name: str = key(free=True, fingerprint=False)
+    lock: bool = key(free=True, fingerprint=False)
 
 
 @dataclass

@@ -27,7 +27,10 @@ from imgcls.app.model_group import register_model_group
 from imgcls.app.overrides import canonical, imports
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, close_matches
 from imgcls.machine.modules import import_modules
+from imgcls.machine.streams import prepare_streams
+from imgcls.machine.text import escape_controls
 from imgcls.run import launcher as launch
+from imgcls.run.signals import interruptible
 
 NO_SUCH_CHOICE = re.compile(r"Could not (?:find|load) '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
 SYSTEM_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
@@ -51,6 +54,7 @@ def entry_point(name: str, first_word: str | None = None) -> Callable:
     def decorate(function: Callable[[DictConfig], float | None]) -> Callable[[], None]:
         @wraps(function)
         def main() -> None:
+            prepare_streams()
             if first_word and sys.argv[1:] and re.fullmatch(r"\w+", sys.argv[1]):
                 sys.argv[1] = f"{first_word}={sys.argv[1]}"
             sys.exit(_run(name, function))
@@ -118,7 +122,8 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
         directory = str(conf_directory())
         if not any(argument.startswith("-") for argument in sys.argv[1:]):
             _check_before_writing(directory, name)
-        hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
+        with interruptible():
+            hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
     except HydraException as error:
         return report(error)
     except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made
@@ -144,6 +149,7 @@ def report(error: BaseException) -> int:
     if message is None:
         sys.excepthook(type(error), error, error.__traceback__)
     else:
+        message = escape_controls(message, lines=True)
         print(message if isinstance(error, Interrupted) else f"error: {message}", file=sys.stderr)
     return _status(error)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.data.formats.class_names import read_class_names
 from imgcls.errors import UserError
 
 SECTIONS = ("model", "data", "transform")
@@ -46,8 +47,8 @@ def read_record(source: str | Path) -> RunRecord | None:
     candidates = (path, path / "checkpoints" / "best", path / "checkpoints" / "last")
     for candidate in candidates:
         if (candidate / "network.pdparams").is_file():
-            config = OmegaConf.load(candidate / "config.yaml")
-            class_names = (candidate / "classes.txt").read_text().splitlines()
+            config = OmegaConf.create((candidate / "config.yaml").read_text(encoding="utf-8"))
+            class_names = read_class_names(candidate / "classes.txt")
             return RunRecord(candidate.resolve(), config, class_names)
     if (path / "checkpoints").is_dir():
         raise UserError(f"{path} is a run without a checkpoint yet.")

@@ -8,6 +8,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from imgcls.machine.text import printable_text
+
 
 class Leaderboard(Callback):
     """A Hydra callback: names each job as it starts and ranks them all when the sweep is over."""
@@ -22,7 +24,7 @@ class Leaderboard(Callback):
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         directory = Path(config.hydra.runtime.output_dir)
         summary = directory / "summary.json"
-        reached = json.loads(summary.read_text())["best"] if summary.exists() else {}
+        reached = json.loads(summary.read_text(encoding="utf-8"))["best"] if summary.exists() else {}
         overrides = dict(override.lstrip("+").split("=", 1) for override in config.hydra.overrides.task)
         status = "done" if summary.exists() else "failed"
         self.rows.append({"job": config.hydra.job.get("num", 0), "status": status, **overrides, **reached})
@@ -35,7 +37,7 @@ class Leaderboard(Callback):
         self.rows.sort(key=lambda row: -row.get(monitor, float("-inf")))
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         path = Path(config.hydra.sweep.dir) / "leaderboard.csv"
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -52,4 +54,6 @@ class Leaderboard(Callback):
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    from rich.markup import escape
+
+    return f"{value:.4f}" if isinstance(value, float) else escape(printable_text(str(value)))

@@ -1,7 +1,6 @@
 """One process of a training run: from a configuration to a trained network, top to bottom."""
 
 import inspect
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from imgcls.app.resume import config_hash, require_same_run, write_texts
 from imgcls.app.source import build_network, preprocessing
 from imgcls.callbacks.checkpoint import restore
 from imgcls.callbacks.history import History
+from imgcls.data.formats.class_names import class_names_text
 from imgcls.engine.amp import AmpSettings
 from imgcls.engine.batch import Loss
 from imgcls.engine.callback import Callback
@@ -27,6 +27,7 @@ from imgcls.engine.trainer import Trainer
 from imgcls.functional.schedules import build_schedule
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
+from imgcls.machine.text import write_json
 from imgcls.run.checkpoint import is_fluid_checkpoint
 from imgcls.run.directory import Run, agree_on_run
 from imgcls.run.fluid_checkpoint import restore_fluid
@@ -55,7 +56,7 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     val_samples = read_samples(config.data, "val", len(class_names), class_names)
 
     with agree_on_run(ranks, open_run) as run:
-        texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": "".join(f"{c}\n" for c in class_names)}
+        texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": class_names_text(class_names)}
         fluid = run.start_from is not None and is_fluid_checkpoint(run.start_from)
         if run.start_from and not fluid:
             require_same_run(run.start_from, texts)
@@ -170,7 +171,7 @@ def _finish(run: Run, trainer: Trainer, monitor: str) -> float | None:
     best = max(evaluated, key=lambda row: row[f"val_{monitor}"], default={})
     metrics = {name.removeprefix("val_"): value for name, value in best.items() if name.startswith("val_")}
     summary = {"best": {**metrics, "epoch": best.get("epoch")}, "epochs": trainer.progress.epoch}
-    (run.path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(run.path / "summary.json", summary)
     if best:
         log.info("best %s %.4f in epoch %s", monitor, metrics[monitor], best["epoch"])
     log.info("curves: %s", run.path / "curves.png")

@@ -13,6 +13,7 @@ from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.machine.paddle_internals import unclaimed_state
+from imgcls.machine.text import json_text
 from imgcls.run.checkpoint import list_checkpoints, point, remove_old, write_checkpoint
 from imgcls.weights.safe_pickle import load_pickle
 
@@ -105,7 +106,7 @@ class Checkpoint(Callback):
             "optimizer.pdopt": _optimizer_state(trainer.optimizer),
             **{f"{name}.pdparams": own for name, callback in stateful.items() if (own := callback.tensors())},
         }
-        texts = {"state.json": json.dumps(state, indent=1), **self.extra}
+        texts = {"state.json": json_text(state, indent=1), **self.extra}
         return {
             **{name: partial(_save_tensors, content) for name, content in tensors.items()},
             **{name: partial(_save_text, content) for name, content in texts.items()},
@@ -117,7 +118,7 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
 
     State of callbacks that the run no longer has is left out; new callbacks start fresh.
     """
-    state = json.loads((path / "state.json").read_text())
+    state = json.loads((path / "state.json").read_text(encoding="utf-8"))
     load_float32_state(trainer.network, load_pickle(path / "network.pdparams"))
     trainer.optimizer.set_state_dict(_with_master_tensors(load_pickle(path / "optimizer.pdopt")))
     trainer.load_state(state["trainer"])
@@ -168,4 +169,4 @@ def _save_tensors(content: dict, path: Path) -> None:
 
 
 def _save_text(content: str, path: Path) -> None:
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")

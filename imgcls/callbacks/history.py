@@ -50,7 +50,7 @@ class History(Callback):
 def write_csv(rows: list[dict[str, float]], path: Path) -> None:
     """Write the rows whole or not at all; columns are the union of the rows', missing cells empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with atomic_write(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)

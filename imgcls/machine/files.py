@@ -1,11 +1,15 @@
 """Files and directories that are whole or absent, and how to tell whether one is still the same."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
+"""What a file system says that cannot lock: NFS without its lock service, Lustre without flock, some FUSE mounts."""
 
 
 def sha256(path: str | os.PathLike) -> str:

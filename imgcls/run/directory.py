@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgcls.errors import Interrupted, UserError
-from imgcls.machine.files import atomic_write
+from imgcls.machine.files import NO_LOCKS, atomic_write
+from imgcls.machine.text import write_json
 from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, newest_whole, remove_remains, verify
 
 if TYPE_CHECKING:
@@ -45,22 +46,23 @@ class RunDirectory(Run):
         path: the directory; made if need be.
         resume: ``None``, ``"auto"``, or the path of a checkpoint.
         report: called with a message for each damaged checkpoint that is passed over.
+        lock: keep other processes out; not every file system can.
 
     Raises:
         UserError: another process holds the run, a run of this name exists and ``resume`` was not
             given, or the checkpoint to resume from is missing or damaged.
     """
 
-    def __init__(self, path: Path, resume: str | None, report: Callable[[str], None]):
+    def __init__(self, path: Path, resume: str | None, report: Callable[[str], None], lock: bool = True):
         super().__init__(path)
         self.report = report
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = self._hold()
+        self._lock = self._hold() if lock else None
         try:
             self.start_from = self._find(resume)
             remove_remains(self.checkpoints)
         except UserError:
-            os.close(self._lock)
+            self._let_go()
             raise
 
     def __enter__(self):
@@ -70,7 +72,7 @@ class RunDirectory(Run):
     def __exit__(self, kind, error, traceback) -> None:
         status = "finished" if error is None else "preempted" if isinstance(error, Interrupted) else "failed"
         self._write_status(status, str(error or "").partition("\n")[0])
-        os.close(self._lock)
+        self._let_go()
 
     def rewind(self) -> None:
         """Start from the newest whole checkpoint there is now; from the beginning if there is none yet."""
@@ -104,6 +106,12 @@ class RunDirectory(Run):
         except OSError as error:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
             os.close(descriptor)
+            if error.errno in NO_LOCKS:
+                raise UserError(
+                    f"The file system of {self.path} has no locks ({error.strerror}), so nothing would keep a second "
+                    "process from writing this run. Choose another disk with run.root=..., or set run.lock=false and "
+                    "see to it yourself."
+                ) from error
             raise UserError(
                 f"Another process is writing the run {self.path} ({holder or 'unknown'}). Wait for it, stop it, or "
                 "choose another run.name."
@@ -111,6 +119,10 @@ class RunDirectory(Run):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         return descriptor
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
 
     def _write_status(self, status: str, message: str = "") -> None:
         content = {
@@ -122,7 +134,7 @@ class RunDirectory(Run):
         }
         # What ends a run, a full disk for instance, must not be hidden by an error of the note about it.
         with contextlib.suppress(OSError), atomic_write(self.path / STATUS) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n")
+            write_json(partial, content)
 
 
 def agree_on_run(ranks: "Ranks", make: Callable[[], Run]) -> Run:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ def read_picture(path, contract):
     return np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
 
 
+sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # which JSON reads as what it was
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("directory", type=Path, help="of the export")
 parser.add_argument("pictures", nargs="+")
@@ -56,4 +58,4 @@ for path in options.pictures:
         scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
     answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    print(json.dumps({"path": path, "top": answers}))
+    print(json.dumps({"path": path, "top": answers}, ensure_ascii=False))
