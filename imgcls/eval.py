@@ -65,7 +65,9 @@ def main(config: DictConfig) -> float:
     }
     summary = summarise(origin, result, meter.confusion, answers)
     write_tables(directory, summary, meter.confusion, answers, samples)
-    draw_confusion_matrix(meter.confusion.counts, samples.class_names, directory / "confusion_matrix.png")
+    accuracies = ", ".join(f"{name} {value:.4f}" for name, value in result.items() if name != "loss")
+    title = f"{settings.source or 'published weights'}: {origin['model']}, {accuracies} on {len(answers):,} pictures"
+    draw_confusion_matrix(meter.confusion.counts, samples.class_names, directory / "confusion_matrix.png", title)
     log.info("%s on %d pictures", ", ".join(f"{name} {value:.4f}" for name, value in result.items()), meter.samples)
     if origin["left_out"]:
         log.warning("these are %d of %d pictures: the others cannot be read", meter.samples, len(samples))

@@ -46,6 +46,7 @@ def _combinations(config: DictConfig) -> Iterator[str]:
     yield from _classes(config)
     yield from _devices(config)
     yield from _logger(config)
+    yield from _answers(config)
     if _get(config, "loss.name") == "own" and _get(config, "callbacks.label_smoothing.enabled"):
         yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
     if _get(config, "data.format") == "own" and _get(config, "data.cache"):
@@ -107,6 +108,14 @@ def _devices(config: DictConfig) -> Iterator[str]:
 def _logger(config: DictConfig) -> Iterator[str]:
     if _get(config, "logger.name") == "tensorboard" and find_spec("tensorboardX") is None:
         yield 'logger=tensorboard needs the package tensorboardX: pip install "imgcls[tensorboard]"'
+
+
+def _answers(config: DictConfig) -> Iterator[str]:
+    if _get(config, "predict.output") != "features":
+        return
+    for name, default in {"format": "jsonl", "threshold": None, "sort_to": None}.items():
+        if (value := config.predict[name]) != default:
+            yield f"predict.{name}={value} is for classes; predict.output=features has none. Leave one of them out."
 
 
 def _get(config: DictConfig, key: str):

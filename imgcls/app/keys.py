@@ -267,7 +267,11 @@ class PredictConfig:
     source: str | None = key()  # run directory, checkpoint, weights or export directory
     input: Any = key()  # a path, a pattern, or a list of them
     output: str = key(one_of("classes", "features"))
+    format: str = key(one_of("jsonl", "csv"))
     topk: int | None = key(at_least(1))
+    threshold: float | None = key(between(0, 1))
+    sort_to: str | None = key()  # a directory
+    sort_by: str = key(one_of("copy", "link"))
     batch_size: int = key(at_least(1))
     num_workers: int = key(at_least(0))
     engine: str | None = key(one_of("eager", *ENGINE_NAMES))

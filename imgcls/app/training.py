@@ -10,9 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.callbacks import optional_callbacks, training_callbacks
 from imgcls.app.data import make_loader, read_samples, training_transform
+from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
 from imgcls.app.resume import config_hash, require_same_run, write_texts
-from imgcls.app.source import build_network, preprocessing
+from imgcls.app.source import build_network, own_modules, preprocessing
 from imgcls.callbacks.checkpoint import restore
 from imgcls.callbacks.history import History
 from imgcls.data.formats.class_names import class_names_text
@@ -114,7 +115,11 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
             log.info("continuing from %s, after %d updates", run.start_from, trainer.progress.step)
         trainer.fit(train_loader, settings.epochs, callbacks)
         ranks.barrier()
-        return _finish(run, trainer, settings.monitor) if ranks.first else None
+        if not ranks.first:
+            return None
+        best = _finish(run, trainer, settings.monitor)
+        log.info("next:\n%s", "\n".join(f"  {step}" for step in next_steps(run.path, own_modules(config), val_samples)))
+        return best
 
 
 def _optimizer(config: DictConfig, network: paddle.nn.Layer, steps_per_epoch: int) -> paddle.optimizer.Optimizer:
