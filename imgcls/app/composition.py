@@ -13,13 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.model_group import register_model_group
 from imgcls.app.overrides import OPEN, canonical
+from imgcls.app.own_directory import claim
 from imgcls.app.program import conf_directory, typed, user_message
 from imgcls.errors import UserError
 
 
 @contextlib.contextmanager
 def composed(
-    program: str, overrides: Sequence[str] = (), sections: Mapping[str, Any] | None = None
+    program: str, overrides: Sequence[str] = (), sections: Mapping[str, Any] | None = None, own_metrics: bool = False
 ) -> Iterator[tuple[DictConfig, Path]]:
     """The typed configuration of a program, and the directory it is to write to, while this context lasts.
 
@@ -27,6 +28,7 @@ def composed(
         overrides: as on the command line.
         sections: a group's choice by name, or a mapping of keys to values, which may hold mappings; ``name``
             in it is the group's choice.
+        own_metrics: see ``check``.
 
     Raises:
         UserError: an unknown key, choice or value.
@@ -42,14 +44,21 @@ def composed(
             for key, value in values:
                 OmegaConf.update(config, key, value, force_add=bool(OPEN.match(key)))
             HydraConfig.instance().set_config(config)
-            result = typed(config, program)
+            result = typed(config, program, own_metrics)
+            claim(config, tuple(key for key, _ in values))
             directory = Path(config.hydra.run.dir)
+            if "run" in result:
+                result.run.name = directory.name
         except Exception as error:
             message = user_message(error)
             if message is None or isinstance(error, UserError):
                 raise
             raise UserError(message) from error
-        yield result, directory
+        try:
+            yield result, directory
+        finally:
+            with contextlib.suppress(OSError):
+                directory.rmdir()  # where nothing was written
     finally:
         Singleton._instances.clear()
         Singleton._instances.update(before)

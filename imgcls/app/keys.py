@@ -26,6 +26,7 @@ from imgcls.app.rows import (
 )
 from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, SPLITS
 from imgcls.deploy.choices import ENGINE_NAMES, GRAPHS, LAYOUTS, OUTPUTS, TENSORRT_PRECISIONS
+from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
 from imgcls.models.choices import DATA_FORMATS
 
@@ -228,6 +229,7 @@ class TrainerConfig:
     save_every_steps: int = key(at_least(0), free=True)
     keep_checkpoints: int = key(at_least(1), free=True)
     monitor: str = key(free=True)
+    monitor_mode: str = key(one_of(*MODES), free=True, unrecorded="auto")
     topk: list[int] = key(POSITIVE, free=True)
     log_every: int = key(at_least(1), free=True)
     resume: str | None = key(free=True)

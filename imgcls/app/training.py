@@ -9,6 +9,7 @@ import paddle
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.callbacks import optional_callbacks, training_callbacks
+from imgcls.app.combinations import monitor_problems
 from imgcls.app.data import make_loader, read_samples, training_transform
 from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
@@ -17,6 +18,7 @@ from imgcls.app.source import build_network, own_modules, preprocessing
 from imgcls.callbacks.checkpoint import restore
 from imgcls.callbacks.history import History
 from imgcls.data.formats.class_names import class_names_text
+from imgcls.data.formats.samples import Samples
 from imgcls.engine.amp import AmpSettings
 from imgcls.engine.batch import Loss
 from imgcls.engine.callback import Callback
@@ -25,6 +27,8 @@ from imgcls.engine.optimizers import OptimizerLR, build_optimizer, build_own_opt
 from imgcls.engine.ranks import join
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
+from imgcls.errors import UserError
+from imgcls.functional.monitoring import best_row, direction
 from imgcls.functional.schedules import build_schedule
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
@@ -55,6 +59,7 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     train_samples = read_samples(config.data, "train", config.model.num_classes)
     class_names = train_samples.class_names
     val_samples = read_samples(config.data, "val", len(class_names), class_names)
+    _require_telling(config, len(class_names), bool(own_callbacks))
 
     with agree_on_run(ranks, open_run) as run:
         texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": class_names_text(class_names)}
@@ -89,6 +94,8 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         )
         sizes = len(train_samples), len(val_samples), len(class_names)
         log.info("%d training and %d validation pictures in %d classes", *sizes)
+        for name, samples in (("training", train_samples), ("validation", val_samples)):
+            _warn_of_one_class(name, samples)
 
         paddle.seed(settings.seed)  # what the weights do not fill
         network = build_network(config.model, len(class_names))
@@ -106,7 +113,7 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
             loss=_loss(config.loss),
         )
         trainer.prepare(_optimizer(config, network, len(train_loader)))
-        callbacks = training_callbacks(config, features, run, val_loader, texts)
+        callbacks = training_callbacks(config, features, run, val_loader, len(class_names), texts)
         if fluid:
             restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
         elif run.start_from:
@@ -117,7 +124,7 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         ranks.barrier()
         if not ranks.first:
             return None
-        best = _finish(run, trainer, settings.monitor)
+        best = _finish(run, trainer, settings)
         log.info("next:\n%s", "\n".join(f"  {step}" for step in next_steps(run.path, own_modules(config), val_samples)))
         return best
 
@@ -169,16 +176,35 @@ def _without(section: DictConfig, *keys: str) -> dict[str, Any]:
     return {str(key): value for key, value in section.items() if key not in keys}
 
 
-def _finish(run: Run, trainer: Trainer, monitor: str) -> float | None:
-    """Write ``summary.json``, say where everything is, and return the best value of ``monitor``."""
+def _require_telling(config: DictConfig, num_classes: int, own_metrics: bool) -> None:
+    """Refuse what can tell nothing: one class, or a ``trainer.monitor`` that no evaluation will give."""
+    if num_classes == 1 and config.loss.name != "own":
+        raise UserError(
+            "The training data has one class only: there is nothing to tell apart, and every answer would be right. "
+            "Give each class a directory, or a label of its own in the list."
+        )
+    for problem in () if own_metrics else monitor_problems(config, num_classes):
+        raise UserError(problem)
+
+
+def _warn_of_one_class(name: str, samples: Samples) -> None:
+    present = samples.class_counts().nonzero()[0]
+    if len(present) == 1 < samples.num_classes:
+        only = samples.class_names[present[0]]
+        log.warning("All %s pictures are of one class, %s: accuracies of it say nothing of the others.", name, only)
+
+
+def _finish(run: Run, trainer: Trainer, settings: DictConfig) -> float | None:
+    """Write ``summary.json``, say where everything is, and return the best value of ``trainer.monitor``."""
+    monitor, better = settings.monitor, direction(settings.monitor, settings.monitor_mode)
     history = next(callback for callback in trainer.callbacks if isinstance(callback, History))
-    evaluated = [row for row in history.rows if f"val_{monitor}" in row]
-    best = max(evaluated, key=lambda row: row[f"val_{monitor}"], default={})
+    best = best_row(history.rows, f"val_{monitor}", better) or {}
     metrics = {name.removeprefix("val_"): value for name, value in best.items() if name.startswith("val_")}
     summary = {"best": {**metrics, "epoch": best.get("epoch")}, "epochs": trainer.progress.epoch}
     write_json(run.path / "summary.json", summary)
     if best:
-        log.info("best %s %.4f in epoch %s", monitor, metrics[monitor], best["epoch"])
+        lowest = ", the lowest," if better == "min" else ""
+        log.info("best %s %.4f%s in epoch %s", monitor, metrics[monitor], lowest, best["epoch"])
     log.info("curves: %s", run.path / "curves.png")
     log.info("model: %s", run.checkpoints / ("best" if (run.checkpoints / "best").exists() else "last"))
     return metrics.get(monitor)

@@ -48,6 +48,24 @@ def atomic_write(path: Path, *, durable: bool = False, shared: bool = False) -> 
         raise
 
 
+def make_own_directory(path: Path) -> Path:
+    """Make a directory that was not there: ``path``, or ``path`` with -2, -3, ... behind its name.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own, number = path, 1
+    while True:
+        try:
+            own.mkdir()
+        except FileExistsError:
+            number += 1
+            own = path.with_name(f"{path.name}-{number}")
+        else:
+            return own
+
+
 def remove(path: Path) -> None:
     """Delete a file, a link or a whole directory; what cannot be deleted stays, and so does what is not there."""
     if path.is_dir() and not path.is_symlink():

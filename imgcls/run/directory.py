@@ -1,7 +1,6 @@
 """The directory of a run: made once, held by one process at a time, continued on request."""
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -14,6 +13,7 @@ from imgcls.errors import Interrupted, UserError
 from imgcls.machine.files import NO_LOCKS, atomic_write
 from imgcls.machine.text import write_json
 from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, newest_whole, remove_remains, verify
+from imgcls.run.lock import hold
 
 if TYPE_CHECKING:
     from imgcls.engine.ranks import Ranks
@@ -57,7 +57,16 @@ class RunDirectory(Run):
         super().__init__(path)
         self.report = report
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = self._hold() if lock else None
+        try:
+            self._lock = hold(path) if lock else None
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                raise UserError(
+                    f"The file system of {path} has no locks ({error.strerror}), so nothing would keep a second "
+                    "process from writing this run. Choose another disk with run.root=..., or set run.lock=false and "
+                    "see to it yourself."
+                ) from error
+            raise UserError(f"{path} cannot be locked: {error.strerror}. Choose another run.root.") from error
         try:
             self.start_from = self._find(resume)
             remove_remains(self.checkpoints)
@@ -97,28 +106,6 @@ class RunDirectory(Run):
         if newest is None and list_checkpoints(self.checkpoints):
             raise UserError(f"No checkpoint in {self.checkpoints} is whole; this run cannot be continued.")
         return newest
-
-    def _hold(self) -> int:
-        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            # A record lock, unlike flock's, is not inherited by data workers, who may outlive a killed run a little.
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-            os.close(descriptor)
-            if error.errno in NO_LOCKS:
-                raise UserError(
-                    f"The file system of {self.path} has no locks ({error.strerror}), so nothing would keep a second "
-                    "process from writing this run. Choose another disk with run.root=..., or set run.lock=false and "
-                    "see to it yourself."
-                ) from error
-            raise UserError(
-                f"Another process is writing the run {self.path} ({holder or 'unknown'}). Wait for it, stop it, or "
-                "choose another run.name."
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        return descriptor
 
     def _let_go(self) -> None:
         if self._lock is not None:
