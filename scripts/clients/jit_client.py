@@ -19,6 +19,9 @@ import paddle
 import yaml
 from PIL import Image, ImageOps
 
+sys.path.append(str(Path(__file__).with_name("service")))
+from operators import check_model
+
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 
 
@@ -50,6 +53,10 @@ parser.add_argument("--topk", type=int, default=5)
 options = parser.parse_args()
 contract = yaml.safe_load((options.directory / "inference.yaml").read_text(encoding="utf-8"))
 mean, std = np.array(contract["mean"]), np.array(contract["std"])
+try:
+    check_model(options.directory)  # an operator can write files as well
+except ValueError as refused:
+    sys.exit(f"error: {refused}")
 network = paddle.jit.load(str(options.directory / "inference"))
 for path in options.pictures:
     image = read_picture(path, contract)
@@ -58,6 +65,8 @@ for path in options.pictures:
     scores = network(paddle.to_tensor(np.ascontiguousarray(image[np.newaxis]))).numpy()[0]
     if contract["output"] == "logits":
         scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    if not np.isfinite(scores).all():
+        sys.exit(f"error: the network's answer to {path} is no number")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
     answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
     print(json.dumps({"path": path, "top": answers}, ensure_ascii=False))
