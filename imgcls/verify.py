@@ -1,7 +1,6 @@
 """``python -m imgcls.verify``: whether a data set is fit to train on."""
 
 import csv
-import json
 import os
 from collections import Counter
 from dataclasses import astuple, fields
@@ -13,6 +12,8 @@ from omegaconf import DictConfig
 from imgcls.app.program import entry_point, output_directory
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.progress import progress_bar
+from imgcls.machine.text import write_json
 from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ SHOWN = 5
 @entry_point("verify")
 def main(config: DictConfig) -> None:
     require_paddle()
-    from tqdm import tqdm
-
     from imgcls.app.verification import read_splits, training_command
     from imgcls.data.checking import likeness
     from imgcls.data.checking.file_check import check_files
@@ -41,7 +40,7 @@ def main(config: DictConfig) -> None:
     verification = Verification(found.samples, settings.min_size)
     num_workers = len(os.sched_getaffinity(0)) if settings.num_workers is None else settings.num_workers
     sizes = {split: len(samples) for split, samples in found.samples.items()}
-    with tqdm(total=sum(sizes.values()), unit=" images", leave=False, disable=None) as bar:
+    with progress_bar(total=sum(sizes.values()), desc="verifying", unit=" pictures") as bar:
         for split, samples in found.samples.items():
             for check in check_files(samples, num_workers, data.max_pixels, looks):
                 verification.add(split, check)
@@ -83,7 +82,7 @@ def _write_report(directory: Path, problems: "list[Problem]", summary: dict) -> 
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(Problem))
         writer.writerows(map(astuple, problems))
-    (directory / "summary.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(directory / "summary.json", summary)
 
 
 if __name__ == "__main__":

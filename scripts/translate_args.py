@@ -133,7 +133,7 @@ def _devices(args: dict[str, Any], out: Translation) -> None:
 
 
 def _catalogue() -> dict[str, dict[str, str]]:
-    with CATALOGUE.open(newline="") as file:
+    with CATALOGUE.open(newline="", encoding="utf-8") as file:
         return {row["published_name"].lower(): row for row in csv.DictReader(file)}
 
 
@@ -190,7 +190,10 @@ def _train(args: dict[str, Any], given: dict[str, Any], out: Translation) -> Non
     out.set("model.pretrained", args["pretrained_model"])
     if args["checkpoint"]:
         out.set("trainer.resume", args["checkpoint"])
-        out.note("--checkpoint", "must be one of this library's; weights of an old one load as model.pretrained.")
+        out.note(
+            "--checkpoint",
+            "a training checkpoint, of either library; weights alone load as model.pretrained.",
+        )
     out.set("data", "list")
     out.set("data.root", args["data_dir"])
     if args["use_dali"]:

@@ -15,8 +15,7 @@ if "--full" in sys.argv:  # Paddle's own allocator keeps what the largest networ
     os.environ.setdefault("FLAGS_use_system_allocator", "1")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared out among the workers, one thread each
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"):
-        os.environ.setdefault(name, "1")
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"), "1")
 
 import imgcls  # noqa: F401  sets the CPU up before any test imports Paddle
 
@@ -25,6 +24,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "referen
 from chromium import NEEDED  # noqa: E402
 from locations import ROOT  # noqa: E402
 from warm_start import programs  # noqa: E402
+
+LARGE = ("tests/models/", "tests/deploy/test_matrix.py")
 
 
 def pytest_addoption(parser):
@@ -38,6 +39,18 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "full" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file to a worker; with ``--full``, one worker for the files in which the largest networks fill the memory."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LargeNetworksTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return LARGE[0] if config.getoption("--full") and nodeid.startswith(LARGE) else super()._split_scope(nodeid)
+
+    return LargeNetworksTogether(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import Train
 from imgcls.app.rows import Row, rows
+from imgcls.data.formats.class_names import class_names_text, read_class_names
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
 
@@ -32,14 +33,14 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
     known = rows(Train)
     free = {key for key, row in known.items() if row.free}
     unrecorded = {key: row.unrecorded for key, row in known.items()}
-    before = _flat(yaml.safe_load((checkpoint / "config.yaml").read_text()))
+    before = _flat(yaml.safe_load((checkpoint / "config.yaml").read_text(encoding="utf-8")))
     now = _flat(yaml.safe_load(texts["config.yaml"]))
     changed = [
         f"{key}: was {before.get(key, unrecorded.get(key))}, is {now.get(key)}"
         for key in sorted({*before, *now})
         if before.get(key, unrecorded.get(key)) != now.get(key) and key not in free
     ]
-    if (checkpoint / "classes.txt").read_text() != texts["classes.txt"]:
+    if class_names_text(read_class_names(checkpoint / "classes.txt")) != texts["classes.txt"]:
         changed.append("the class names of the data")
     if changed:
         raise UserError(
@@ -52,7 +53,7 @@ def write_texts(directory: Path, texts: dict[str, str]) -> None:
     """Write small text files into a run directory."""
     for name, content in texts.items():
         with atomic_write(directory / name) as partial:
-            partial.write_text(content)
+            partial.write_text(content, encoding="utf-8")
 
 
 def _counts(row: Row, value: object) -> bool:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import Train
 from imgcls.app.rows import rows
+from imgcls.data.formats.class_names import read_class_names
 from imgcls.errors import UserError
 
 SECTIONS = ("model", "data", "transform")
@@ -49,8 +50,8 @@ def read_record(source: str | Path) -> RunRecord | None:
     candidates = (path, path / "checkpoints" / "best", path / "checkpoints" / "last")
     for candidate in candidates:
         if (candidate / "network.pdparams").is_file():
-            config = OmegaConf.load(candidate / "config.yaml")
-            class_names = (candidate / "classes.txt").read_text().splitlines()
+            config = OmegaConf.create((candidate / "config.yaml").read_text(encoding="utf-8"))
+            class_names = read_class_names(candidate / "classes.txt")
             return RunRecord(candidate.resolve(), config, class_names)
     if (path / "checkpoints").is_dir():
         raise UserError(f"{path} is a run without a checkpoint yet.")
@@ -64,7 +65,7 @@ def _unrecorded(section: str, config: DictConfig) -> dict[str, Any]:
     return {key: row.unrecorded for key, row in keys if key in config[section]}
 
 
-def adopt(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictConfig:
+def merge_record(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictConfig:
     """The run's model, data and transform sections, under whatever the command line says itself.
 
     Args:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from imgcls.app.keys import DataConfig
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
-from imgcls.app.run_record import RunRecord, adopt, read_record
+from imgcls.app.run_record import RunRecord, merge_record, read_record
 from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
@@ -58,7 +58,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
     given = given_keys()
     _require_modules(config, record, given)
     _require_class_count(config, record, given)
-    result = adopt(config, record, given)
+    result = merge_record(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
     recorded = recorded_source(record, result, weights)
     if "data.class_map" in given and config.data.class_map:
@@ -106,16 +106,23 @@ def _require_modules(config: DictConfig, record: RunRecord, given: list[str]) ->
     Raises:
         UserError: a module of the user's own that the run had is not named.
     """
-    needed = list(record.config.get("imports", ()))
-    target = record.config.data.get("_target_")
-    if target and "data" not in given and "data" in config:
-        needed.append(target.rpartition(".")[0])
-    missing = [name for name in dict.fromkeys(needed) if name not in config.imports]
+    needed = own_modules(record.config, data="data" not in given and "data" in config)
+    missing = [name for name in needed if name not in config.imports]
     if missing:
         raise UserError(
             f"The run in {record.checkpoint} used modules of its owner's: {', '.join(missing)}. Nothing is imported "
             f"because a file says so. If they are yours, add 'imports=[{','.join(needed)}]'."
         )
+
+
+def own_modules(config: DictConfig, data: bool = True) -> list[str]:
+    """Modules of the user's own without which a run cannot be used.
+
+    Args:
+        data: its data is to be read as well.
+    """
+    target = config.data.get("_target_") if data else None
+    return list(dict.fromkeys([*config.get("imports", ()), *([target.rpartition(".")[0]] if target else [])]))
 
 
 def recorded_source(record: RunRecord, config: DictConfig, weights: str = "network") -> Source:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from imgcls.app.next_steps import python_command
 from imgcls.data.checking.verification import WRONG_LINE, Problem
 from imgcls.data.choices import SPLITS
 from imgcls.data.formats.build import build_samples
@@ -70,4 +71,4 @@ def training_command(data: DictConfig, skip: bool) -> str:
     words = [word for word in given if word.lstrip("+~").startswith(("data=", "data.", "imports="))]
     words += ["data.on_error=skip"] * (skip and data.on_error != "skip")
     words += ["trainer.eval_every=0"] * (data.val_share == 0)
-    return shlex.join(["python", "-m", "imgcls.train", *words])
+    return shlex.join([python_command(), "-m", "imgcls.train", *words])

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from imgcls.engine.callback import Callback
 from imgcls.machine.files import atomic_write
+from imgcls.report.title import draw_title
+
+TOP1 = "val_top1"
 
 
 class History(Callback):
@@ -15,11 +18,13 @@ class History(Callback):
 
     Args:
         directory: where the two files go.
+        title: of the curves: the run and its model.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, title: str = ""):
         super().__init__()
         self.directory = directory
+        self.title = title
         self.rows: list[dict[str, float]] = []
 
     def on_epoch_end(self, epoch, logs=None):
@@ -38,7 +43,14 @@ class History(Callback):
             }
         )
         write_csv(self.rows, self.directory / "metrics.csv")
-        draw_curves(self.rows, self.directory / "curves.png")
+        draw_curves(self.rows, self.directory / "curves.png", self._title())
+
+    def _title(self) -> str:
+        evaluated = [row for row in self.rows if TOP1 in row]
+        if not evaluated:
+            return self.title
+        best = max(evaluated, key=lambda row: row[TOP1])
+        return f"{self.title}, top1 {evaluated[-1][TOP1]:.4f}, best {best[TOP1]:.4f} in epoch {best['epoch']}"
 
     def values(self):
         return {"rows": self.rows}
@@ -50,14 +62,14 @@ class History(Callback):
 def write_csv(rows: list[dict[str, float]], path: Path) -> None:
     """Write the rows whole or not at all; columns are the union of the rows', missing cells empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with atomic_write(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
 
 
-def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
-    """Loss, accuracy and learning rate over epochs, side by side."""
+def draw_curves(rows: list[dict[str, float]], path: Path, title: str = "") -> None:
+    """Loss, accuracy and learning rate over epochs, side by side, under a title."""
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -66,14 +78,15 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
         ("accuracy", [name for name in names if "top" in name]),
         ("learning rate", ["lr"]),
     )
-    drawn = [(title, columns) for title, columns in groups if columns]  # a run that evaluates nothing has no accuracy
+    drawn = [(name, columns) for name, columns in groups if columns]  # a run that evaluates nothing has no accuracy
     figure = Figure(figsize=(4 * len(drawn), 3.6), layout="constrained")
+    draw_title(figure, title)
     panels = figure.subplots(1, len(drawn))
-    for axes, (title, columns) in zip(panels, drawn, strict=True):
+    for axes, (name, columns) in zip(panels, drawn, strict=True):
         for column in columns:
             points = [(row["epoch"], row[column]) for row in rows if column in row]
             axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=column)
-        axes.set_title(title)
+        axes.set_title(name)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from imgcls.data.formats.class_names import default_class_names, read_class_map
+from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
 from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.transforms import INTERPOLATIONS
@@ -166,7 +166,7 @@ def _from_mapping(content: Mapping[str, Any]) -> Contract:
     )
     own = {entry.name for entry in fields(Contract)} - {"preprocessing", "class_names"}
     known = {key: value for key, value in content.items() if key in own}
-    return Contract(preprocessing=preprocessing, class_names=tuple(content["class_names"]), **known)
+    return Contract(preprocessing=preprocessing, class_names=tuple(map(class_name, content["class_names"])), **known)
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def catalogue() -> dict[str, ModelInfo]:
 @cache
 def shipped() -> dict[str, ModelInfo]:
     """The models of this library, likewise."""
-    with (Path(__file__).parent / "catalogue.csv").open(newline="") as file:
+    with (Path(__file__).parent / "catalogue.csv").open(newline="", encoding="utf-8") as file:
         infos = [_info(row) for row in csv.DictReader(file)]
     return {info.name: info for info in sorted(infos, key=lambda info: _natural(info.name))}
 

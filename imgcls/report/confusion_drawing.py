@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from imgcls.report.title import draw_title
+
 MAX_NAMED_CLASSES = 60
 
 
-def draw_confusion_matrix(counts: np.ndarray, names: Sequence[str], path: Path) -> None:
+def draw_confusion_matrix(counts: np.ndarray, names: Sequence[str], path: Path, title: str = "") -> None:
     """Rows are true classes, coloured by their share of each prediction; numbers where they can be read."""
     from matplotlib.figure import Figure
 
@@ -16,6 +18,7 @@ def draw_confusion_matrix(counts: np.ndarray, names: Sequence[str], path: Path) 
     named = classes <= MAX_NAMED_CLASSES
     side = min(3 + 0.45 * classes, 16) if named else 12
     figure = Figure(figsize=(side + 1, side), layout="constrained")
+    draw_title(figure, title)
     axes = figure.subplots()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)

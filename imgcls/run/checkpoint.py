@@ -13,6 +13,7 @@ from pathlib import Path
 
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write, remove, sha256
+from imgcls.machine.text import write_json
 from imgcls.weights.fluid.training import LEARNING_RATE, STEP_COUNTER
 
 MANIFEST = "manifest.json"
@@ -52,7 +53,7 @@ def write_checkpoint(root: Path, epoch: int, step: int, writers: Mapping[str, Wr
             for name, write in writers.items():
                 write(partial / name)
             manifest = {"format": FORMAT, "sha256": {name: sha256(partial / name) for name in writers}}
-            (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
+            write_json(partial / MANIFEST, manifest)
     return final
 
 
@@ -93,7 +94,7 @@ def verify(path: Path) -> None:
         DamagedCheckpoint: naming the first file that is missing or differs, or another format.
     """
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         recorded = dict(manifest["sha256"])
         version = manifest["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:

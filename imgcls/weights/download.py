@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from imgcls.errors import UserError
-from imgcls.machine.files import atomic_write, sha256
+from imgcls.machine.files import NO_LOCKS, atomic_write, sha256
 from imgcls.weights.fluid.files import check_tar
 from imgcls.weights.transfer import DownloadFailed, download
 
@@ -100,13 +100,13 @@ def _record(target: Path) -> Path:
 
 
 def _recorded(target: Path) -> str:
-    return (_record(target).read_text().split() or ["nothing"])[0]
+    return (_record(target).read_text(encoding="utf-8").split() or ["nothing"])[0]
 
 
 def _note(target: Path, digest: str) -> None:
     """In the format of ``sha256sum --check``, whole or absent."""
     with atomic_write(_record(target)) as partial:
-        partial.write_text(f"{digest}  {target.name}\n")
+        partial.write_text(f"{digest}  {target.name}\n", encoding="utf-8")
 
 
 def _sha256(path: Path) -> str:
@@ -118,7 +118,7 @@ def _sha256(path: Path) -> str:
 def _lock(target: Path) -> Iterator[None]:
     """Held by one process at a time; the system frees it when its holder dies."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(target.name + ".lock").open("w") as file:
+    with target.with_name(target.name + ".lock").open("wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -132,4 +132,5 @@ def _os_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"Cannot use the cache {target.parent}: {error.strerror or error}.") from None
+        advice = f" Point {CACHE_VARIABLE} to a directory on another disk." if error.errno in NO_LOCKS else ""
+        raise UserError(f"Cannot use the cache {target.parent}: {error.strerror or error}.{advice}") from None

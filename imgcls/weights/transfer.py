@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tqdm import tqdm
-
 from imgcls.errors import UserError
+from imgcls.machine.progress import progress_bar
+from imgcls.machine.text import printable_text
 
 ATTEMPTS = 4  # in a row that bring nothing new
 FIRST_PAUSE = 0.5  # seconds; doubled after each such attempt
@@ -75,7 +75,7 @@ def _fetch_rest(url: str, part: Path, timeout: float) -> bool:
     if offset:
         request.add_header("Range", f"bytes={offset}-")
         if _validator_file(part).exists():
-            request.add_header("If-Range", _validator_file(part).read_text())
+            request.add_header("If-Range", _validator_file(part).read_text(encoding="utf-8"))
     try:
         response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
@@ -102,7 +102,8 @@ def _write(response: http.client.HTTPResponse, part: Path, start: int, total: in
     if total is not None and total - max(start, _size(part)) > free:
         raise OSError(errno.ENOSPC, f"{total - start:,} bytes are to come and {free:,} are free")
     _remember_validator(part, response.headers)
-    bar = tqdm(desc=part.stem, total=total, initial=start, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
+    options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
+    bar = progress_bar(desc=printable_text(part.stem), total=total, initial=start, **options)
     with bar, part.open("ab" if start else "wb") as file:
         while chunk := response.read1(CHUNK):
             file.write(chunk)
@@ -122,7 +123,7 @@ def _remember_validator(part: Path, headers: http.client.HTTPMessage) -> None:
     etag = headers.get("ETag", "")
     validator = etag if etag.startswith('"') else headers.get("Last-Modified")
     if validator:
-        _validator_file(part).write_text(validator)
+        _validator_file(part).write_text(validator, encoding="utf-8")
     else:
         _validator_file(part).unlink(missing_ok=True)
 

@@ -53,8 +53,10 @@ def test_a_network_learns_one_batch_of_photos_by_heart(directory, start):
         ("logger=wandb", "There is no logger=wandb. There are: csv, tensorboard."),
     ],
 )
-def test_mistakes(wanted, message, start):
-    assert message in finish(start(*TINY, wanted), status=2)
+def test_mistakes(wanted, message, ask, tmp_path):
+    result = ask("train", *TINY, wanted, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
 
 
 def test_a_compiled_run_ends_like_any_other(directory, start):

@@ -198,4 +198,5 @@ def test_a_file_that_kills_the_process_is_among_those_named():
     with pytest.raises(UserError) as caught:
         list(check_files(Deadly(samples), 2))
     assert samples.path(50) in str(caught.value)
+    assert str(caught.value).count(".jpg") == 1  # it is known which process that was, and what it was at
     assert "verify.num_workers=1" in str(caught.value)

@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.model_group import register_model_group
-from imgcls.app.program import _canonical, conf_directory, typed
+from imgcls.app.overrides import canonical
+from imgcls.app.program import conf_directory, typed
 from imgcls.functional.schedules import build_schedule
 
 RECIPES = json.loads((REFERENCE / "recipes.json").read_text())["recipes"]
@@ -37,7 +38,7 @@ from translate_args import TranslationError, hydra_value, translate  # noqa: E40
 def compose(overrides: list[str], program: str = "train") -> DictConfig:
     register_model_group()
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
-        config = hydra.compose(program, overrides=[_canonical(override) for override in overrides])
+        config = hydra.compose(program, overrides=canonical(overrides))
         OmegaConf.resolve(config)
     return config
 

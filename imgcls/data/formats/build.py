@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from imgcls.data.choices import SHARED, SPLITS
-from imgcls.data.formats.class_names import default_class_names, read_class_map
+from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.list_file import read_list
@@ -82,6 +82,8 @@ def build_samples(
         raise UserError(f"{num_classes_key} is {num_classes}; it must be 1 or more.")
     if val_share and format not in SHARED:
         raise UserError(f"data.val_share={val_share} is for data={' and data='.join(SHARED)}; leave it out.")
+    if class_names is not None:
+        class_names = tuple(map(class_name, class_names))
     names_of_labels = class_names
     if class_map is not None and (class_names is None or format in ("list", "tar")):
         names_of_labels = read_class_map(class_map)

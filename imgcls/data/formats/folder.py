@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
+from imgcls.data.formats.class_names import folder_of_class
 from imgcls.data.formats.image_files import OUTSIDE, LeftOut, is_foreign, suffixes_in_words, takes_file, takes_folder
 from imgcls.data.formats.samples import Samples, require_directory, require_samples_in_every_class
 from imgcls.data.paths import bullet_list, printable
@@ -11,9 +12,14 @@ from imgcls.errors import UserError, close_matches
 
 
 def class_folders(root: str | os.PathLike) -> tuple[str, ...]:
-    """Names of the class directories below ``root``, sorted; hidden ones and other programs' are left out."""
+    """Names of the classes that have a directory below ``root``, sorted; hidden and foreign ones are left out."""
+    return tuple(_class_folders(root))
+
+
+def _class_folders(root: str | os.PathLike) -> dict[str, bytes]:
     with os.scandir(os.fsencode(root)) as entries:
-        return tuple(sorted(printable(e.name) for e in entries if e.is_dir() and not is_foreign(e.name)))
+        folders = [entry.name for entry in entries if entry.is_dir() and not is_foreign(entry.name)]
+    return folder_of_class(folders, printable(root))
 
 
 def read_folder(
@@ -39,7 +45,8 @@ def read_folder(
     """
     root = require_directory(root, "data.root")
     left_out = LeftOut() if left_out is None else left_out
-    found = class_folders(root)
+    folders = _class_folders(root)
+    found = tuple(folders)
     if not found:
         raise UserError(
             f"{printable(root)} holds no class directories. Expected one directory per class: "
@@ -50,9 +57,8 @@ def read_folder(
     else:
         refuse_other_classes(printable(root), found, class_names)
 
-    label_of = {name: label for label, name in enumerate(class_names)}
-    folders = {label_of[printable(name)]: name for name in _top(os.fsencode(root), left_out)}
-    images = (_images_of_class(os.fsencode(root), folders.get(label), left_out) for label in range(len(class_names)))
+    _note_beside(os.fsencode(root), left_out)
+    images = (_images_of_class(os.fsencode(root), folders.get(name), left_out) for name in class_names)
     samples = Samples.of_classes(root, images, class_names)
     noted = f"\n{left_out.line()}" if left_out else ""
     if not len(samples):
@@ -66,17 +72,14 @@ def read_folder(
     return samples
 
 
-def _top(root: bytes, left_out: LeftOut) -> list[bytes]:
-    """The class directories; pictures beside them have no class."""
-    folders = []
+def _note_beside(root: bytes, left_out: LeftOut) -> None:
+    """What is beside the class directories; pictures there have no class."""
     with os.scandir(root) as entries:
         for entry in entries:
             if entry.is_dir():
-                if takes_folder(entry.name, left_out):
-                    folders.append(entry.name)
+                takes_folder(entry.name, left_out)
             elif takes_file(entry.name, lambda: None, left_out):
                 left_out.files[f"{os.path.splitext(printable(entry.name))[1].lower()} {OUTSIDE}"] += 1
-    return folders
 
 
 def _images_of_class(root: bytes, folder: bytes | None, left_out: LeftOut) -> list[bytes]:

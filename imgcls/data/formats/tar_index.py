@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from imgcls.data.formats.class_names import folder_of_class
 from imgcls.data.formats.image_files import LeftOut, suffixes, takes_file, takes_folder
 from imgcls.data.formats.list_file import parse_list
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.progress import progress_bar
 
 INDEX = "index.npz"
 LIST = b"list.txt"
 HEAD = 65536
 """Bytes at the start of a member without an ending that say whether it is an image."""
-VERSION = 2
+VERSION = 3
 
 log = logging.getLogger("imgcls")
 
@@ -113,7 +114,7 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
     number_of: dict[bytes, int] = {}  # folders as they come
     listed: list[bool] = []
     left_out = LeftOut()
-    for shard in tqdm(shards, desc=f"indexing {directory.name}", unit=" shards", leave=False, disable=None):
+    for shard in progress_bar(shards, desc=f"indexing {printable(directory.name)}", unit=" shards"):
         images, labels = _scan(directory / shard.name, left_out)
         listed.append(labels is not None)
         if labels is None:
@@ -131,13 +132,14 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
     if not len(classes):
         noted = f"\n{left_out.line()}" if left_out else ""
         raise UserError(f"There is no image in the {len(shards)} tar files of {printable(directory)}.{noted}")
+    folder_of = folder_of_class(number_of, printable(directory))
     if not listed[0]:
-        sorted_number = {folder: number for number, folder in enumerate(sorted(number_of))}
+        sorted_number = {folder: number for number, folder in enumerate(folder_of.values())}
         classes = np.array([sorted_number[folder] for folder in number_of], np.int32)[classes]
     lengths, offsets, sizes = np.ascontiguousarray(np.concatenate(tables).T)
     return TarIndex(
         shards,
-        None if listed[0] else tuple(map(printable, sorted(number_of))),
+        None if listed[0] else tuple(folder_of),
         b"".join(names),
         lengths,
         classes,

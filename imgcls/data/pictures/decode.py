@@ -22,6 +22,7 @@ from imgcls.data.paths import printable
 from imgcls.data.pictures import readers
 from imgcls.data.pictures.jpeg_rows import rows_to_decode, with_rows
 from imgcls.data.pictures.pillow_internals import replace_file
+from imgcls.data.pictures.work import EXIF_AS_USUAL, TooMuchWork, check_exif, check_work
 from imgcls.errors import UserError
 
 # Pillow opens anything it has a reader for, and some readers start other programs (EPS does) or
@@ -86,6 +87,7 @@ def open_image(source: Source, name: str | None = None, max_pixels: int = MAX_PI
         if num_bytes == 0:
             raise BadImage(f"The image {name} is empty (zero bytes). Replace or remove it.")
         with _refusals(name, max_pixels):
+            check_work(source if is_content else file.fileno())
             image = _identify(file, name)
         with image:
             yield ImageFile(image, file, name, max_pixels)
@@ -97,9 +99,10 @@ def is_image(source: Source) -> bool:
         with (
             io.BytesIO(source) if isinstance(source, bytes) else _open(source, printable(source)) as file,
             _refusals("", MAX_PIXELS),
-            Image.open(file, formats=_marked()),
         ):
-            return True
+            check_work(source if isinstance(source, bytes) else file.fileno())
+            with Image.open(file, formats=_marked()):
+                return True
     except BadImage:
         return False
 
@@ -246,6 +249,10 @@ def _refusals(name: str, max_pixels: int) -> Iterator[None]:
             yield
     except BadImage:
         raise
+    except TooMuchWork as error:
+        raise BadImage(
+            f"The image {name} would take too long to decode: {error}. Save it anew, or remove it."
+        ) from error
     except UnidentifiedImageError as error:
         raise BadImage(f"{name} is not an image, or is damaged at its start. Replace or remove it.") from error
     except Image.DecompressionBombError as error:
@@ -276,6 +283,9 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int | None:
     try:
+        check_exif(image.info.get("exif") or b"")
+        if len(image.info.get("Raw profile type exif", "")) > 2 * EXIF_AS_USUAL:
+            return None
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a damaged EXIF block does not damage the picture
         return None

@@ -1,0 +1,108 @@
+"""The leaderboard of a sweep: who is first, what the columns are, what a failed job leaves."""
+
+import csv
+import json
+
+import pytest
+from omegaconf import OmegaConf
+
+from imgcls.app.program import failures
+from imgcls.app.sweep import Leaderboard
+from imgcls.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def no_failures():
+    failures.clear()
+    yield
+    failures.clear()
+
+
+def job(directory, number, overrides, best):
+    """A job as Hydra tells of it, which wrote what it reached unless it failed."""
+    output = directory / f"job-{number}"
+    output.mkdir()
+    if best is None:
+        failures[number] = UserError("It failed.")
+    else:
+        (output / "summary.json").write_text(json.dumps({"best": best}))
+    told = {"job": {"num": number}, "runtime": {"output_dir": str(output)}, "overrides": {"task": overrides}}
+    return OmegaConf.create({"hydra": told})
+
+
+def end(directory, board, monitor="top1", mode="auto"):
+    trainer = {"monitor": monitor, "monitor_mode": mode}
+    board.on_multirun_end(OmegaConf.create({"trainer": trainer, "hydra": {"sweep": {"dir": str(directory)}}}))
+    return list(csv.DictReader((directory / "leaderboard.csv").read_text().splitlines()))
+
+
+def test_the_best_is_first_and_a_failed_job_last(tmp_path, capsys):
+    board = Leaderboard()
+    board.on_job_end(
+        job(tmp_path, 0, ["optimizer.lr=0.1", "+model.args.dropout=0.2"], {"top1": 0.25, "loss": 2.0}), None
+    )
+    board.on_job_end(job(tmp_path, 1, ["optimizer.lr=9"], None), None)
+    board.on_job_end(job(tmp_path, 2, ["optimizer.lr=0.2"], {"top1": 0.75, "loss": 1.0}), None)
+    assert end(tmp_path, board) == [
+        {"job": "2", "status": "done", "optimizer.lr": "0.2", "top1": "0.75", "loss": "1.0", "model.args.dropout": ""},
+        {
+            "job": "0",
+            "status": "done",
+            "optimizer.lr": "0.1",
+            "top1": "0.25",
+            "loss": "2.0",
+            "model.args.dropout": "0.2",
+        },
+        {"job": "1", "status": "failed", "optimizer.lr": "9", "top1": "", "loss": "", "model.args.dropout": ""},
+    ]
+    assert f"best: job 2, top1 0.7500, in {tmp_path / 'job-2'}" in capsys.readouterr().out
+
+
+def test_the_lowest_loss_is_first(tmp_path, capsys):
+    board = Leaderboard()
+    for number, loss in enumerate((2.0, 0.5, float("nan"), 1.0)):
+        board.on_job_end(job(tmp_path, number, [f"trainer.seed={number}"], {"loss": loss, "top1": loss / 4}), None)
+    assert [row["job"] for row in end(tmp_path, board, "loss")] == ["1", "3", "0", "2"]
+    assert "best: job 1, loss 0.5000, the lowest, in" in capsys.readouterr().out
+    assert [row["job"] for row in end(tmp_path, board, "top1")] == ["0", "3", "1", "2"]
+    assert [row["job"] for row in end(tmp_path, board, "loss", "max")] == ["0", "3", "1", "2"]
+
+
+def test_what_an_older_run_left_is_not_what_a_job_reached(tmp_path):
+    board, config = Leaderboard(), job(tmp_path, 0, ["optimizer.lr=9"], {"top1": 1.0})
+    failures[0] = UserError("It failed.")
+    board.on_job_end(config, None)
+    (row,) = end(tmp_path, board)
+    assert (row["status"], row.get("top1")) == ("failed", None)
+
+
+def test_a_value_may_hold_an_equals_sign(tmp_path):
+    board = Leaderboard()
+    board.on_job_end(job(tmp_path, 0, ["data.root=a=b"], {"top1": 0.5}), None)
+    assert end(tmp_path, board)[0]["data.root"] == "a=b"
+
+
+def test_what_is_the_same_everywhere_is_not_shown(tmp_path, capsys):
+    board = Leaderboard()
+    for number, value in enumerate((0.5, 0.6)):
+        board.on_job_end(job(tmp_path, number, ["model=resnet18", f"trainer.seed={number}"], {"top1": value}), None)
+    end(tmp_path, board)
+    shown = capsys.readouterr().out
+    assert "trainer.seed" in shown
+    assert "resnet18" not in shown
+
+
+def test_when_nothing_was_reached_nothing_is_best(tmp_path, capsys):
+    board = Leaderboard()
+    board.on_job_end(job(tmp_path, 0, ["optimizer.lr=9"], None), None)
+    assert [row["status"] for row in end(tmp_path, board)] == ["failed"]
+    assert "best:" not in capsys.readouterr().out
+
+
+def test_a_job_is_announced_by_what_it_changes(tmp_path, capsys):
+    config = job(tmp_path, 3, ["optimizer.lr=0.1", "model=resnet18"], None)
+    Leaderboard().on_job_start(config)
+    assert capsys.readouterr().out.strip() == "job 3: optimizer.lr=0.1 model=resnet18"
+    del config.hydra.job["num"]  # of a single run
+    Leaderboard().on_job_start(config)
+    assert capsys.readouterr().out == ""
