@@ -338,6 +338,11 @@ class VerifyConfig:
 
 
 @dataclass
+class CompareConfig:
+    runs: list[str] = key(NOT_EMPTY)  # directories of runs or sweeps
+
+
+@dataclass
 class Program:
     imports: list[str] = key(free=True, fingerprint=False)  # modules of the user's, see ``modules.import_modules``
 
@@ -425,6 +430,13 @@ class Verify(Program):
     verify: VerifyConfig = section(VerifyConfig)
 
 
+@dataclass
+class Compare(Program):
+    """``imgcls.compare``"""
+
+    compare: CompareConfig = section(CompareConfig)
+
+
 SCHEMAS = {
     "train": Train,
     "eval": Eval,
@@ -434,4 +446,5 @@ SCHEMAS = {
     "benchmark": Benchmark,
     "preview": Preview,
     "verify": Verify,
+    "compare": Compare,
 }
