@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imgcls.data.formats.folder import IMAGE_SUFFIXES
-from imgcls.data.paths import printable
+from imgcls.data.paths import advice_on_form, printable
 from imgcls.errors import UserError
 
 LIST_SUFFIX = ".txt"
@@ -46,7 +46,8 @@ def _expand(entry: str) -> list[str]:
         found = sorted(match for match in glob.iglob(path, recursive=True) if os.path.isfile(match))
         nothing = f"No file matches the pattern {printable(path)}."
     else:
-        raise UserError(f"There is nothing at {printable(os.path.abspath(path))}. Check predict.input.")
+        here = printable(os.path.abspath(path))
+        raise UserError(f"There is nothing at {here}. Check predict.input.{advice_on_form(path)}")
     if not found:
         raise UserError(nothing)
     return found
