@@ -72,9 +72,15 @@ def fonts_for(texts: Iterable[str]) -> Iterator[None]:
     """Inside, matplotlib draws these texts with whatever fonts they need, and says nothing of what it cannot draw."""
     from matplotlib import rc_context
 
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # of a family that has no regular weight, any does
     with rc_context({"font.family": families_for(texts)}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 @cache
@@ -126,7 +132,7 @@ def _others() -> tuple[tuple[str, str], ...]:
                 continue
     upright = {
         entry.name: entry.fname
-        for entry in reversed(manager.ttflist)
+        for entry in sorted(manager.ttflist, key=lambda entry: entry.weight == 400)  # the last of a family stays
         if entry.style == "normal" and entry.name != FIRST and not entry.name.startswith(PLACEHOLDERS)
     }
     order = {family: place for place, family in enumerate(PREFERRED)}
