@@ -51,10 +51,8 @@ def run(directory):
     return run
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [("zh_CN.GBK", "en_US.ISO-8859-1"), ("en_US.ISO-8859-1", "zh_CN.GBK")], ids=["gbk", "latin-1"]
-)
-def test_trained_under_one_locale_and_evaluated_under_another(run, directory, first, second):
+def test_trained_under_one_locale_and_evaluated_under_another(run, directory):
+    first, second = "zh_CN.GBK", "en_US.ISO-8859-1"
     name = f"宠物-{first}"
     run("train", *TINY, f"run.name='{name}'", **in_locale(first))
     outputs = directory / "outputs"
@@ -65,7 +63,9 @@ def test_trained_under_one_locale_and_evaluated_under_another(run, directory, fi
     assert "我的照片" in contents["config.yaml"]
     assert f"{name}/curves.png" in contents["train.log"]
 
-    told = run("eval", f"eval.source='outputs/{name}'", f"run.name=judged-{first}", **in_locale(second))
+    told = run(
+        "eval", f"eval.source='outputs/{name}'", f"run.name=judged-{first}", "data.on_error=skip", **in_locale(second)
+    )
     assert "left out: 我的照片/val/猫/坏.jpg is not an image" in told
     with (outputs / f"judged-{first}" / "per_image.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

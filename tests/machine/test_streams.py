@@ -48,7 +48,7 @@ def test_a_full_disk_under_standard_output_is_an_error(tmp_path):
     """It may be what the program is for."""
     result, done = talk(tmp_path, ">/dev/full")
     assert not done
-    assert result.returncode == 1
+    assert result.returncode not in (0, 3)
     assert b"No space left on device" in result.stderr
 
 
