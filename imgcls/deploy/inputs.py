@@ -69,9 +69,12 @@ def _below(directory: str) -> Iterator[str]:
 
 def _listed(path: Path) -> list[str]:
     try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+        text = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         raise UserError(f"Cannot read the list {printable(path)}: {error.strerror}.") from error
+    if b"\0" in text:
+        raise UserError(f"The list {printable(path)} is no text in UTF-8. Save it as UTF-8.")
+    lines = text.splitlines()
     names = (os.fsdecode(line.strip()) for line in lines)
     return [os.path.join(path.parent, name) for name in names if name]
 
