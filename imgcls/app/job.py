@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from imgcls.app.program import given_keys
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.streams import open_closed_descriptors
 from imgcls.run.directory import Run, RunDirectory
 from imgcls.run.launcher import Job, RankFailed, in_rank, run_ranks
 from imgcls.run.logs import log, start_log
@@ -42,6 +43,7 @@ def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Cal
         The best value of ``trainer.monitor``; ``None`` on other ranks than 0.
     """
     settings = config.trainer
+    open_closed_descriptors()
     with interruptible():
         if job_of(settings).size > 1 and not in_rank():
             if callbacks:

@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.data.formats.class_names import read_class_names
+from imgcls.data.paths import advice_on_form, printable
 from imgcls.errors import UserError
 
 SECTIONS = ("model", "data", "transform")
@@ -43,7 +44,7 @@ def read_record(source: str | Path) -> RunRecord | None:
     """
     path = Path(source)
     if not path.exists():
-        raise UserError(f"{path}: there is no such run, checkpoint or weights file.")
+        raise UserError(f"{printable(path)}: there is no such run, checkpoint or weights file.{advice_on_form(path)}")
     candidates = (path, path / "checkpoints" / "best", path / "checkpoints" / "last")
     for candidate in candidates:
         if (candidate / "network.pdparams").is_file():

@@ -170,7 +170,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS
-    FORMATS[options.format](infos)
+    try:
+        FORMATS[options.format](infos)
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"error: standard output: {error.strerror}.", file=sys.stderr)
+        return USER_ERROR_STATUS
     return 0
 
 

@@ -83,7 +83,13 @@ def _read_directory(path: Path) -> Weights:
     for model, params in INFERENCE_PAIRS:
         if (path / model).is_file() and (path / params).is_file():
             return Weights(fluid.read_inference_model(path / model, path / params), "fluid")
-    return Weights(fluid.read_directory(path), "fluid")
+    try:
+        return Weights(fluid.read_directory(path), "fluid")
+    except UserError as error:
+        raise UserError(
+            f"{path} is no run, no checkpoint and no inference model; as a directory of fluid variables it cannot "
+            f"be read: {error}"
+        ) from error
 
 
 def _read_file(path: Path) -> Weights:
