@@ -10,6 +10,7 @@ from imgcls.app.keys import Train
 from imgcls.app.rows import Row, rows
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.reading import read_text, read_yaml
 
 
 def config_hash(config: DictConfig) -> str:
@@ -32,14 +33,14 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
     known = rows(Train)
     free = {key for key, row in known.items() if row.free}
     unrecorded = {key: row.unrecorded for key, row in known.items()}
-    before = _flat(yaml.safe_load((checkpoint / "config.yaml").read_text()))
+    before = _flat(read_yaml(checkpoint / "config.yaml"))
     now = _flat(yaml.safe_load(texts["config.yaml"]))
     changed = [
         f"{key}: was {before.get(key, unrecorded.get(key))}, is {now.get(key)}"
         for key in sorted({*before, *now})
         if before.get(key, unrecorded.get(key)) != now.get(key) and key not in free
     ]
-    if (checkpoint / "classes.txt").read_text() != texts["classes.txt"]:
+    if read_text(checkpoint / "classes.txt") != texts["classes.txt"]:
         changed.append("the class names of the data")
     if changed:
         raise UserError(
