@@ -14,7 +14,6 @@ from imgcls.data.formats.samples import Samples
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
 from imgcls.models.registry import build_model, model_info
-from imgcls.run.checkpoint import verify
 from imgcls.run.logs import log
 from imgcls.weights.load import load_pretrained
 
@@ -93,9 +92,8 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "netwo
         config: the sections to use: the record's own, or these under the command line's.
 
     Raises:
-        UserError: the checkpoint is damaged, or has no such weights.
+        UserError: the checkpoint has no such weights.
     """
-    verify(record.checkpoint)
     config.model.pretrained = str(record.weights(weights))
     config.model.exclude = []
     return Source(config, tuple(record.class_names), record.checkpoint)

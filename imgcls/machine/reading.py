@@ -11,6 +11,7 @@ from imgcls.errors import UserError
 from imgcls.machine.limits import (
     DEPTH,
     JSON_BYTES,
+    JSON_CONTAINERS,
     NUMBER_DIGITS,
     PLAIN_CHARACTERS,
     TEXT_BYTES,
@@ -80,31 +81,37 @@ def read_json(path: str | os.PathLike) -> Any:
         UserError: it is larger, deeper, cannot be read, or is not JSON.
     """
     text = read_text(path, JSON_BYTES)
+    if text.count("{") + text.count("[") > JSON_CONTAINERS:
+        raise UserError(f"{path} is refused: more than {JSON_CONTAINERS:,} lists and objects.")
     try:
         value = json.loads(text, parse_int=_whole_number)
-        if not _is_shallow(value):
+        if isinstance(value, dict | list) and not _is_shallow(value):
             raise ValueError(f"it is nested more than {DEPTH} deep")
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: it is not JSON ({error}).") from error
     return value
 
 
-def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
+def read_yaml(path: str | os.PathLike, nodes: int = YAML_NODES) -> dict[str, Any]:
     """The keys and values of a YAML file such as this library writes.
 
     The plain subset: no anchors, aliases, tags, merges or second documents; whole numbers of at most
-    ``NUMBER_DIGITS``; ``YAML_BYTES``, ``YAML_NODES`` and ``DEPTH`` bound the rest.
+    ``NUMBER_DIGITS``; ``YAML_BYTES`` and ``DEPTH`` bound the rest.
+
+    Args:
+        nodes: so many keys and values at most.
 
     Raises:
         UserError: naming the line, where there is one.
     """
     text = read_text(path, YAML_BYTES)
     try:
-        content = _value(_Loader(text))
+        content = _value(_Loader(text), nodes)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error)
-        where = f"{path}{f', line {mark.line + 1}' if mark else ''}"
+        line = mark and min(mark.line, text.rstrip("\n").count("\n")) + 1  # the end is taken for one more
+        where = f"{path}, line {line}" if mark else str(path)
         raise UserError(f"{where}: this is not YAML as imgcls writes it ({shown(reason)}).") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no keys and values.")
@@ -119,7 +126,7 @@ class _Refused(yaml.MarkedYAMLError):
         super().__init__(problem=problem, problem_mark=event.start_mark)
 
 
-def _value(loader: Any) -> Any:
+def _value(loader: Any, limit: int) -> Any:
     """The one document, event by event: nothing is built before its size and depth are known to be allowed."""
     result: list[Any] = []
     open_containers: list[tuple[Any, list[Any]]] = []  # each with the key that waits for its value
@@ -136,8 +143,8 @@ def _value(loader: Any) -> Any:
             open_containers.pop()
             continue
         nodes += 1
-        if nodes > YAML_NODES:
-            raise _Refused(f"more than {YAML_NODES:,} values", event)
+        if nodes > limit:
+            raise _Refused(f"more than {limit:,} values", event)
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise _Refused("anchors and aliases", event)
         if event.tag not in (None, "!"):
@@ -194,8 +201,13 @@ def _whole_number(digits: str) -> int:
 def _is_shallow(value: Any) -> bool:
     level, depth = [value], 0
     while level and depth <= DEPTH:
-        inner = (each.values() if isinstance(each, dict) else each if isinstance(each, list) else () for each in level)
-        level, depth = [each for items in inner for each in items], depth + 1
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
+        ]
+        depth += 1
     return not level
 
 
