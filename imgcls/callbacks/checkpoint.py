@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import direction, is_better
 from imgcls.machine.paddle_internals import unclaimed_state
-from imgcls.run.checkpoint import list_checkpoints, point, remove_old, write_checkpoint
+from imgcls.run.checkpoint import Writer, list_checkpoints, point, remove_old, write_checkpoint
 from imgcls.weights.safe_pickle import load_pickle
 
 log = logging.getLogger("imgcls")
@@ -33,6 +34,7 @@ class Checkpoint(Callback):
         monitor: metric that decides which is best.
         mode: see ``direction``.
         extra: more text files for each checkpoint, name to content.
+        writers: functions that write more files, by name.
     """
 
     def __init__(
@@ -43,7 +45,8 @@ class Checkpoint(Callback):
         keep: int,
         monitor: str,
         mode: str = "auto",
-        extra: dict[str, str] | None = None,
+        extra: Mapping[str, str] | None = None,
+        writers: Mapping[str, Writer] | None = None,
     ):
         super().__init__()
         self.root = root
@@ -53,6 +56,7 @@ class Checkpoint(Callback):
         self.monitor = monitor
         self.direction = direction(monitor, mode)
         self.extra = extra or {}
+        self.writers = writers or {}
         self.best: float | None = None
 
     def on_train_batch_end(self, step, logs=None):
@@ -125,6 +129,7 @@ class Checkpoint(Callback):
         return {
             **{name: partial(_save_tensors, content) for name, content in tensors.items()},
             **{name: partial(_save_text, content) for name, content in texts.items()},
+            **self.writers,
         }
 
 

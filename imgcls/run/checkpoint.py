@@ -8,7 +8,7 @@ published directories.
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from imgcls.errors import UserError
@@ -86,8 +86,8 @@ def remove_remains(root: Path) -> None:
             remove(path)
 
 
-def verify(path: Path) -> None:
-    """Compare every file with the manifest.
+def verify(path: Path, files: Collection[str] | None = None) -> None:
+    """Compare every file with the manifest, or those that are named.
 
     Raises:
         DamagedCheckpoint: naming the first file that is missing or differs, or another format.
@@ -103,17 +103,19 @@ def verify(path: Path) -> None:
             f"{path} has checkpoint format {version}; this version of imgcls reads format {FORMAT}."
         )
     for name, expected in recorded.items():
+        if files is not None and name not in files:
+            continue
         if not (path / name).is_file():
             raise DamagedCheckpoint(f"{path / name} is missing.")
         if sha256(path / name) != expected:
             raise DamagedCheckpoint(f"{path / name} is damaged: its sha256 differs from the manifest's.")
 
 
-def newest_whole(root: Path, report: Callable[[str], None]) -> Path | None:
-    """The newest checkpoint that verifies; damaged ones are reported and passed over."""
+def newest_whole(root: Path, report: Callable[[str], None], files: Collection[str] | None = None) -> Path | None:
+    """The newest checkpoint that verifies, as far as its ``files`` go; damaged ones are reported and passed over."""
     for path in reversed(list_checkpoints(root)):
         try:
-            verify(path)
+            verify(path, files)
         except DamagedCheckpoint as error:
             report(f"{error} Trying the checkpoint before it.")
         else:
