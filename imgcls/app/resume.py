@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shlex
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 COUNTS, LIST = "samples.json", "samples.gz"
 """Files of a checkpoint: number and digest of both splits' samples, and the list of those of training."""
+
+JOB = re.compile(r"job-\d+")
+"""How directories of a sweep's jobs are called."""
 
 LISTS = ("data.train_list", "data.val_list")
 """Keys that may change with what they name unchanged, which a checkpoint without ``COUNTS`` cannot tell."""
@@ -150,11 +154,9 @@ def resume_command(config: DictConfig, directory: Path) -> str:
 
 def starts_anew(directory: Path) -> str:
     """What is said when nothing is there to continue, with the runs that may be meant."""
-    runs = [path.parent.name for path in directory.parent.glob("*/checkpoints") if path.parent != directory]
-    return (
-        f"There is no checkpoint in {directory} to continue: the run starts from the beginning."
-        f"{close_matches(directory.name, runs)}"
-    )
+    runs = [path.parent.name for path in directory.parent.glob("*/checkpoints")]
+    meant = "" if JOB.fullmatch(directory.name) else close_matches(directory.name, runs)
+    return f"There is no checkpoint in {directory} to continue: the run starts from the beginning.{meant}"
 
 
 def write_texts(directory: Path, texts: dict[str, str]) -> None:
