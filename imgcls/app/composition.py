@@ -41,11 +41,12 @@ def composed(
         try:
             with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
                 config = hydra.compose(program, overrides=canonical([*choices, *overrides]), return_hydra_config=True)
-            for key, value in values:
-                OmegaConf.update(config, key, value, force_add=bool(OPEN.match(key)))
-            HydraConfig.instance().set_config(config)
-            result = typed(config, program, own_metrics)
-            claim(config, tuple(key for key, _ in values))
+                for key, value in values:
+                    OmegaConf.update(config, key, value, force_add=bool(OPEN.match(key)))
+                HydraConfig.instance().set_config(config)
+                given = tuple(key for key, _ in values)
+                result = typed(config, program, own_metrics, given)
+            claim(config, given)
             directory = Path(config.hydra.run.dir)
             if "run" in result:
                 result.run.name = directory.name

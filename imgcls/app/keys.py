@@ -57,9 +57,9 @@ class DataConfig:
     format: str = key()
     backend: str = key(one_of("pillow", "dali"))
     root: str | None = key(free=True)
-    train_list: str | None = key()
-    val_list: str | None = key()
-    class_map: str | None = key()
+    train_list: str | None = key(free=True)  # what they hold may not change, see ``require_same_samples``
+    val_list: str | None = key(free=True)
+    class_map: str | None = key(free=True)
     num_classes: int | None = key(at_least(1))
     train_size: int | None = key(at_least(1))
     val_size: int | None = key(at_least(1))

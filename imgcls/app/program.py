@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
 
@@ -99,15 +99,32 @@ def given_keys() -> list[str]:
     return [override.lstrip("+~").split("=", 1)[0] for override in HydraConfig.get().overrides.task]
 
 
-def typed(config: DictConfig, name: str, own_metrics: bool = False) -> DictConfig:
+def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Iterable[str] = ()) -> DictConfig:
     """The composed configuration merged into its schema, resolved, without keys its group does not have.
+
+    Of a run that goes on, what the command does not give is that of its checkpoint.
 
     Args:
         own_metrics: see ``check``.
+        given: keys that are set beside those of the command.
 
     Raises:
         UserError: unknown key, wrong type, value missing or out of range.
     """
+    result = _typed(config, name)
+    if name == "train" and result.trainer.resume is not None:
+        from imgcls.app.continuation import continued
+
+        overrides = list(HydraConfig.get().overrides.task)
+        keys = [*given_keys(), *given]
+        result = continued(
+            result, _run_directory(result), overrides, keys, lambda chosen: _typed(hydra.compose(name, chosen), name)
+        )
+    check(result, name, own_metrics)
+    return result
+
+
+def _typed(config: DictConfig, name: str) -> DictConfig:
     schema = OmegaConf.structured(SCHEMAS[name])
     sections = SCHEMAS[name].__dataclass_fields__
     plain = OmegaConf.create({key: config[key] for key in config if key in sections})
@@ -118,8 +135,16 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False) -> DictConfi
     result = OmegaConf.masked_copy(result, list(plain))
     _drop_missing(result)
     OmegaConf.resolve(result)
-    check(result, name, own_metrics)
     return result
+
+
+def _run_directory(config: DictConfig) -> Path:
+    """Of the run, also before it is made, and on ranks that do not write to it."""
+    settings = HydraConfig.get()
+    if launch.in_rank() and not launch.is_first():
+        return Path(config.run.root, config.run.name)
+    known = not OmegaConf.is_missing(settings.runtime, "output_dir")
+    return Path(settings.runtime.output_dir if known else settings.run.dir)
 
 
 def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:

@@ -1,6 +1,7 @@
 """Saves the whole state of a run as checkpoint directories, and loads it back."""
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from imgcls.machine.paddle_internals import unclaimed_state
 from imgcls.machine.reading import read_json
 from imgcls.machine.text import json_text
 from imgcls.run.checkpoint import (
+    Writer,
     list_checkpoints,
     point,
     progress_of,
@@ -42,6 +44,7 @@ class Checkpoint(Callback):
         monitor: metric that decides which is best.
         mode: see ``direction``.
         extra: more text files for each checkpoint, name to content.
+        writers: functions that write more files, by name.
     """
 
     def __init__(
@@ -52,7 +55,8 @@ class Checkpoint(Callback):
         keep: int,
         monitor: str,
         mode: str = "auto",
-        extra: dict[str, str] | None = None,
+        extra: Mapping[str, str] | None = None,
+        writers: Mapping[str, Writer] | None = None,
     ):
         super().__init__()
         self.root = root
@@ -62,6 +66,7 @@ class Checkpoint(Callback):
         self.monitor = monitor
         self.direction = direction(monitor, mode)
         self.extra = extra or {}
+        self.writers = writers or {}
         self.best: float | None = None
 
     def on_train_batch_end(self, step, logs=None):
@@ -134,6 +139,7 @@ class Checkpoint(Callback):
         return {
             **{name: partial(_save_tensors, content) for name, content in tensors.items()},
             **{name: partial(_save_text, content) for name, content in texts.items()},
+            **self.writers,
         }
 
 

@@ -15,6 +15,7 @@ from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write, sha256
 from imgcls.models.layers import Network
+from imgcls.run.lock import held
 from imgcls.weights.fluid.files import read_inference_model
 
 TOLERANCE = 1e-4
@@ -56,7 +57,9 @@ def export(
     if graph == "onnx":
         require_onnx("paddle2onnx", "onnx", *(("onnxruntime",) if images is not None else ()))
     try:
-        with atomic_write(directory.absolute(), durable=True) as partial:
+        final = directory.absolute()
+        lock = final.with_name(f".{final.name}.lock")
+        with held(final, lock, "export.dir"), atomic_write(final, durable=True) as partial:
             partial.mkdir(parents=True)
             save_graph(network, contract, partial)
             _require_whole(network, partial)

@@ -59,7 +59,7 @@ def load_pretrained(
                 "network's file. Take weights from elsewhere: model.pretrained=<path>."
             )
         raise
-    log.log(logging.WARNING if report.reinitialised else logging.INFO, "%s", report.summary())
+    log.log(logging.INFO if report.is_plain else logging.WARNING, "%s", report.summary())
     return report
 
 

@@ -54,6 +54,12 @@ class LoadReport:
     training_state: int = 0
     source: str = "the weights"
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every tensor of the network was filled as it is, and nothing but training state was left over."""
+        other = (self.reinitialised, self.adapted, self.missing, self.excluded)
+        return not any(other) and len(self.unexpected) == self.training_state
+
     def summary(self) -> str:
         """One line for what was loaded and one for each kind of tensor that was not."""
         lines = [f"{len(self.loaded)} tensors loaded from {self.source}"]

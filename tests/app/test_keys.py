@@ -220,6 +220,7 @@ MAY_CHANGE = {
     "model.pretrained": None,
     "model.exclude": ["head"],
     "data.root": "elsewhere",
+    "data.class_map": "elsewhere",
     "data.check_files": "none",
     "data.allow_empty_classes": True,
     "data.on_error": "skip",

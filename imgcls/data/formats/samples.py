@@ -61,6 +61,11 @@ class Samples:
         """Path of one sample from ``root``."""
         return self.text[self.starts[index] : self.ends[index]]
 
+    def relative_paths(self, start: int, stop: int) -> list[bytes]:
+        """Paths of the samples from number ``start`` to before ``stop``."""
+        text, bounds = self.text, (self.starts[start:stop].tolist(), self.ends[start:stop].tolist())
+        return [text[begin:end] for begin, end in zip(*bounds, strict=True)]
+
     def source(self, index: int) -> str | bytes:
         """What the image of one sample is decoded from: a path, or the content."""
         return self.path(index)
