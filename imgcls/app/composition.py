@@ -12,7 +12,7 @@ from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.model_group import register_model_group
-from imgcls.app.overrides import canonical
+from imgcls.app.overrides import canonical, expanded
 from imgcls.app.program import conf_directory, typed, user_message
 from imgcls.errors import UserError
 
@@ -31,21 +31,22 @@ def composed(
     Raises:
         UserError: an unknown key, choice or value.
     """
-    choices, values = _choices_and_values(sections or {})
+    choices, values = _choices_and_values(sections or {}, program)
     register_model_group()
     before = dict(Singleton._instances)
     GlobalHydra.instance().clear()
     try:
         try:
             with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
-                config = hydra.compose(program, overrides=canonical([*choices, *overrides]), return_hydra_config=True)
+                words = canonical([*choices, *overrides], program)
+                config = hydra.compose(program, overrides=words, return_hydra_config=True)
             for key, value in values:
                 OmegaConf.update(config, key, value, force_add=key.startswith("model.args."))
             HydraConfig.instance().set_config(config)
             result = typed(config, program)
             directory = Path(config.hydra.run.dir)
         except Exception as error:
-            message = user_message(error)
+            message = user_message(error, program)
             if message is None or isinstance(error, UserError):
                 raise
             raise UserError(message) from error
@@ -55,7 +56,7 @@ def composed(
         Singleton._instances.update(before)
 
 
-def _choices_and_values(sections: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, Any]]]:
+def _choices_and_values(sections: Mapping[str, Any], program: str) -> tuple[list[str], list[tuple[str, Any]]]:
     choices, values = [], []
     for section, given in sections.items():
         if isinstance(given, str):
@@ -64,7 +65,7 @@ def _choices_and_values(sections: Mapping[str, Any]) -> tuple[list[str], list[tu
             own = dict(given)
             if section != "run" and "name" in own:
                 choices.append(f"{section}={own.pop('name')}")
-            values += _flat(own, f"{section}.")
+            values += [(key, expanded(key, value, program)) for key, value in _flat(own, f"{section}.")]
         else:
             raise UserError(f"{section}={given!r}: give the name of a choice, or a mapping of keys to values.")
     return choices, values
