@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @entry_point("convert")
 def main(config: DictConfig) -> None:
+    settings, model = config.convert, config.model
+    output = Path(settings.output)
+    if output.exists():
+        raise UserError(f"convert.output={output} exists already; choose another name or remove it.")
     require_paddle()
     from imgcls.models.registry import build_model
     from imgcls.weights.fluid.training import select_averaged
     from imgcls.weights.load import load_into
     from imgcls.weights.source import locate_weights, read_weights
 
-    settings, model = config.convert, config.model
     start_log()
-    output = Path(settings.output)
-    if output.exists():
-        raise UserError(f"convert.output={output} exists already; choose another name or remove it.")
     arrays, naming = weights = read_weights(locate_weights(settings.source))
     if settings.weights == "averaged":
         arrays = select_averaged(arrays)

@@ -15,6 +15,10 @@ FEW = 32
 
 @entry_point("predict")
 def main(config: DictConfig) -> None:
+    from imgcls.deploy.inputs import find_pictures
+
+    settings = config.predict
+    pictures = find_pictures(list(settings.input) if isinstance(settings.input, ListConfig) else str(settings.input))
     require_paddle()
     from tqdm import tqdm
 
@@ -23,16 +27,13 @@ def main(config: DictConfig) -> None:
     from imgcls.data.paths import bullet_list
     from imgcls.deploy.continuation import agree, remaining
     from imgcls.deploy.feature_file import FeatureFile
-    from imgcls.deploy.inputs import find_pictures
     from imgcls.deploy.line_file import LineFile
     from imgcls.deploy.reader import PictureReader, read_batches
     from imgcls.deploy.results import ClassFile
     from imgcls.machine.device import select_device
 
-    settings = config.predict
     start_log()
     select_device(None)
-    pictures = find_pictures(list(settings.input) if isinstance(settings.input, ListConfig) else str(settings.input))
     source = open_source(config)
     topk = settings.topk or min(TOPK, len(source.class_names))
     if topk > len(source.class_names) and settings.output == "classes":

@@ -53,7 +53,7 @@ def _combinations(config: DictConfig) -> Iterator[str]:
     root, reads_files = _get(config, "data.root"), _get(config, "data.format") in ("folder", "list", "tar")
     if root is None and reads_files and "trainer" in config:
         yield f"data.root is required: data={config.data.name} needs data.root=<directory>."
-    if root is not None and not Path(root).is_dir():
+    if root is not None and _get(config, "data.format") != "synthetic" and not Path(root).is_dir():
         yield f"data.root={root}: there is no such directory."
 
 

@@ -12,6 +12,7 @@ from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.model_group import register_model_group
+from imgcls.app.named_files import require_named_files
 from imgcls.app.overrides import canonical, expanded
 from imgcls.app.program import conf_directory, typed, user_message
 from imgcls.errors import UserError
@@ -43,7 +44,7 @@ def composed(
             for key, value in values:
                 OmegaConf.update(config, key, value, force_add=key.startswith("model.args."))
             HydraConfig.instance().set_config(config)
-            result = typed(config, program)
+            result = require_named_files(typed(config, program))
             directory = Path(config.hydra.run.dir)
         except Exception as error:
             message = user_message(error, program)

@@ -8,9 +8,11 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.program import given_keys
+from imgcls.app.resume import require_same_run
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
-from imgcls.run.directory import Run, RunDirectory
+from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints
+from imgcls.run.directory import Run, RunDirectory, require_free
 from imgcls.run.launcher import Job, RankFailed, in_rank, run_ranks
 from imgcls.run.logs import log, start_log
 from imgcls.run.signals import interruptible
@@ -36,6 +38,7 @@ def start_training(config: DictConfig, directory: Path) -> float | None:
         The best value of ``trainer.monitor``; ``None`` on other ranks than 0.
     """
     settings = config.trainer
+    _require_startable(config, directory)
     with interruptible():
         if job_of(settings).size > 1 and not in_rank():
             return run_job(config, directory)
@@ -43,6 +46,28 @@ def start_training(config: DictConfig, directory: Path) -> float | None:
         from imgcls.app.training import train
 
         return train(config, lambda: RunDirectory(directory, settings.resume, report=log.warning))
+
+
+def _require_startable(config: DictConfig, directory: Path) -> None:
+    """Refuse what can be refused before Paddle is loaded: a run that is there, a key that has changed.
+
+    Raises:
+        UserError: see ``require_free`` and ``require_same_run``.
+    """
+    resume = config.trainer.resume
+    if resume is None:
+        require_free(directory)
+    elif checkpoint := _newest_of(directory, resume):
+        classes = (checkpoint / "classes.txt").read_text(encoding="utf-8")  # what the data has is not known yet
+        require_same_run(checkpoint, {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": classes})
+
+
+def _newest_of(directory: Path, resume: str) -> Path | None:
+    """The checkpoint that a run most likely goes on from, whole or not; ``None`` if there is none of this library."""
+    found = list_checkpoints(directory / "checkpoints") if resume == "auto" else [Path(resume)]
+    if not found or is_fluid_checkpoint(found[-1]):
+        return None
+    return found[-1] if all((found[-1] / name).is_file() for name in ("config.yaml", "classes.txt")) else None
 
 
 def run_job(config: DictConfig, directory: Path) -> float | None:

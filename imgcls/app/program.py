@@ -31,6 +31,7 @@ from imgcls.app.combinations import check
 from imgcls.app.conf import conf_directory, known_rows
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.model_group import register_model_group
+from imgcls.app.named_files import require_named_files
 from imgcls.app.overrides import canonical, imports, unknown_choice, unknown_key
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError
 from imgcls.machine.modules import import_modules
@@ -97,7 +98,7 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     def job(config: DictConfig) -> float | None:
         # Raised through Hydra, an error would get Hydra's own words on top; a sweep goes on after one.
         try:
-            return function(typed(config, name))
+            return function(require_named_files(typed(config, name)))
         except Exception as error:
             number = HydraConfig.get().job.num if HydraConfig.get().mode is RunMode.MULTIRUN else 0
             errors[number] = error
@@ -132,7 +133,7 @@ def _check_before_writing(directory: str, name: str) -> None:
     with hydra.initialize_config_dir(directory, version_base="1.3"):
         config = hydra.compose(name, overrides=sys.argv[1:], return_hydra_config=True)
         HydraConfig.instance().set_config(config)
-        typed(config, name)
+        require_named_files(typed(config, name))
 
 
 def report(error: BaseException, program: str = "train") -> int:

@@ -114,6 +114,23 @@ def unrecorded_class_names(class_map: str | None, num_classes: int | None) -> tu
     return read_class_map(class_map) if class_map else default_class_names(num_classes or 1000)
 
 
+def require_replaceable(directory: Path) -> None:
+    """Refuse a place that holds anything but an export.
+
+    Raises:
+        UserError: it is a file, or a directory with other content.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file. Choose another export.dir.")
+    content = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+    others = sorted(content.difference((FILE,), *FILES.values()))
+    if others or (content and FILE not in content):
+        raise UserError(
+            f"{directory} is left alone: it holds {', '.join(others[:3]) or 'model files'} and is no export of this "
+            "library. Choose another export.dir."
+        )
+
+
 def verify_files(directory: str | Path, contract: Contract) -> None:
     """Compare the model files with the sha256 that the contract holds.
 

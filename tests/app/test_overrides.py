@@ -1,16 +1,21 @@
 """What is typed on a command line is what the configuration holds, or one message says how it is typed."""
 
+import json
+import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 
 import hydra
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from locations import ROOT
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from PIL import Image
 
 from imgcls.app.composition import composed
 from imgcls.app.conf import conf_directory, groups, known_rows
@@ -20,6 +25,7 @@ from imgcls.app.program import typed, user_message
 from imgcls.app.quoting import quoted, split, unquoted
 from imgcls.app.spellings import CHOICES, KEYS, OLD_FLAGS
 from imgcls.errors import UserError, listed
+from imgcls.functional.schedules import build_schedule
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from original_flags import FLAGS
@@ -331,3 +337,107 @@ def test_parts_between_commas():
     assert split("a b,'c,d', ${oc.env:X,y},it's") == ["a b", "'c,d'", " ${oc.env:X,y}", "it's"]
     assert listed(range(11)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 1 more"
     assert listed(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+
+
+def recipes() -> list:
+    """Every recipe; without ``--full`` those with a warm-up, which a run of one update has no time for."""
+    files = sorted((conf_directory() / "experiment").glob("*.yaml"))
+    quick = [path for path in files if "warmup" in path.read_text(encoding="utf-8") or path.stem == "resnet50_vd"]
+    return [pytest.param(path.stem, marks=() if path in quick else pytest.mark.full) for path in files]
+
+
+@pytest.mark.parametrize("recipe", recipes())
+def test_debug_goes_with_every_recipe(recipe):
+    config = typed(compose(f"experiment={recipe}", "debug=fast", "data=synthetic"), "train")
+    assert (config.trainer.epochs, config.trainer.batch_size, config.trainer.max_steps) == (1, 4, 1)
+    rate = build_schedule(base_lr=config.optimizer.lr, steps_per_epoch=10, epochs=1, **config.lr_schedule)
+    assert rate(0) > 0
+
+
+def test_made_up_pictures_need_no_directory(tmp_path):
+    assert typed(compose("data=synthetic", "data.root=nowhere"), "train").data.root == "nowhere"
+    assert "there is no such directory" in message("data=folder", "data.root=nowhere")
+
+
+WITHOUT_PADDLE = {
+    "train run.name=宠物": "already holds a run",
+    "train run.name=宠物 trainer.resume=auto optimizer.lr=0.5": "optimizer.lr: was 0.003, is 0.5",
+    "train trainer.resume=true": "Write auto",
+    "train data=list data.root=data data.class_map=no.txt": "data.class_map=no.txt: there is no such file",
+    "train data=list data.root=data": "data.train_list=train_list.txt: there is no such file",
+    "train model.pretrained=imagenet": "write model.pretrained=true",
+    "train model.pretrained=不/有.pdparams": "There are no weights at 不/有.pdparams",
+    "train transform.scale=0.5": "must be a list in brackets",
+    "eval": "eval.source is required",
+    "eval outputs/nothing": "eval.source=outputs/nothing: there is no such run",
+    "predict": "predict.input is required",
+    "predict 照片.jpg": "There is nothing at",
+    "predict data predict.source=gone": "predict.source=gone: there is no such run",
+    "export outputs/nothing": "export.source=outputs/nothing: there is no such run",
+    "export model=resnet50": "export.source is required",
+    "export export.dir=data": "data is left alone",
+    "convert gone new.pdparams": "convert.source=gone: there is no such file",
+    "convert data data": "convert.output=data exists already",
+}
+ASK = """
+import contextlib, importlib, io, json, sys
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.singleton import Singleton
+answers = {}
+for line in json.load(sys.stdin):
+    program, *sys.argv[1:] = line.split(" ")
+    main = importlib.import_module(f"imgcls.{program}").main
+    state = Singleton.get_state()
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code
+    GlobalHydra.instance().clear()
+    Singleton.set_state(state)
+    answers[line] = (status, errors.getvalue(), "paddle" in sys.modules)
+print(json.dumps(answers))
+"""
+
+
+def test_answers_that_need_no_paddle_do_not_wait_for_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x.txt").touch()
+    checkpoint = tmp_path / "outputs" / "宠物" / "checkpoints" / "epoch-0001-step-00000008"
+    checkpoint.mkdir(parents=True)
+    config = typed(compose("run.name=宠物"), "train")
+    (checkpoint / "config.yaml").write_text(OmegaConf.to_yaml(config), encoding="utf-8")
+    (checkpoint / "classes.txt").write_text("猫\n", encoding="utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    result = subprocess.run(
+        [sys.executable, "-c", ASK],
+        input=json.dumps(list(WITHOUT_PADDLE)),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for line, (status, said, with_paddle) in json.loads(result.stdout).items():
+        assert (status, with_paddle) == (2, False), (line, said)
+        assert WITHOUT_PADDLE[line] in said
+        assert "Traceback" not in said
+    assert sorted(tmp_path.rglob("*")) == before, "a refused command leaves nothing behind"
+
+
+def test_the_program_itself_takes_names_as_typed(run_program, tmp_path):
+    """Once the whole way, in a sweep, with a data set whose directory has blanks and commas."""
+    root = tmp_path / "我的 照片, (1)"
+    for name in ("train/cat's", "train/狗", "val/cat's", "val/狗"):
+        (root / name).mkdir(parents=True)
+        Image.new("RGB", (40, 40)).save(root / name / "a=b,#1.jpg")
+    given = ["data=folder", f"data.root={root.name}", "run.name=it's 宠物", "model.freeze=features", "debug=fast"]
+    run_program("train", "-m", *given, "optimizer.lr=0.1,0.2", "hydra.sweep.dir=swept", cwd=tmp_path)
+    for job, lr in enumerate((0.1, 0.2)):
+        config = yaml.safe_load((tmp_path / "swept" / f"job-{job}" / "config.yaml").read_text(encoding="utf-8"))
+        assert (config["data"]["root"], config["run"]["name"]) == (root.name, "it's 宠物")
+        assert (config["model"]["freeze"], config["optimizer"]["lr"]) == (["features"], lr)
+    pictures = [f"{root.name}/val/cat's/a=b,#1.jpg", f"{root.name}/val/狗/a=b,#1.jpg"]
+    run_program("predict", *pictures, "run.name=答 案", cwd=tmp_path)
+    lines = (tmp_path / "outputs" / "答 案" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["path"] for line in lines] == pictures
