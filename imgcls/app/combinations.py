@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.rows import problems, rows
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 
 MASTER = re.compile(r"[^\s:]+:\d+")
 
@@ -28,7 +28,7 @@ def check(config: DictConfig, program: str) -> None:
     """Raise one ``UserError`` that lists everything that is wrong with a typed configuration."""
     found = [*_keys(config, program), *_combinations(config)]
     if found:
-        raise UserError("\n       ".join(found))
+        raise UserError(listed(found, separator="\n       "))
 
 
 def _keys(config: DictConfig, program: str) -> Iterator[str]:

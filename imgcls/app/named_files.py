@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 
 SOURCES = {
     "eval.source": "run, checkpoint or weights file",
@@ -24,7 +24,7 @@ def require_named_files(config: DictConfig) -> DictConfig:
         UserError: with a sentence for each.
     """
     if found := list(_missing(config)):
-        raise UserError("\n       ".join(found))
+        raise UserError(listed(found, separator="\n       "))
     return config
 
 

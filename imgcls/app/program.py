@@ -33,7 +33,7 @@ from imgcls.app.keys import SCHEMAS
 from imgcls.app.model_group import register_model_group
 from imgcls.app.named_files import require_named_files
 from imgcls.app.overrides import canonical, imports, unknown_choice, unknown_key
-from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError
+from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, listed
 from imgcls.machine.modules import import_modules
 from imgcls.run import launcher as launch
 
@@ -124,7 +124,7 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     except (Exception, Interrupted) as error:
         return report(error, name)
     if len(errors) > 1 or any(errors):
-        print(f"Failed jobs of this sweep: {', '.join(map(str, errors))}", file=sys.stderr)
+        print(f"Failed jobs of this sweep: {listed(errors)}", file=sys.stderr)
     return max((_status(error) for error in errors.values()), default=0)
 
 

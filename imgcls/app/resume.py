@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import Train
 from imgcls.app.rows import Row, rows
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.machine.files import atomic_write
 
 
@@ -42,8 +42,9 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
     if (checkpoint / "classes.txt").read_text() != texts["classes.txt"]:
         changed.append("the class names of the data")
     if changed:
+        what = listed(changed, separator="; ")
         raise UserError(
-            f"The run in {checkpoint} cannot be continued, the configuration has changed: {'; '.join(changed)}. "
+            f"The run in {checkpoint} cannot be continued, the configuration has changed: {what}. "
             "Set the values back, or start a new run.name with model.pretrained set to this checkpoint."
         )
 

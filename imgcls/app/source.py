@@ -12,7 +12,7 @@ from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record
 from imgcls.data.formats.samples import Samples
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.models.registry import build_model, model_info
 from imgcls.run.checkpoint import verify
 from imgcls.run.logs import log
@@ -74,7 +74,7 @@ def _require_modules(config: DictConfig, record: RunRecord, given: list[str]) ->
     missing = [name for name in dict.fromkeys(needed) if name not in config.imports]
     if missing:
         raise UserError(
-            f"The run in {record.checkpoint} used modules of its owner's: {', '.join(missing)}. Nothing is imported "
+            f"The run in {record.checkpoint} used modules of its owner's: {listed(missing)}. Nothing is imported "
             f"because a file says so. If they are yours, add 'imports=[{','.join(needed)}]'."
         )
 

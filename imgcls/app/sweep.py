@@ -8,6 +8,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from imgcls.app.overrides import as_typed
+
 
 class Leaderboard(Callback):
     """A Hydra callback: names each job as it starts and ranks them all when the sweep is over."""
@@ -17,13 +19,14 @@ class Leaderboard(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if "num" in config.hydra.job:
-            print(f"\njob {config.hydra.job.num}: {' '.join(config.hydra.overrides.task)}")
+            shown = " ".join("=".join(as_typed(override)) for override in config.hydra.overrides.task)
+            print(f"\njob {config.hydra.job.num}: {shown}")
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         directory = Path(config.hydra.runtime.output_dir)
         summary = directory / "summary.json"
         reached = json.loads(summary.read_text())["best"] if summary.exists() else {}
-        overrides = dict(override.lstrip("+").split("=", 1) for override in config.hydra.overrides.task)
+        overrides = dict(map(as_typed, config.hydra.overrides.task))
         status = "done" if summary.exists() else "failed"
         self.rows.append({"job": config.hydra.job.get("num", 0), "status": status, **overrides, **reached})
 

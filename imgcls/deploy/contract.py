@@ -14,7 +14,7 @@ from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.transforms import INTERPOLATIONS
 from imgcls.deploy.choices import GRAPHS, LAYOUTS, OUTPUTS
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 
 FILE = "inference.yaml"
@@ -105,7 +105,7 @@ def read_contract(directory: str | Path) -> Contract:
     ]
     problems = problems or list(_contradictions(content))
     if problems:
-        raise UserError(f"{path} makes no sense: {'; '.join(problems)}. {ADVICE}")
+        raise UserError(f"{path} makes no sense: {listed(problems, separator='; ')}. {ADVICE}")
     return _from_mapping(content)
 
 
@@ -126,7 +126,7 @@ def require_replaceable(directory: Path) -> None:
     others = sorted(content.difference((FILE,), *FILES.values()))
     if others or (content and FILE not in content):
         raise UserError(
-            f"{directory} is left alone: it holds {', '.join(others[:3]) or 'model files'} and is no export of this "
+            f"{directory} is left alone: it holds {listed(others) or 'model files'} and is no export of this "
             "library. Choose another export.dir."
         )
 

@@ -12,7 +12,7 @@ from imgcls.deploy.engines import ENGINES_OF
 from imgcls.deploy.graph import OTHER_SIZE, evaluation_mode, name_in_graph, save_graph
 from imgcls.deploy.onnx_graph import convert, require_onnx
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.machine.files import atomic_write, sha256
 from imgcls.models.layers import Network
 from imgcls.weights.fluid.files import read_inference_model
@@ -140,9 +140,7 @@ def _require_whole(network: Network, directory: Path) -> None:
         if name not in tensors or not np.array_equal(array, tensors[name].numpy())
     ]
     if different:
-        raise ExportDiffers(
-            f"Tensors in the file are not the network's: {', '.join(different[:5])}. Nothing was written."
-        )
+        raise ExportDiffers(f"Tensors in the file are not the network's: {listed(different)}. Nothing was written.")
 
 
 def _answers(predictor: Predictor, contract: Contract, images: np.ndarray) -> np.ndarray:

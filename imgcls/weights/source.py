@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid import files as fluid
 from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle
@@ -102,7 +102,7 @@ def _read_pickle(path: Path) -> Weights:
     loaded.pop(NAME_TABLE, None)
     others = [f"{name} ({type(value).__name__})" for name, value in loaded.items() if not isinstance(value, np.ndarray)]
     if others or not loaded:
-        found = ", ".join(others[:5]) or "nothing"
+        found = listed(others) or "nothing"
         raise UserError(
             f"{path} is not a dict of tensors: it holds {found}. Save network.state_dict() with paddle.save."
         )

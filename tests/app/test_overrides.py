@@ -335,7 +335,7 @@ def test_hydras_own_flags_pass():
 
 def test_parts_between_commas():
     assert split("a b,'c,d', ${oc.env:X,y},it's") == ["a b", "'c,d'", " ${oc.env:X,y}", "it's"]
-    assert listed(range(11)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 1 more"
+    assert listed(range(11)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, and 1 more"
     assert listed(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
 
 

@@ -17,7 +17,8 @@ def default_class_names(num_classes: int) -> tuple[str, ...]:
 def read_class_map(path: str | Path) -> tuple[str, ...]:
     """Class names from a file of lines ``index name[, other name]``, in order of the index.
 
-    A blank or a tab stands between the two; a UTF-8 byte-order mark and Windows line ends are fine. Blank lines are ignored; the lines may come in any order but every index from 0 up is there once.
+    A blank or a tab stands between the two; a UTF-8 byte-order mark and Windows line ends are fine.
+    Blank lines are ignored; the lines may come in any order but every index from 0 up is there once.
 
     Raises:
         UserError: file missing or not UTF-8, or a line that is wrong (named by its number).
