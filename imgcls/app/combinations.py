@@ -46,6 +46,9 @@ def _combinations(config: DictConfig) -> Iterator[str]:
     yield from _classes(config)
     yield from _devices(config)
     yield from _logger(config)
+    warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
+    if warmup and epochs is not None and warmup >= epochs:
+        yield f"lr_schedule.warmup_epochs={warmup:g}: must be less than trainer.epochs={epochs}."
     if _get(config, "loss.name") == "own" and _get(config, "callbacks.label_smoothing.enabled"):
         yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
     if _get(config, "data.format") == "own" and _get(config, "data.cache"):

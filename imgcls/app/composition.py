@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.model_group import register_model_group
 from imgcls.app.named_files import require_named_files
-from imgcls.app.overrides import canonical, expanded
+from imgcls.app.overrides import canonical, python_value
 from imgcls.app.program import conf_directory, typed, user_message
 from imgcls.errors import UserError
 
@@ -66,7 +66,7 @@ def _choices_and_values(sections: Mapping[str, Any], program: str) -> tuple[list
             own = dict(given)
             if section != "run" and "name" in own:
                 choices.append(f"{section}={own.pop('name')}")
-            values += [(key, expanded(key, value, program)) for key, value in _flat(own, f"{section}.")]
+            values += [python_value(key, value, program) for key, value in _flat(own, f"{section}.")]
         else:
             raise UserError(f"{section}={given!r}: give the name of a choice, or a mapping of keys to values.")
     return choices, values

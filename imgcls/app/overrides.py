@@ -76,6 +76,14 @@ def expanded(key: str, value: object, program: str) -> object:
     return value
 
 
+def python_value(key: str, value: object, program: str) -> tuple[str, object]:
+    """A key and its value as given in Python: a home directory, a switch, and one text of several, as on a command."""
+    row = known_rows(program).get(key)
+    if row is None and isinstance(value, bool) and f"{key}.enabled" in known_rows(program):
+        return f"{key}.enabled", value
+    return key, [value] if row and row.texts and isinstance(value, str) else expanded(key, value, program)
+
+
 def _canonical(word: str, program: str, words: Words) -> str:
     sign = PLUS_OR_TILDE.match(word)[0]
     key, _, value = word[len(sign) :].partition("=")

@@ -26,7 +26,7 @@ POSITIONAL = {
     "export": ("export.source",),
     "predict": ("predict.input",),
 }
-"""The keys that words without a key are for; ``predict.input`` takes all of them."""
+"""The keys that words without a key are for; one that holds several texts takes all of them."""
 
 
 @dataclass
@@ -85,7 +85,8 @@ def _is_file(word: str, program: str) -> bool:
 def _with_keys(loose: list[tuple[int, str]], overrides: list[str], arguments: list[str], program: str) -> list[str]:
     given = {override.partition("=")[0] for override in overrides}
     keys = [key for key in POSITIONAL.get(program, ()) if key not in given]
-    taken = len(loose) if keys == ["predict.input"] else len(keys)
+    takes_all = len(keys) == 1 and known_rows(program)[keys[0]].several
+    taken = len(loose) if takes_all else len(keys)
     for number, (position, word) in enumerate(loose):
         before = arguments[position - 1] if position else ""
         if not os.path.lexists(word) and (known := _as_key(word, arguments[position + 1 :], program)):
@@ -93,8 +94,8 @@ def _with_keys(loose: list[tuple[int, str]], overrides: list[str], arguments: li
         if number >= taken or _belong_together(before, word):
             raise UserError(_stray(word, before, program))
     values = [word for _, word in loose]
-    if keys == ["predict.input"]:
-        return [f"predict.input=[{','.join(map(quoted, values))}]" if len(values) > 1 else f"predict.input={values[0]}"]
+    if takes_all and len(values) > 1:
+        return [f"{keys[0]}=[{','.join(map(quoted, values))}]"]
     return [f"{key}={value}" for key, value in zip(keys, values, strict=False)]
 
 

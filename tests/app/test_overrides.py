@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ from PIL import Image
 
 from imgcls.app.composition import composed
 from imgcls.app.conf import conf_directory, groups, known_rows
+from imgcls.app.keys import SCHEMAS
 from imgcls.app.model_group import register_model_group
 from imgcls.app.overrides import as_typed, canonical
 from imgcls.app.program import typed, user_message
@@ -264,6 +267,7 @@ MISTAKES = {
     "run.name=???": "no value",
     "lr_schedule.boundaries=[30]": "It belongs to lr_schedule=piecewise",
     "experiment=resnet5": "and 77 more",
+    "lr_schedule.warmup_epochs=5 trainer.epochs=5": "lr_schedule.warmup_epochs=5: must be less than trainer.epochs=5",
 }
 PARSERS_WORDS = (
     "Lexer",
@@ -299,7 +303,10 @@ def test_mistakes_in_python_are_answered_alike():
         with pytest.raises(UserError) as error, composed("train", (), sections):
             pass
         assert expected in str(error.value)
-    with composed("train", (), {"run": {"name": "我的, '照片'"}}) as (config, directory):
+    given = {"run": {"name": "我的, '照片'"}, "callbacks": {"mixup": True}, "model": {"freeze": "features"}}
+    with composed("train", (), given) as (config, directory):
+        assert config.callbacks.mixup.enabled
+        assert config.model.freeze == ["features"]
         assert config.run.name == "我的, '照片'"
         assert directory == Path("outputs") / "我的, '照片'"
 
@@ -441,3 +448,24 @@ def test_the_program_itself_takes_names_as_typed(run_program, tmp_path):
     run_program("predict", *pictures, "run.name=答 案", cwd=tmp_path)
     lines = (tmp_path / "outputs" / "答 案" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["path"] for line in lines] == pictures
+
+
+def examples() -> list[tuple[str, str]]:
+    """Each line of a program's help that is an example: what stands before two blanks."""
+    lines = []
+    for program in SCHEMAS:
+        template = yaml.safe_load((conf_directory() / f"{program}.yaml").read_text(encoding="utf-8"))
+        for line in template["hydra"]["help"]["template"].splitlines()[2:]:
+            example = line.strip().partition("  ")[0]
+            if "=" in example and not re.search(r"[.:;,] |[.;]$", example):
+                lines.append((program, example))
+    return lines
+
+
+def test_the_examples_of_help_work_as_typed():
+    """No example says what Hydra or the shell wants to have otherwise."""
+    given = examples()
+    assert {program for program, _ in given} == set(SCHEMAS)
+    for program, example in given:
+        assert not set("[]{}<>$") & set(example), f"a shell reads {example} in its own way"
+        assert canonical(shlex.split(example), program)
