@@ -50,7 +50,10 @@ def canonical(arguments: list[str], program: str) -> list[str]:
         UserError: a word that is no override, or an override of what there is not; the message has the right one.
     """
     words = divide(arguments, program)
-    given = {PLUS_OR_TILDE.sub("", word.partition("=")[0], count=1) for word in words.overrides}
+    given = [PLUS_OR_TILDE.sub("", word.partition("=")[0], count=1) for word in words.overrides]
+    for group in groups(program):
+        if given.count(group) > 1:
+            raise UserError(f"{group}=... is given {given.count(group)} times: there can be one choice.")
     own = dict.fromkeys(match[1] for match in map(OWN.fullmatch, sorted(given)) if match)
     chosen = [f"{section}=own" for section in own if section not in given]
     return [*words.flags, *chosen, *(_canonical(word, program, words) for word in words.overrides)]
@@ -87,9 +90,13 @@ def python_value(key: str, value: object, program: str) -> tuple[str, object]:
 def _canonical(word: str, program: str, words: Words) -> str:
     sign = PLUS_OR_TILDE.match(word)[0]
     key, _, value = word[len(sign) :].partition("=")
-    if sign == "~" or key.partition(".")[0] == "hydra" or key.startswith("hydra/") or "@" in key:
+    if sign == "~" or "@" in key:
         return word
     row = known_rows(program).get(key)
+    if re.match("hydra[./]", key):
+        return f"{sign}{key}={_readable(key, value, row, words)}"
+    if sign == "+" and (row or key in groups(program)):
+        sign = ""  # to add what is there can only mean to set it
     each = _each_of(value) if words.sweep else lambda write: write(value)
     if key == "imports":
         return f"{sign}{key}={_list(value)}"

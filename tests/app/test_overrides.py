@@ -166,6 +166,9 @@ def test_sweeps_are_divided_at_commas_only(monkeypatch, tmp_path):
         ("trainer.profiler=yes", "trainer.profiler.enabled", True),
         ("model.args.name=我的", "model.args.name", "我的"),
         ("optimizer.lr=1e-3", "optimizer.lr", 0.001),
+        ("+trainer.epochs=3", "trainer.epochs", 3),
+        ("+experiment=resnet50", "optimizer.lr", 0.1),
+        (os.fsdecode(b"data.root=caf\xe9 1"), "data.root", os.fsdecode(b"caf\xe9 1")),
     ],
 )
 def test_what_has_one_meaning_works(override, key, value, monkeypatch, tmp_path):
@@ -256,6 +259,7 @@ MISTAKES = {
     "transform.scale=0.5": "must be a list in brackets, of two positive numbers, the smaller first, such as [0.5,1.0]",
     "transform.mean=[a,b,c]": "transform.mean=[a, b, c]: must be a list",
     "callbacks.extra=[{a": "callbacks.extra=[{a: cannot be read",
+    "model=resnet18 model=resnet50": "model=... is given 2 times",
     "lr=0.1": "Write optimizer.lr=0.1",
     "epochs=5": "Write trainer.epochs=5",
     "batch_size=32": "Write trainer.batch_size=32",
@@ -334,10 +338,9 @@ def test_other_words_lead_to_what_there_is():
 def test_hydras_own_flags_pass():
     given = ["--cfg", "job", "--package", "trainer", "-m", "--info", "all", "--resolve", "hydra.verbose=true", "~debug"]
     assert canonical([*given, "model=ResNet18"], "train") == [*given[:8], *given[8:], "model=resnet18"]
-    assert canonical(["--config-dir", "mine", "data=my_own", "extra.key=1"], "train")[2:] == [
-        "data=my_own",
-        "extra.key=1",
-    ]
+    of_another = ["--config-dir", "mine", "data=my_own", "extra.key=1"]
+    assert canonical(of_another, "train") == of_another
+    assert canonical(["hydra.run.dir=我的/${model.name}"], "train") == ["hydra.run.dir='我的/${model.name}'"]
 
 
 def test_parts_between_commas():
