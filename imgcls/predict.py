@@ -19,24 +19,25 @@ FEW = 32
 
 @entry_point("predict")
 def main(config: DictConfig) -> None:
+    from imgcls.deploy.inputs import find_pictures
+
+    settings = config.predict
+    inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
+    pictures = find_pictures(inputs)
     require_paddle()
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
     from imgcls.data.paths import bullet_list
     from imgcls.deploy.continuation import agree, remaining
     from imgcls.deploy.feature_file import FeatureFile
-    from imgcls.deploy.inputs import find_pictures
     from imgcls.deploy.line_file import LineFile
     from imgcls.deploy.reader import PictureReader, read_batches
     from imgcls.deploy.results import ClassFile
     from imgcls.deploy.sorting import Folders
     from imgcls.machine.device import select_device
 
-    settings = config.predict
     start_log()
     select_device(None)
-    inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
-    pictures = find_pictures(inputs)
     source = open_source(config)
     topk = settings.topk or min(TOPK, len(source.class_names))
     if topk > len(source.class_names) and settings.output == "classes":

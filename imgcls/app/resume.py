@@ -17,7 +17,7 @@ from imgcls.app.rows import Row, rows
 from imgcls.data.formats.class_names import class_names_text, read_class_names
 from imgcls.data.formats.record import Known, differences, known, write_samples
 from imgcls.data.formats.samples import Samples
-from imgcls.errors import UserError, close_matches
+from imgcls.errors import UserError, close_matches, listed
 from imgcls.machine.files import atomic_write
 from imgcls.machine.reading import read_json, read_yaml
 from imgcls.run.checkpoint import Writer, is_fluid_checkpoint, list_checkpoints
@@ -68,8 +68,9 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
     if class_names_text(read_class_names(checkpoint / "classes.txt")) != texts["classes.txt"]:
         changed.append("the class names of the data")
     if changed:
+        what = listed(changed, separator="; ")
         raise UserError(
-            f"The run in {checkpoint} cannot be continued, the configuration has changed: {'; '.join(changed)}. "
+            f"The run in {checkpoint} cannot be continued, the configuration has changed: {what}. "
             "Set the values back, or start a new run.name with model.pretrained set to this checkpoint."
         )
 

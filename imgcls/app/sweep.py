@@ -9,6 +9,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.overrides import as_typed
 from imgcls.app.program import failures
 from imgcls.functional.monitoring import best_row, direction
 from imgcls.machine.text import printable_text
@@ -23,7 +24,8 @@ class Leaderboard(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if "num" in config.hydra.job:
-            print(f"\njob {config.hydra.job.num}: {' '.join(config.hydra.overrides.task)}")
+            shown = " ".join("=".join(as_typed(override)) for override in config.hydra.overrides.task)
+            print(f"\njob {config.hydra.job.num}: {shown}")
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         number = config.hydra.job.get("num", 0)
@@ -34,7 +36,7 @@ class Leaderboard(Callback):
             settings = OmegaConf.load(recorded).trainer  # a job that goes on has those of its run
             self.monitors.add((settings.monitor, direction(settings.monitor, settings.monitor_mode)))
         reached = json.loads(summary.read_text(encoding="utf-8"))["best"] if summary.exists() and not failed else {}
-        overrides = dict(override.lstrip("+").split("=", 1) for override in config.hydra.overrides.task)
+        overrides = dict(map(as_typed, config.hydra.overrides.task))
         self.rows.append({"job": number, "status": "failed" if failed else "done", **overrides, **reached})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

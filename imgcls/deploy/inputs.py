@@ -76,7 +76,13 @@ def _listed(path: Path) -> list[str]:
         raise UserError(f"The list {printable(path)} is no text in UTF-8. Save it as UTF-8.")
     lines = text.splitlines()
     names = (os.fsdecode(line.strip()) for line in lines)
-    return [os.path.join(path.parent, name) for name in names if name]
+    return [_place(path.parent, name) for name in names if name]
+
+
+def _place(directory: Path, name: str) -> str:
+    """Where a line of a list points to; backslashes of Windows stand for slashes, unless a file is called so."""
+    path = os.path.join(directory, name)
+    return path if os.path.exists(path) else os.path.join(directory, name.replace("\\", "/"))
 
 
 def _suffixes() -> str:

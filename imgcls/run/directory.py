@@ -96,11 +96,7 @@ class RunDirectory(Run):
 
     def _find(self, resume: str | None) -> Path | None:
         if resume is None:
-            if list_checkpoints(self.checkpoints):
-                raise UserError(
-                    f"{self.path} already holds a run. Continue it with trainer.resume=auto, choose another "
-                    "run.name, or remove the directory."
-                )
+            require_free(self.path)
             return None
         if resume != "auto":
             given = Path(resume)
@@ -129,6 +125,19 @@ class RunDirectory(Run):
         # What ends a run, a full disk for instance, must not be hidden by an error of the note about it.
         with contextlib.suppress(OSError), atomic_write(self.path / STATUS) as partial:
             write_json(partial, content)
+
+
+def require_free(path: Path) -> None:
+    """Refuse a directory that holds a run.
+
+    Raises:
+        UserError: it does.
+    """
+    if list_checkpoints(path / "checkpoints"):
+        raise UserError(
+            f"{path} already holds a run. Continue it with trainer.resume=auto, choose another "
+            "run.name, or remove the directory."
+        )
 
 
 def agree_on_run(ranks: "Ranks", make: Callable[[], Run]) -> Run:

@@ -30,7 +30,7 @@ from imgcls.weights.report import LoadReport, Mismatch, Stored, WeightsMismatch,
 from imgcls.weights.source import Naming, locate_weights, read_weights
 
 ASSETS = Path(__file__).parents[1] / "assets" / "weights"
-SHOWN_IN_ERRORS = 20
+SHOWN_IN_ERRORS = 10
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.machine.limits import NAME_BYTES
 from imgcls.machine.reading import open_regular, shown
 from imgcls.weights.file_header import describe_start
@@ -122,7 +122,7 @@ def _read_pickle(path: Path) -> Weights:
             for name, value in loaded.items()
             if not isinstance(name, str) or not isinstance(value, np.ndarray)
         ]
-        found = ", ".join(others[:5]) or "nothing"
+        found = listed(others) or "nothing"
         raise UserError(
             f"{path} is not a dict of tensors: it holds {found}. Save network.state_dict() with paddle.save."
         )

@@ -24,6 +24,8 @@ def test_any_order_blank_lines_and_scripts(tmp_path):
     path = tmp_path / "map.txt"
     path.write_text("\ufeff1 кот, cat\r\n\r\n0  猫 \n", encoding="utf-8")
     assert read_class_map(path) == ("猫", "кот, cat")
+    path.write_text("\ufeff0\ttench, Tinca\r\n1 \t 大 猫\t\r\n", encoding="utf-8")
+    assert read_class_map(path) == ("tench, Tinca", "大 猫")
 
 
 @pytest.mark.parametrize(

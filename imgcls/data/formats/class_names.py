@@ -60,6 +60,7 @@ def default_class_names(num_classes: int) -> tuple[str, ...]:
 def read_class_map(path: str | Path) -> tuple[str, ...]:
     """Class names from a file of lines ``index name[, other name]``, in order of the index.
 
+    A blank or a tab stands between the two; a UTF-8 byte-order mark and Windows line ends are fine.
     Blank lines are ignored; the lines may come in any order but every index from 0 up is there once.
 
     Raises:
@@ -79,7 +80,7 @@ def read_class_map(path: str | Path) -> tuple[str, ...]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        index_text, _, name = line.strip().partition(" ")
+        index_text, name = (*line.split(None, 1), "")[:2]
         if not index_text.isdecimal() or not name.strip():
             raise UserError(f"{path}, line {number}: expected 'index name', found {line.strip()[:60]!r}.")
         index = int(index_text)
