@@ -75,7 +75,9 @@ def test_a_directory_has_one_writer(tmp_path):
 def test_results_of_another_program_are_left_alone(program, ask, tmp_path):
     """All three write a summary.json."""
     (tmp_path / "outputs" / "pets" / "checkpoints").mkdir(parents=True)
-    result = ask(program, "run.name=pets", cwd=tmp_path)
+    (tmp_path / "weights.pdparams").touch()
+    source = ["eval.source=weights.pdparams"] if program == "eval" else []
+    result = ask(program, *source, "run.name=pets", cwd=tmp_path)
     assert "holds results of imgcls.train. Choose another run.name." in result.stderr
     assert result.returncode == 2
     assert [path.name for path in (tmp_path / "outputs" / "pets").iterdir()] == ["checkpoints"]
