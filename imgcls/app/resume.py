@@ -11,6 +11,7 @@ from imgcls.app.rows import Row, rows
 from imgcls.data.formats.class_names import class_names_text, read_class_names
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.text import read_recorded
 
 
 def config_hash(config: DictConfig) -> str:
@@ -33,7 +34,7 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
     known = rows(Train)
     free = {key for key, row in known.items() if row.free}
     unrecorded = {key: row.unrecorded for key, row in known.items()}
-    before = _flat(yaml.safe_load((checkpoint / "config.yaml").read_text(encoding="utf-8")))
+    before = _flat(yaml.safe_load(read_recorded(checkpoint / "config.yaml")))
     now = _flat(yaml.safe_load(texts["config.yaml"]))
     changed = [
         f"{key}: was {before.get(key, unrecorded.get(key))}, is {now.get(key)}"

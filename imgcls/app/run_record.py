@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from imgcls.data.formats.class_names import read_class_names
 from imgcls.data.paths import advice_on_form, printable
 from imgcls.errors import UserError
+from imgcls.machine.text import read_recorded
 
 SECTIONS = ("model", "data", "transform")
 
@@ -48,7 +49,7 @@ def read_record(source: str | Path) -> RunRecord | None:
     candidates = (path, path / "checkpoints" / "best", path / "checkpoints" / "last")
     for candidate in candidates:
         if (candidate / "network.pdparams").is_file():
-            config = OmegaConf.create((candidate / "config.yaml").read_text(encoding="utf-8"))
+            config = OmegaConf.create(read_recorded(candidate / "config.yaml"))
             class_names = read_class_names(candidate / "classes.txt")
             return RunRecord(candidate.resolve(), config, class_names)
     if (path / "checkpoints").is_dir():

@@ -1,9 +1,13 @@
 """Text that no name in it can break: not a file of lines, not JSON, not a terminal."""
 
+import contextlib
 import json
+import locale
 import re
 from pathlib import Path
 from typing import Any
+
+from imgcls.errors import UserError
 
 CONTROLS = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
 """What ends a line, moves a cursor, colours a terminal or turns the direction of writing round."""
@@ -41,6 +45,22 @@ def json_text(value: Any, **options: Any) -> str:
 def write_json(path: Path, value: Any) -> None:
     """A small JSON file for people, too."""
     path.write_text(json_text(value, indent=1) + "\n", encoding="utf-8")
+
+
+def read_recorded(path: Path) -> str:
+    """A text file of a run: UTF-8, or of an earlier version of this library, which wrote in its locale's encoding.
+
+    Raises:
+        UserError: it is neither UTF-8 nor in the encoding of this locale.
+    """
+    content = path.read_bytes()
+    for encoding in ("utf-8", locale.getencoding()):
+        with contextlib.suppress(UnicodeDecodeError, LookupError):
+            return content.decode(encoding)
+    raise UserError(
+        f"{path} is not UTF-8. It was written by an earlier version in another locale: set LC_ALL to that one, such as "
+        "LC_ALL=zh_CN.GBK, to use the run."
+    )
 
 
 def _escaped(found: re.Match) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
-from imgcls.machine.text import printable_text
+from imgcls.machine.text import printable_text, read_recorded
 
 IMAGENET_CLASS_MAP = Path(__file__).parents[2] / "assets" / "imagenet_labels.txt"
 
@@ -27,7 +27,7 @@ def class_names_text(class_names: Iterable[str]) -> str:
 
 def read_class_names(path: Path) -> list[str]:
     """What ``class_names_text`` has written."""
-    return [class_name(name) for name in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    return [class_name(name) for name in read_recorded(path).split("\n")[:-1]]
 
 
 def folder_of_class(folders: Iterable[bytes], where: str) -> dict[str, bytes]:
