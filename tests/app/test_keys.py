@@ -252,6 +252,7 @@ MAY_CHANGE = {
     "trainer.profiler.steps": 1,
     "trainer.amp.max_skipped": 7,
     "logger.name": "tensorboard",
+    "run.lock": False,
 }
 
 

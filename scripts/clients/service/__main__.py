@@ -23,6 +23,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+if sys.getfilesystemencoding() != "utf-8":  # the names in an export and its path are, whatever the locale
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.argv])
 PAGE = Path(__file__).with_name("page.html").read_bytes()
 OPTIONS = {  # default, least, most, meaning
     "port": (8000, 0, 65535, "0 for a free one"),
