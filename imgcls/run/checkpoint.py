@@ -17,12 +17,12 @@ from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write, remove, sha256
 from imgcls.machine.reading import read_json, shown
 from imgcls.weights.fluid.training import LEARNING_RATE, STEP_COUNTER
+from imgcls.weights.source import MANIFEST, NETWORK_FILE
 
-MANIFEST = "manifest.json"
 FORMAT = 1
 PATTERN = "epoch-*-step-*"
 NAME = re.compile(r"epoch-(\d+)-step-(\d+)")
-FOR_USE = ("network.pdparams", "config.yaml", "classes.txt")
+FOR_USE = (NETWORK_FILE, "config.yaml", "classes.txt")
 """What eval, predict and export need of a checkpoint."""
 TO_GO_ON = (*FOR_USE, "optimizer.pdopt", "state.json")
 """What a run needs that is continued."""
