@@ -157,7 +157,7 @@ def train(
     from imgcls.app.job import start_training
 
     named = {"run": {"name": run}} if run is not None else {}
-    with composed("train", overrides, {**sections, **named}) as (config, directory):
+    with composed("train", overrides, {**sections, **named}, bool(own_callbacks)) as (config, directory):
         start_training(config, directory, own_callbacks)
     summary = directory / "summary.json"
     best = json.loads(summary.read_text(encoding="utf-8"))["best"] if summary.exists() else {}

@@ -12,14 +12,16 @@ from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.model_group import register_model_group
-from imgcls.app.overrides import OPEN, canonical
+from imgcls.app.named_files import require_named_files
+from imgcls.app.overrides import OPEN, canonical, python_value
+from imgcls.app.own_directory import claim
 from imgcls.app.program import conf_directory, typed, user_message
 from imgcls.errors import UserError
 
 
 @contextlib.contextmanager
 def composed(
-    program: str, overrides: Sequence[str] = (), sections: Mapping[str, Any] | None = None
+    program: str, overrides: Sequence[str] = (), sections: Mapping[str, Any] | None = None, own_metrics: bool = False
 ) -> Iterator[tuple[DictConfig, Path]]:
     """The typed configuration of a program, and the directory it is to write to, while this context lasts.
 
@@ -27,35 +29,45 @@ def composed(
         overrides: as on the command line.
         sections: a group's choice by name, or a mapping of keys to values, which may hold mappings; ``name``
             in it is the group's choice.
+        own_metrics: see ``check``.
 
     Raises:
         UserError: an unknown key, choice or value.
     """
-    choices, values = _choices_and_values(sections or {})
+    choices, values = _choices_and_values(sections or {}, program)
     register_model_group()
     before = dict(Singleton._instances)
     GlobalHydra.instance().clear()
     try:
         try:
             with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
-                config = hydra.compose(program, overrides=canonical([*choices, *overrides]), return_hydra_config=True)
-            for key, value in values:
-                OmegaConf.update(config, key, value, force_add=bool(OPEN.match(key)))
-            HydraConfig.instance().set_config(config)
-            result = typed(config, program)
+                words = canonical([*choices, *overrides], program)
+                config = hydra.compose(program, overrides=words, return_hydra_config=True)
+                for key, value in values:
+                    OmegaConf.update(config, key, value, force_add=bool(OPEN.match(key)))
+                HydraConfig.instance().set_config(config)
+                given = tuple(key for key, _ in values)
+                result = require_named_files(typed(config, program, own_metrics, given))
+            claim(config, given)
             directory = Path(config.hydra.run.dir)
+            if "run" in result:
+                result.run.name = directory.name
         except Exception as error:
-            message = user_message(error)
+            message = user_message(error, program)
             if message is None or isinstance(error, UserError):
                 raise
             raise UserError(message) from error
-        yield result, directory
+        try:
+            yield result, directory
+        finally:
+            with contextlib.suppress(OSError):
+                directory.rmdir()  # where nothing was written
     finally:
         Singleton._instances.clear()
         Singleton._instances.update(before)
 
 
-def _choices_and_values(sections: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, Any]]]:
+def _choices_and_values(sections: Mapping[str, Any], program: str) -> tuple[list[str], list[tuple[str, Any]]]:
     choices, values = [], []
     for section, given in sections.items():
         if isinstance(given, str):
@@ -66,7 +78,7 @@ def _choices_and_values(sections: Mapping[str, Any]) -> tuple[list[str], list[tu
                 choices.append(f"{section}={own.pop('name')}")
             elif "_target_" in own:
                 choices.append(f"{section}=own")
-            values += _flat(own, f"{section}.")
+            values += [python_value(key, value, program) for key, value in _flat(own, f"{section}.")]
         else:
             raise UserError(f"{section}={given!r}: give the name of a choice, or a mapping of keys to values.")
     return choices, values

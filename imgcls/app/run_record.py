@@ -11,9 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imgcls.app.keys import DataConfig, ModelConfig, TransformConfig
 from imgcls.app.rows import problems, rows
+from imgcls.data.formats.class_names import read_class_names
+from imgcls.data.paths import advice_on_form, printable
 from imgcls.errors import UserError
 from imgcls.machine.limits import CONFIG_NODES, IMAGE_SIDE
-from imgcls.machine.reading import read_text, read_yaml, shown
+from imgcls.machine.reading import read_yaml, shown
 from imgcls.run.checkpoint import FOR_USE, MANIFEST, DamagedCheckpoint, read_manifest, verify
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "transform": TransformConfig}
@@ -51,7 +53,7 @@ def read_record(source: str | Path) -> RunRecord | None:
     """
     path = Path(source)
     if not os.path.exists(path):  # which takes a name that no file can have for one that is not there
-        raise UserError(f"{path}: there is no such run, checkpoint or weights file.")
+        raise UserError(f"{printable(path)}: there is no such run, checkpoint or weights file.{advice_on_form(path)}")
     for candidate in (path, path / "checkpoints" / "best", path / "checkpoints" / "last"):
         if candidate.is_symlink() and not candidate.exists():
             raise UserError(f"{candidate} leads to a checkpoint that is gone. Name another one of the run.")
@@ -71,7 +73,7 @@ def _read(checkpoint: Path) -> RunRecord:
     content = read_yaml(file, CONFIG_NODES)
     if wrong := [*_problems(content)]:
         raise UserError(f"{file} is no configuration of a run: {' '.join(wrong[:5])}")
-    class_names = read_text(checkpoint / "classes.txt").removesuffix("\n").split("\n")
+    class_names = read_class_names(checkpoint / "classes.txt")
     return RunRecord(checkpoint, OmegaConf.create(content), class_names)
 
 
@@ -116,18 +118,48 @@ def _leaves(value: dict | list, key: Any = "") -> Iterator[tuple[Any, Any]]:
 
 
 def merge_record(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictConfig:
-    """The run's model, data and transform sections, under whatever the command line says itself.
+    """The run's model, data and transform sections, under whatever the command line says itself."""
+    return overlay(config, record.config, given, SECTIONS)
+
+
+def overlay(config: DictConfig, recorded: DictConfig, given: Iterable[str], sections: Iterable[str]) -> DictConfig:
+    """Recorded sections in place of a configuration's own, under whatever the command line says itself.
 
     Args:
         given: keys of the command line: ``data`` replaces the section, ``data.root`` only that value.
+        sections: those to take over, where both have them.
     """
     result = OmegaConf.create(OmegaConf.to_container(config))
     given = list(given)
-    for section in SECTIONS:
-        if section in given or section not in config:
+    for section in sections:
+        if section in given or section not in config or section not in recorded:
             continue
-        result[section] = record.config[section]
+        result[section] = recorded[section]
         for key in given:
             if key.startswith(f"{section}."):
                 OmegaConf.update(result, key, OmegaConf.select(config, key), force_add=True)
     return result
+
+
+def require_modules(needed: Iterable[str], imports: Iterable[str], checkpoint: Path) -> None:
+    """Import nothing because a checkpoint says so: whoever uses it names the modules again.
+
+    Args:
+        needed: modules, or paths of ``.py`` files, that the run has used.
+        imports: those that are named now.
+
+    Raises:
+        UserError: one of them is not named.
+    """
+    named = set(map(_module, imports))
+    needed = list({_module(name): name for name in reversed([*needed])}.values())[::-1]
+    missing = [name for name in needed if _module(name) not in named]
+    if missing:
+        raise UserError(
+            f"The run in {checkpoint} used modules of its owner's: {', '.join(missing)}. Nothing is imported "
+            f"because a file says so. If they are yours, add 'imports=[{','.join(needed)}]'."
+        )
+
+
+def _module(name: str) -> str:
+    return Path(name).stem if name.endswith(".py") else name

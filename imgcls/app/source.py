@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from imgcls.app.keys import DataConfig
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
-from imgcls.app.run_record import RunRecord, merge_record, read_record
+from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
 from imgcls.data.formats.samples import Samples
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
@@ -54,28 +54,21 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
             result.model.pretrained = str(source)
         return Source(result, (), None)
     given = given_keys()
-    _require_modules(config, record, given)
+    needed = own_modules(record.config, data="data" not in given and "data" in config)
+    require_modules(needed, config.imports, record.checkpoint)
     result = merge_record(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
     return recorded_source(record, result, weights)
 
 
-def _require_modules(config: DictConfig, record: RunRecord, given: list[str]) -> None:
-    """Import nothing because a checkpoint says so: whoever uses it names the modules again.
+def own_modules(config: DictConfig, data: bool = True) -> list[str]:
+    """Modules of the user's own without which a run cannot be used.
 
-    Raises:
-        UserError: a module of the user's own that the run had is not named.
+    Args:
+        data: its data is to be read as well.
     """
-    needed = list(record.config.get("imports", ()))
-    target = record.config.data.get("_target_")
-    if target and "data" not in given and "data" in config:
-        needed.append(target.rpartition(".")[0])
-    missing = [name for name in dict.fromkeys(needed) if name not in config.imports]
-    if missing:
-        raise UserError(
-            f"The run in {record.checkpoint} used modules of its owner's: {', '.join(missing)}. Nothing is imported "
-            f"because a file says so. If they are yours, add 'imports=[{','.join(needed)}]'."
-        )
+    target = config.data.get("_target_") if data else None
+    return list(dict.fromkeys([*config.get("imports", ()), *([target.rpartition(".")[0]] if target else [])]))
 
 
 def recorded_source(record: RunRecord, config: DictConfig, weights: str = "network") -> Source:
@@ -104,16 +97,21 @@ def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:
     )
 
 
-def build_network(model: DictConfig, num_classes: int, require_all: bool = False) -> paddle.nn.Layer:
+def build_network(
+    model: DictConfig, num_classes: int, require_all: bool = False, filled_later: bool = False
+) -> paddle.nn.Layer:
     """The network with its weights.
 
     Args:
         require_all: for use, not for training: no tensor may be left at random values.
+        filled_later: all of them will come from a checkpoint, so none are loaded here.
 
     Raises:
         UserError: the weights do not fit, or ``require_all`` and there are none or not all.
     """
     network = build_model(model.name, num_classes=num_classes, data_format=model.data_format, **model.args)
+    if filled_later:
+        return network
     if not model.pretrained:
         if require_all:
             raise UserError(

@@ -1,7 +1,7 @@
 """Saves the whole state of a run as checkpoint directories, and loads it back."""
 
-import json
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from imgcls.engine.amp import load_float32_state
 from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
+from imgcls.functional.monitoring import direction, is_better
 from imgcls.machine.paddle_internals import unclaimed_state
 from imgcls.machine.reading import read_json
+from imgcls.machine.text import json_text
 from imgcls.run.checkpoint import (
+    Writer,
     list_checkpoints,
     point,
     progress_of,
@@ -38,8 +41,10 @@ class Checkpoint(Callback):
         every: epochs between two saves; the last epoch is always saved.
         every_steps: updates between two saves, 0 for none within an epoch.
         keep: newest checkpoints kept, beside the best.
-        monitor: metric (higher is better) that decides which is best.
+        monitor: metric that decides which is best.
+        mode: see ``direction``.
         extra: more text files for each checkpoint, name to content.
+        writers: functions that write more files, by name.
     """
 
     def __init__(
@@ -49,7 +54,9 @@ class Checkpoint(Callback):
         every_steps: int,
         keep: int,
         monitor: str,
-        extra: dict[str, str] | None = None,
+        mode: str = "auto",
+        extra: Mapping[str, str] | None = None,
+        writers: Mapping[str, Writer] | None = None,
     ):
         super().__init__()
         self.root = root
@@ -57,7 +64,9 @@ class Checkpoint(Callback):
         self.every_steps = every_steps
         self.keep = keep
         self.monitor = monitor
+        self.direction = direction(monitor, mode)
         self.extra = extra or {}
+        self.writers = writers or {}
         self.best: float | None = None
 
     def on_train_batch_end(self, step, logs=None):
@@ -69,21 +78,33 @@ class Checkpoint(Callback):
     def on_epoch_end(self, epoch, logs=None):
         trainer = self.trainer
         metric = trainer.metrics.get(self.monitor)
-        is_best = metric is not None and (self.best is None or metric > self.best)
+        is_best = metric is not None and is_better(metric, self.best, self.direction)
         last = trainer.stop_training or trainer.progress.epoch >= trainer.epochs
         if is_best:
             self.best = metric
         if is_best or last or trainer.progress.epoch % self.every == 0:
             self.save(is_best)
+        if metric is None and "loss" in trainer.metrics:  # of an evaluation; an own callback was to add it
+            raise UserError(
+                f"trainer.monitor={self.monitor}: no callback has added this metric to those of the evaluation: "
+                f"{', '.join(trainer.metrics)}. Choose one of them, and continue with trainer.resume=auto."
+            )
 
     def on_interrupt(self):
         self.save()
 
     def values(self):
-        return {"best": self.best}
+        return {"best": self.best, "monitor": self.monitor, "direction": self.direction}
 
     def load_values(self, values):
-        self.best = values["best"]
+        before = values.get("monitor", self.monitor), values.get("direction", "max")
+        if before == (self.monitor, self.direction):
+            self.best = values["best"]
+        elif values["best"] is not None:
+            log.warning(
+                "What is best was decided by %s (%s) and is by %s (%s) now: the best checkpoint is chosen anew.",
+                *(*before, self.monitor, self.direction),
+            )
 
     def save(self, is_best: bool = False) -> None:
         """Write a checkpoint of this moment and let ``last`` point to it, and ``best`` if it is.
@@ -114,10 +135,11 @@ class Checkpoint(Callback):
             "optimizer.pdopt": _optimizer_state(trainer.optimizer),
             **{f"{name}.pdparams": own for name, callback in stateful.items() if (own := callback.tensors())},
         }
-        texts = {"state.json": json.dumps(state, indent=1), **self.extra}
+        texts = {"state.json": json_text(state, indent=1), **self.extra}
         return {
             **{name: partial(_save_tensors, content) for name, content in tensors.items()},
             **{name: partial(_save_text, content) for name, content in texts.items()},
+            **self.writers,
         }
 
 
@@ -198,4 +220,4 @@ def _save_tensors(content: dict, path: Path) -> None:
 
 
 def _save_text(content: str, path: Path) -> None:
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")

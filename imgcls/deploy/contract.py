@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
-from imgcls.data.formats.class_names import default_class_names, read_class_map
+from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
 from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.transforms import INTERPOLATIONS
 from imgcls.deploy.choices import GRAPHS, LAYOUTS, OUTPUTS
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 from imgcls.machine.limits import IMAGE_SIDE
 from imgcls.machine.reading import read_yaml
@@ -111,13 +111,30 @@ def read_contract(directory: str | Path) -> Contract:
     ]
     problems = problems or list(_contradictions(content))
     if problems:
-        raise UserError(f"{path} makes no sense: {'; '.join(problems)}. {ADVICE}")
+        raise UserError(f"{path} makes no sense: {listed(problems, separator='; ')}. {ADVICE}")
     return _from_mapping(content)
 
 
 def unrecorded_class_names(class_map: str | None, num_classes: int | None) -> tuple[str, ...]:
     """Names for weights that come without: of a class map, or the defaults for their number (ImageNet's if unknown)."""
     return read_class_map(class_map) if class_map else default_class_names(num_classes or 1000)
+
+
+def require_replaceable(directory: Path) -> None:
+    """Refuse a place that holds anything but an export.
+
+    Raises:
+        UserError: it is a file, or a directory with other content.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file. Choose another export.dir.")
+    content = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+    others = sorted(content.difference((FILE,), *FILES.values()))
+    if others or (content and FILE not in content):
+        raise UserError(
+            f"{directory} is left alone: it holds {listed(others) or 'model files'} and is no export of this "
+            "library. Choose another export.dir."
+        )
 
 
 def verify_files(directory: str | Path, contract: Contract) -> None:
@@ -176,7 +193,7 @@ def _from_mapping(content: Mapping[str, Any]) -> Contract:
     )
     own = {entry.name for entry in fields(Contract)} - {"preprocessing", "class_names"}
     known = {key: value for key, value in content.items() if key in own}
-    return Contract(preprocessing=preprocessing, class_names=tuple(content["class_names"]), **known)
+    return Contract(preprocessing=preprocessing, class_names=tuple(map(class_name, content["class_names"])), **known)
 
 
 def _shown(value: object) -> str:

@@ -51,6 +51,9 @@ COPIES_BYTES = 64 << 20
 EXPANSION = 4
 """Tensors of a compressed archive may be so many times its size, and ``COPIES_BYTES`` more."""
 
+SAMPLES_EXPANSION = 64
+"""The list of a checkpoint's samples, which repeats itself, may be so many times its file's size, and as much more."""
+
 DIRECTORY_BYTES = 4 << 20
 """Of the table at the end of a zip file."""
 

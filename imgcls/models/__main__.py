@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -14,6 +13,8 @@ from rich.table import Column, Table
 
 from imgcls.errors import USER_ERROR_STATUS, UserError, close_matches
 from imgcls.machine.modules import import_modules
+from imgcls.machine.streams import prepare_streams
+from imgcls.machine.text import json_text
 from imgcls.models.registry import ModelInfo, catalogue, list_models
 
 WIDTH = 110  # of the table where there is no terminal
@@ -118,7 +119,7 @@ def print_csv(infos: Sequence[ModelInfo]) -> None:
 
 
 def print_json(infos: Sequence[ModelInfo]) -> None:
-    print(json.dumps(records(infos), indent=1))
+    print(json_text(records(infos), indent=1))
 
 
 def print_markdown(infos: Sequence[ModelInfo]) -> None:
@@ -159,6 +160,7 @@ FORMATS = {"table": print_table, "csv": print_csv, "json": print_json, "markdown
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
+    prepare_streams()
     parser = argparse.ArgumentParser(prog="python -m imgcls.models", description="List the networks.")
     parser.add_argument("patterns", nargs="*", default=["*"], metavar="pattern", help="such as 'resnet*_vd'")
     parser.add_argument("--published", action="store_true", help="only models with published weights")
@@ -171,7 +173,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS
-    FORMATS[options.format](infos)
+    try:
+        FORMATS[options.format](infos)
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"error: standard output: {error.strerror}.", file=sys.stderr)
+        return USER_ERROR_STATUS
     return 0
 
 

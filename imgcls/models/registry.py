@@ -18,7 +18,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imgcls.errors import UserError, close_matches
+from imgcls.errors import UserError, close_matches, listed
 from imgcls.machine.installation import require_paddle
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def catalogue() -> dict[str, ModelInfo]:
 @cache
 def shipped() -> dict[str, ModelInfo]:
     """The models of this library, likewise."""
-    with (Path(__file__).parent / "catalogue.csv").open(newline="") as file:
+    with (Path(__file__).parent / "catalogue.csv").open(newline="", encoding="utf-8") as file:
         infos = [_info(row) for row in csv.DictReader(file)]
     return {info.name: info for info in sorted(infos, key=lambda info: _natural(info.name))}
 
@@ -287,7 +287,7 @@ def _require_arguments(model: str, build: Callable, arguments: dict[str, Any]) -
                 continue
             known = [name for name in annotations if name != "num_classes"]
             raise UserError(
-                f"{model} takes no argument '{key}'.{close_matches(key, known)} It takes: {', '.join(known) or 'none'}."
+                f"{model} takes no argument '{key}'.{close_matches(key, known)} It takes: {listed(known) or 'none'}."
             )
         if not isinstance(value, ARGUMENT_TYPES.get(annotations[key], object)):
             raise UserError(f"{model}: {key}={value!r} is no {annotations[key].__name__}.")

@@ -6,16 +6,16 @@ and ``best`` always point to published directories.
 """
 
 import contextlib
-import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write, remove, sha256
 from imgcls.machine.reading import read_json, shown
+from imgcls.machine.text import write_json
 from imgcls.weights.fluid.training import LEARNING_RATE, STEP_COUNTER
 from imgcls.weights.source import MANIFEST, NETWORK_FILE
 
@@ -60,7 +60,7 @@ def write_checkpoint(root: Path, epoch: int, step: int, writers: Mapping[str, Wr
             for name, write in writers.items():
                 write(partial / name)
             manifest = {"format": FORMAT, "sha256": {name: sha256(partial / name) for name in writers}}
-            (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
+            write_json(partial / MANIFEST, manifest)
     return final
 
 
@@ -126,8 +126,8 @@ def read_manifest(path: Path) -> dict[str, str]:
     return recorded
 
 
-def verify(path: Path, required: Iterable[str] = ()) -> None:
-    """Compare every file with the manifest.
+def verify(path: Path, required: Iterable[str] = (), files: Collection[str] | None = None) -> None:
+    """Compare every file with the manifest, or those that are named.
 
     Args:
         required: files that the manifest must list.
@@ -140,6 +140,8 @@ def verify(path: Path, required: Iterable[str] = ()) -> None:
         if name not in recorded:
             raise DamagedCheckpoint(f"{path / MANIFEST} does not list {name}: this is no whole checkpoint.")
     for name, expected in recorded.items():
+        if files is not None and name not in files:
+            continue
         try:
             found = sha256(path / name)
         except (FileNotFoundError, IsADirectoryError):
@@ -150,15 +152,26 @@ def verify(path: Path, required: Iterable[str] = ()) -> None:
             raise DamagedCheckpoint(f"{path / name} is damaged: its sha256 differs from the manifest's.")
 
 
-def newest_whole(root: Path, report: Callable[[str], None], required: Iterable[str] = ()) -> Path | None:
+def matches(path: Path, names: Iterable[str]) -> bool:
+    """Whether a checkpoint's manifest lists these files and they are as it says; the others are not looked at."""
+    try:
+        recorded = read_manifest(path)
+        return all(recorded.get(name) == sha256(path / name) for name in names)
+    except (DamagedCheckpoint, OSError):
+        return False
+
+
+def newest_whole(
+    root: Path, report: Callable[[str], None], required: Iterable[str] = (), files: Collection[str] | None = None
+) -> Path | None:
     """The newest checkpoint that verifies; damaged ones are reported and passed over.
 
     Args:
-        required: see ``verify``.
+        required, files: see ``verify``.
     """
     for path in reversed(list_checkpoints(root)):
         try:
-            verify(path, required)
+            verify(path, required, files)
         except DamagedCheckpoint as error:
             report(f"{error} Trying the checkpoint before it.")
         else:

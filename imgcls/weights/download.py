@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from imgcls.errors import UserError
-from imgcls.machine.files import atomic_write, sha256
+from imgcls.machine.files import NO_LOCKS, atomic_write, sha256
 from imgcls.machine.reading import read_text
 from imgcls.weights.fluid.files import check_tar
 from imgcls.weights.transfer import SCHEMES, DownloadFailed, download, without_secrets
@@ -123,7 +123,7 @@ def _recorded(target: Path) -> str:
 def _note(target: Path, digest: str) -> None:
     """In the format of ``sha256sum --check``, whole or absent."""
     with atomic_write(_record(target)) as partial:
-        partial.write_text(f"{digest}  {target.name}\n")
+        partial.write_text(f"{digest}  {target.name}\n", encoding="utf-8")
 
 
 def _sha256(path: Path) -> str:
@@ -136,7 +136,7 @@ def _lock(target: Path) -> Iterator[None]:
     """Held by one process at a time; the system frees it when its holder dies."""
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(target.with_name(target.name + ".lock"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    with open(descriptor, "w") as file:
+    with open(descriptor, "wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -150,4 +150,5 @@ def _os_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"Cannot use the cache {target.parent}: {error.strerror or error}.") from None
+        advice = f" Point {CACHE_VARIABLE} to a directory on another disk." if error.errno in NO_LOCKS else ""
+        raise UserError(f"Cannot use the cache {target.parent}: {error.strerror or error}.{advice}") from None

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 from imgcls.machine.limits import NAME_BYTES
 from imgcls.machine.reading import open_regular, read_json, shown
@@ -97,7 +97,13 @@ def _read_directory(path: Path) -> Weights:
     for model, params in INFERENCE_PAIRS:
         if (path / model).is_file() and (path / params).is_file():
             return Weights(fluid.read_inference_model(path / model, path / params), "fluid")
-    return Weights(fluid.read_directory(path), "fluid")
+    try:
+        return Weights(fluid.read_directory(path), "fluid")
+    except UserError as error:
+        raise UserError(
+            f"{path} is no run, no checkpoint and no inference model; as a directory of fluid variables it cannot "
+            f"be read: {error}"
+        ) from error
 
 
 def _read_file(path: Path) -> Weights:
@@ -130,7 +136,7 @@ def _read_pickle(path: Path) -> Weights:
             for name, value in loaded.items()
             if not isinstance(name, str) or not isinstance(value, np.ndarray)
         ]
-        found = ", ".join(others[:5]) or "nothing"
+        found = listed(others) or "nothing"
         raise UserError(
             f"{path} is not a dict of tensors: it holds {found}. Save network.state_dict() with paddle.save."
         )

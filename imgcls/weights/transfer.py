@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from tqdm import tqdm
-
 from imgcls.errors import UserError
 from imgcls.machine.limits import WEIGHTS_BYTES
+from imgcls.machine.progress import progress_bar
 from imgcls.machine.reading import read_text, shown
+from imgcls.machine.text import printable_text
 
 SCHEMES = ("http", "https")
 ATTEMPTS = 4  # in a row that bring next to nothing
@@ -249,7 +249,8 @@ def _write(response: http.client.HTTPResponse, part: Path, start: int, total: in
     if total is not None and total - max(start, _size(part)) > free:
         raise OSError(errno.ENOSPC, f"{total - start:,} bytes are to come and {free:,} are free")
     _remember_validator(part, response.headers)
-    bar = tqdm(desc=part.stem, total=total, initial=start, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
+    options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
+    bar = progress_bar(desc=printable_text(part.stem), total=total, initial=start, **options)
     with bar, _open(part, os.O_APPEND if start else os.O_TRUNC) as file:
         written = start
         while chunk := response.read1(CHUNK):

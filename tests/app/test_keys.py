@@ -20,7 +20,11 @@ from imgcls.app.rows import rows
 from imgcls.errors import UserError
 
 CONF = conf_directory()
-REQUIRED = {"predict": ["predict.input=photo.jpg"], "convert": ["convert.source=old", "convert.output=new.pdparams"]}
+REQUIRED = {
+    "predict": ["predict.input=photo.jpg"],
+    "convert": ["convert.source=old", "convert.output=new.pdparams"],
+    "compare": ["compare.runs=[outputs/a]"],
+}
 
 
 @cache
@@ -103,6 +107,7 @@ ONE_OF = {
     "trainer.amp.level": "O0, O1, O2",
     "trainer.amp.dtype": "float16, bfloat16",
     "logger.name": "csv, tensorboard",
+    "trainer.monitor_mode": "auto, min, max",
     "eval.split": "train, val",
     "eval.weights": "network, ema",
     "predict.output": "classes, features",
@@ -211,9 +216,11 @@ MAY_CHANGE = {
     "imports": ["my_module"],
     "run.name": "second",
     "run.root": "elsewhere",
+    "run.lock": False,
     "model.pretrained": None,
     "model.exclude": ["head"],
     "data.root": "elsewhere",
+    "data.class_map": "elsewhere",
     "data.check_files": "none",
     "data.allow_empty_classes": True,
     "data.on_error": "skip",
@@ -236,6 +243,7 @@ MAY_CHANGE = {
     "trainer.save_every_steps": 7,
     "trainer.keep_checkpoints": 7,
     "trainer.monitor": "top5",
+    "trainer.monitor_mode": "min",
     "trainer.topk": [1],
     "trainer.log_every": 7,
     "trainer.resume": "auto",

@@ -37,7 +37,7 @@ def run(tmp_path):
             "classes.txt": f"{step}\nb\n",
             "config.yaml": OmegaConf.to_yaml(OmegaConf.create(RECORD)),
         }
-        writers = {name: partial(Path.write_text, data=text) for name, text in texts.items()}
+        writers = {name: partial(Path.write_text, data=text, encoding="utf-8") for name, text in texts.items()}
         write_checkpoint(tmp_path / "run" / "checkpoints", 1, step, writers)
     (tmp_path / "run" / "checkpoints" / "last").symlink_to(NAMES[1])
     return tmp_path / "run"
@@ -64,18 +64,18 @@ def test_what_is_no_run(tmp_path):
         read_record(tmp_path)
 
 
-def adopted(run, **sections):
+def merged(run, **sections):
     return merge_record(OmegaConf.create(DEFAULT | sections), read_record(run), given_keys())
 
 
 def test_network_data_and_transform_are_the_runs(run, command_line):
     command_line()
-    assert adopted(run) == OmegaConf.create(RECORD | {"trainer": DEFAULT["trainer"]})
+    assert merged(run) == OmegaConf.create(RECORD | {"trainer": DEFAULT["trainer"]})
 
 
 def test_a_value_of_the_command_line_stays(run, command_line):
     command_line("data.root=mine", "++transform.size=96", "+model.new=1")
-    result = adopted(
+    result = merged(
         run,
         data={"name": "sample", "root": "mine"},
         transform={"size": 96},
@@ -88,7 +88,7 @@ def test_a_value_of_the_command_line_stays(run, command_line):
 
 def test_a_choice_of_the_command_line_replaces_the_section(run, command_line):
     command_line("data=list", "data.root=mine")
-    assert adopted(run, data={"name": "list", "root": "mine"}).data == {"name": "list", "root": "mine"}
+    assert merged(run, data={"name": "list", "root": "mine"}).data == {"name": "list", "root": "mine"}
 
 
 def test_a_section_the_program_does_not_have_is_left_out(run, command_line):
