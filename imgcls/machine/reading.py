@@ -56,10 +56,10 @@ def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
         UserError: it is larger.
     """
     with open_regular(path) as file:
-        content = file.read(limit + 1) if _size(file) <= limit else None
-    if content is None or len(content) > limit:
-        raise UserError(f"{path} is refused: it is larger than {limit:,} bytes.")
-    return content
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise UserError(f"{path} is refused: it is larger than {limit:,} bytes.")
+        return file.read(size)
 
 
 def read_text(path: str | os.PathLike, limit: int = TEXT_BYTES) -> str:
@@ -223,7 +223,3 @@ def _require_regular(status: os.stat_result) -> None:
         raise IsADirectoryError("it is a directory")
     if not stat.S_ISREG(status.st_mode):
         raise OSError("it is a device, a pipe or a socket, not a file")
-
-
-def _size(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size
