@@ -10,7 +10,7 @@ from imgcls.run.logs import log, start_log
 TOPK = 5
 SHOWN_ERRORS = 10
 FEW = 32
-"""So many pictures are read sooner than the processes that would read them have started."""
+"""So many pictures are read sooner than processes start that share nothing with this one; a copy of it reads them."""
 
 
 @entry_point("predict")
@@ -25,6 +25,7 @@ def main(config: DictConfig) -> None:
     from imgcls.deploy.feature_file import FeatureFile
     from imgcls.deploy.inputs import find_pictures
     from imgcls.deploy.line_file import LineFile
+    from imgcls.deploy.predictor import require_numbers
     from imgcls.deploy.reader import PictureReader, read_batches
     from imgcls.deploy.results import ClassFile
     from imgcls.machine.device import select_device
@@ -58,10 +59,11 @@ def main(config: DictConfig) -> None:
 
     with_bar = tqdm(left, unit=" pictures", leave=False, disable=None)  # on terminals only
     read = PictureReader(source.preprocessing.transform(), config.data.max_pixels)
-    num_workers = settings.num_workers if len(left) > FEW else 0
+    num_workers, start = (settings.num_workers, "spawn") if len(left) > FEW else (min(1, settings.num_workers), "fork")
     shape = read.transform.image_shape
-    for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report):
-        answers.add(paths, answer(images))
+    limits = {"max_decode_seconds": config.data.max_decode_seconds, "start": start}
+    for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report, **limits):
+        answers.add(paths, require_numbers(answer(images), paths))
     count = answers.close()
     log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", answers.path)
     if unreadable:

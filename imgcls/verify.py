@@ -49,7 +49,7 @@ def main(config: DictConfig) -> None:
     num_workers = len(os.sched_getaffinity(0)) if settings.num_workers is None else settings.num_workers
     with tqdm(total=len(train) + len(val), unit=" images", leave=False, disable=None) as bar:
         for split, samples in splits.items():
-            for check in check_files(samples, num_workers, data.max_pixels):
+            for check in check_files(samples, num_workers, data.max_pixels, data.max_decode_seconds):
                 verification.add(split, check)
                 bar.update()
     problems = [*verification.finish(), *wrong_lines]
