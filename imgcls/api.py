@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from imgcls.data.pictures.preprocessing import Preprocessing
     from imgcls.deploy.image_predictor import ImagePredictor
+    from imgcls.engine.callback import Callback
 
 __all__ = [
     "TrainingRun",
@@ -131,7 +132,12 @@ class TrainingRun:
     metrics: Mapping[str, float]
 
 
-def train(*overrides: str, run: str | None = None, **sections: str | Mapping[str, Any]) -> TrainingRun:
+def train(
+    *overrides: str,
+    run: str | None = None,
+    own_callbacks: "Sequence[Callback]" = (),
+    **sections: str | Mapping[str, Any],
+) -> TrainingRun:
     """Train as ``python -m imgcls.train`` does, with the same defaults, and show the same log.
 
     >>> imgcls.train(run="pets", data={"name": "folder", "root": "photos"}, trainer={"epochs": 5})
@@ -139,6 +145,7 @@ def train(*overrides: str, run: str | None = None, **sections: str | Mapping[str
     Args:
         *overrides: as on the command line, such as ``"optimizer.lr=0.01"``.
         run: the run's name, ``run.name`` of the command.
+        own_callbacks: objects of classes derived from ``imgcls.Callback``; for a run of one process.
         **sections: of ``conf/``: a choice by name (``model="resnet50_vd"``), or a mapping of keys to values,
             whose ``name`` is the choice.
 
@@ -150,8 +157,8 @@ def train(*overrides: str, run: str | None = None, **sections: str | Mapping[str
     from imgcls.app.job import start_training
 
     named = {"run": {"name": run}} if run is not None else {}
-    with composed("train", overrides, {**sections, **named}) as (config, directory):
-        start_training(config, directory)
+    with composed("train", overrides, {**sections, **named}, bool(own_callbacks)) as (config, directory):
+        start_training(config, directory, own_callbacks)
     summary = directory / "summary.json"
     best = json.loads(summary.read_text(encoding="utf-8"))["best"] if summary.exists() else {}
     return TrainingRun(directory, best)

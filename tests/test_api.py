@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -125,6 +126,31 @@ def test_another_class_count_is_not_silent(run, monkeypatch, caplog):
     monkeypatch.setattr("imgcls.run.logs.log.propagate", True)  # training has set the library's log up
     assert imgcls.create_model("squeezenet1_1", num_classes=7, pretrained=run.path).head.weight.shape[0] == 7
     assert "re-initialised" in next(record for record in caplog.records if record.levelname == "WARNING").message
+
+
+def own_loss(logits, labels, scale):
+    return scale * (logits**2).mean()
+
+
+def test_own_objects_and_paths(tmp_path):
+    """What a notebook has: a callback's object, a Path, a function of a module."""
+
+    class Losses(imgcls.Callback):
+        seen: ClassVar[list[float]] = []
+
+        def on_train_batch_end(self, step, logs=None):
+            self.seen.append(float(self.trainer.last_loss))
+
+    run = imgcls.train(
+        run="own",
+        own_callbacks=[Losses()],
+        loss={"_target_": f"{__name__}.own_loss", "args": {"scale": 0.0}},
+        trainer=TINY,
+        transform={"size": 32},
+        **{"run.root": str(tmp_path)},
+    )
+    assert Losses.seen == [0.0]
+    assert run.path == tmp_path / "own"
 
 
 MISTAKES = {

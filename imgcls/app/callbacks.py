@@ -23,6 +23,7 @@ from imgcls.data.loading.loader import Loader
 from imgcls.engine.callback import Callback
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.errors import UserError
+from imgcls.functional.monitoring import telling
 from imgcls.run.directory import Run
 from imgcls.run.logs import system_line
 
@@ -60,7 +61,12 @@ def _own_callback(entry: dict[str, Any]) -> Callback:
 
 
 def training_callbacks(
-    config: DictConfig, features: Sequence[Callback], run: Run, val_loader: Loader, texts: dict[str, str]
+    config: DictConfig,
+    features: Sequence[Callback],
+    run: Run,
+    val_loader: Loader,
+    num_classes: int,
+    texts: dict[str, str],
 ) -> list[Callback]:
     """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens.
 
@@ -72,11 +78,15 @@ def training_callbacks(
     same = [SameBatch(settings.same_batch)] if settings.same_batch else []
     guard = [NanGuard(settings.log_every, settings.amp.max_skipped)] if config.callbacks.nan_guard.enabled else []
     limit = [MaxSteps(settings.max_steps)] if settings.max_steps else []
-    evaluation = [Evaluation(val_loader, every=settings.eval_every, topk=tuple(settings.topk))]
+    evaluation = [Evaluation(val_loader, every=settings.eval_every, topk=telling(settings.topk, num_classes))]
     if settings.profiler.enabled:
         options = {key: value for key, value in settings.profiler.items() if key != "enabled"}
         limit, evaluation = [*limit, Profiler(run.path / "profile" if first else None, **options)], []
-    shown = [StartUp(), History(run.path), ProgressBar(every=settings.log_every)] if first else []
+    shown = (
+        [StartUp(), History(run.path, f"{run.path.name}: {config.model.name}"), ProgressBar(every=settings.log_every)]
+        if first
+        else []
+    )
     if first and config.logger.name == "tensorboard":
         about = system_line(config_hash(config))
         shown.append(TensorBoard(run.path / "tensorboard", every=settings.log_every, about=about))
@@ -94,6 +104,7 @@ def training_callbacks(
             every_steps=settings.save_every_steps,
             keep=settings.keep_checkpoints,
             monitor=settings.monitor,
+            mode=settings.monitor_mode,
             extra=texts,
         ),
         Preemption(f"the same command with run.name={run.path.name} trainer.resume=auto"),

@@ -9,7 +9,8 @@ from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.rows import problems, rows
-from imgcls.errors import UserError
+from imgcls.errors import UserError, close_matches
+from imgcls.functional.monitoring import metric_names
 
 MASTER = re.compile(r"[^\s:]+:\d+")
 
@@ -24,9 +25,13 @@ AUGMENTATION_WITHOUT_DALI = (
 )
 
 
-def check(config: DictConfig, program: str) -> None:
-    """Raise one ``UserError`` that lists everything that is wrong with a typed configuration."""
-    found = [*_keys(config, program), *_combinations(config)]
+def check(config: DictConfig, program: str, own_metrics: bool = False) -> None:
+    """Raise one ``UserError`` that lists everything that is wrong with a typed configuration.
+
+    Args:
+        own_metrics: callbacks that the configuration does not name may add metrics of their own.
+    """
+    found = [*_keys(config, program), *_combinations(config, own_metrics)]
     if found:
         raise UserError("\n       ".join(found))
 
@@ -36,7 +41,7 @@ def _keys(config: DictConfig, program: str) -> Iterator[str]:
         yield from problems(key, _get(config, key), row.rules)
 
 
-def _combinations(config: DictConfig) -> Iterator[str]:
+def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     size, resize = _get(config, "transform.size"), _get(config, "transform.resize_size")
     if resize is not None and size > resize:
         yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
@@ -46,6 +51,9 @@ def _combinations(config: DictConfig) -> Iterator[str]:
     yield from _classes(config)
     yield from _devices(config)
     yield from _logger(config)
+    yield from _answers(config)
+    if "trainer" in config and not own_metrics:
+        yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     if _get(config, "loss.name") == "own" and _get(config, "callbacks.label_smoothing.enabled"):
         yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
     if _get(config, "data.format") == "own" and _get(config, "data.cache"):
@@ -107,6 +115,37 @@ def _devices(config: DictConfig) -> Iterator[str]:
 def _logger(config: DictConfig) -> Iterator[str]:
     if _get(config, "logger.name") == "tensorboard" and find_spec("tensorboardX") is None:
         yield 'logger=tensorboard needs the package tensorboardX: pip install "imgcls[tensorboard]"'
+
+
+def _answers(config: DictConfig) -> Iterator[str]:
+    if _get(config, "predict.output") != "features":
+        return
+    for name, default in {"format": "jsonl", "threshold": None, "sort_to": None}.items():
+        if (value := config.predict[name]) != default:
+            yield f"predict.{name}={value} is for classes; predict.output=features has none. Leave one of them out."
+
+
+def monitor_problems(config: DictConfig, num_classes: int | None) -> Iterator[str]:
+    """What is wrong with ``trainer.monitor``: no evaluation of this run will give it.
+
+    With callbacks of the user's own nothing is known before the first evaluation.
+
+    Args:
+        num_classes: as far as it is known.
+    """
+    settings, callbacks = config.trainer, config.callbacks
+    averaged = callbacks.ema.enabled
+    names = metric_names(settings.topk, num_classes, ("", "ema") if averaged else ("",))
+    if settings.monitor in names or callbacks.extra or settings.profiler.enabled or not settings.eval_every:
+        return
+    plain = settings.monitor.removesuffix("_ema")
+    if plain in names and not averaged:
+        reason = "there are no averaged weights without callbacks.ema.enabled=true."
+    elif plain in metric_names(settings.topk, None):
+        reason = f"of {num_classes} classes the right one is always among the first {plain.removeprefix('top')}."
+    else:
+        reason = f"no evaluation of this run gives such a metric.{close_matches(settings.monitor, names)}"
+    yield f"trainer.monitor={settings.monitor}: {reason} There are: {', '.join(names)}."
 
 
 def _get(config: DictConfig, key: str):

@@ -12,14 +12,15 @@ from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.model_group import register_model_group
-from imgcls.app.overrides import canonical
+from imgcls.app.overrides import OPEN, canonical
+from imgcls.app.own_directory import claim
 from imgcls.app.program import conf_directory, typed, user_message
 from imgcls.errors import UserError
 
 
 @contextlib.contextmanager
 def composed(
-    program: str, overrides: Sequence[str] = (), sections: Mapping[str, Any] | None = None
+    program: str, overrides: Sequence[str] = (), sections: Mapping[str, Any] | None = None, own_metrics: bool = False
 ) -> Iterator[tuple[DictConfig, Path]]:
     """The typed configuration of a program, and the directory it is to write to, while this context lasts.
 
@@ -27,6 +28,7 @@ def composed(
         overrides: as on the command line.
         sections: a group's choice by name, or a mapping of keys to values, which may hold mappings; ``name``
             in it is the group's choice.
+        own_metrics: see ``check``.
 
     Raises:
         UserError: an unknown key, choice or value.
@@ -40,16 +42,23 @@ def composed(
             with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
                 config = hydra.compose(program, overrides=canonical([*choices, *overrides]), return_hydra_config=True)
             for key, value in values:
-                OmegaConf.update(config, key, value, force_add=key.startswith("model.args."))
+                OmegaConf.update(config, key, value, force_add=bool(OPEN.match(key)))
             HydraConfig.instance().set_config(config)
-            result = typed(config, program)
+            result = typed(config, program, own_metrics)
+            claim(config, tuple(key for key, _ in values))
             directory = Path(config.hydra.run.dir)
+            if "run" in result:
+                result.run.name = directory.name
         except Exception as error:
             message = user_message(error)
             if message is None or isinstance(error, UserError):
                 raise
             raise UserError(message) from error
-        yield result, directory
+        try:
+            yield result, directory
+        finally:
+            with contextlib.suppress(OSError):
+                directory.rmdir()  # where nothing was written
     finally:
         Singleton._instances.clear()
         Singleton._instances.update(before)
@@ -64,6 +73,8 @@ def _choices_and_values(sections: Mapping[str, Any]) -> tuple[list[str], list[tu
             own = dict(given)
             if section != "run" and "name" in own:
                 choices.append(f"{section}={own.pop('name')}")
+            elif "_target_" in own:
+                choices.append(f"{section}=own")
             values += _flat(own, f"{section}.")
         else:
             raise UserError(f"{section}={given!r}: give the name of a choice, or a mapping of keys to values.")
@@ -75,4 +86,5 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, list(value) if isinstance(value, tuple) else value
+            value = list(value) if isinstance(value, tuple) else value
+            yield prefix + key, str(value) if isinstance(value, Path) else value

@@ -3,17 +3,23 @@
 import itertools
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.program import given_keys
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.streams import open_closed_descriptors
 from imgcls.run.directory import Run, RunDirectory
 from imgcls.run.launcher import Job, RankFailed, in_rank, run_ranks
 from imgcls.run.logs import log, start_log
 from imgcls.run.signals import interruptible
+
+if TYPE_CHECKING:
+    from imgcls.engine.callback import Callback
 
 
 def job_of(trainer: DictConfig) -> Job:
@@ -26,23 +32,27 @@ def job_of(trainer: DictConfig) -> Job:
     )
 
 
-def start_training(config: DictConfig, directory: Path) -> float | None:
+def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Callback]" = ()) -> float | None:
     """Train in this process, or in as many as the configuration asks for.
 
     Args:
         directory: of the run.
+        callbacks: objects, beside those that the configuration names; for a run of one process.
 
     Returns:
         The best value of ``trainer.monitor``; ``None`` on other ranks than 0.
     """
     settings = config.trainer
+    open_closed_descriptors()
     with interruptible():
         if job_of(settings).size > 1 and not in_rank():
+            if callbacks:
+                raise UserError("Objects cannot go to other processes: name the callbacks, with callbacks.extra.")
             return run_job(config, directory)
         require_paddle()
         from imgcls.app.training import train
 
-        return train(config, lambda: RunDirectory(directory, settings.resume, report=log.warning))
+        return train(config, lambda: _open_run(config, directory), callbacks)
 
 
 def run_job(config: DictConfig, directory: Path) -> float | None:
@@ -63,7 +73,7 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
     if job.nodes > 1:
         _require_name()
     start_log()
-    with RunDirectory(directory, settings.resume, log.warning) if job.node == 0 else Run(directory) as run:
+    with _open_run(config, directory) if job.node == 0 else Run(directory) as run:
         if job.node == 0:
             start_log(run.path / "train.log")
         logs = run.path / "logs"
@@ -82,6 +92,10 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
         return _best(run, settings.monitor)
 
 
+def _open_run(config: DictConfig, directory: Path) -> RunDirectory:
+    return RunDirectory(directory, config.trainer.resume, log.warning, config.run.lock)
+
+
 def _require_name() -> None:
     if "run.name" not in given_keys():
         raise UserError("With several machines (trainer.nodes) give run.name: the default differs between them.")
@@ -93,4 +107,4 @@ def _command(run: Run) -> list[str]:
 
 def _best(run: Run, monitor: str) -> float | None:
     summary = run.path / "summary.json"
-    return json.loads(summary.read_text())["best"].get(monitor) if summary.exists() else None
+    return json.loads(summary.read_text(encoding="utf-8"))["best"].get(monitor) if summary.exists() else None

@@ -26,6 +26,7 @@ from imgcls.app.rows import (
 )
 from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, SPLITS
 from imgcls.deploy.choices import ENGINE_NAMES, GRAPHS, LAYOUTS, OUTPUTS, TENSORRT_PRECISIONS
+from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
 from imgcls.models.choices import DATA_FORMATS
 
@@ -229,6 +230,7 @@ class TrainerConfig:
     save_every_steps: int = key(at_least(0), free=True)
     keep_checkpoints: int = key(at_least(1), free=True)
     monitor: str = key(free=True)
+    monitor_mode: str = key(one_of(*MODES), free=True, unrecorded="auto")
     topk: list[int] = key(POSITIVE, free=True)
     log_every: int = key(at_least(1), free=True)
     resume: str | None = key(free=True)
@@ -249,6 +251,7 @@ class LoggerConfig:
 class RunConfig:
     root: str = key(free=True, fingerprint=False)
     name: str = key(free=True, fingerprint=False)
+    lock: bool = key(free=True, fingerprint=False)
 
 
 @dataclass
@@ -267,7 +270,11 @@ class PredictConfig:
     source: str | None = key()  # run directory, checkpoint, weights or export directory
     input: Any = key()  # a path, a pattern, or a list of them
     output: str = key(one_of("classes", "features"))
+    format: str = key(one_of("jsonl", "csv"))
     topk: int | None = key(at_least(1))
+    threshold: float | None = key(between(0, 1))
+    sort_to: str | None = key()  # a directory
+    sort_by: str = key(one_of("copy", "link"))
     batch_size: int = key(at_least(1))
     num_workers: int = key(at_least(0))
     engine: str | None = key(one_of("eager", *ENGINE_NAMES))
@@ -329,6 +336,11 @@ class PreviewConfig:
 class VerifyConfig:
     min_size: int = key(at_least(0))
     num_workers: int | None = key(at_least(0))
+
+
+@dataclass
+class CompareConfig:
+    runs: list[str] = key(NOT_EMPTY)  # directories of runs or sweeps
 
 
 @dataclass
@@ -419,6 +431,13 @@ class Verify(Program):
     verify: VerifyConfig = section(VerifyConfig)
 
 
+@dataclass
+class Compare(Program):
+    """``imgcls.compare``"""
+
+    compare: CompareConfig = section(CompareConfig)
+
+
 SCHEMAS = {
     "train": Train,
     "eval": Eval,
@@ -428,4 +447,5 @@ SCHEMAS = {
     "benchmark": Benchmark,
     "preview": Preview,
     "verify": Verify,
+    "compare": Compare,
 }

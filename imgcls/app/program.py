@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
 
@@ -27,9 +27,22 @@ from imgcls.app.model_group import register_model_group
 from imgcls.app.overrides import canonical, imports
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, close_matches
 from imgcls.machine.modules import import_modules
+from imgcls.machine.streams import prepare_streams
+from imgcls.machine.text import escape_controls
 from imgcls.run import launcher as launch
+from imgcls.run.lock import held
+from imgcls.run.signals import interruptible
 
 NO_SUCH_CHOICE = re.compile(r"Could not (?:find|load) '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
+RESULTS = {"train": "checkpoints", "eval": "per_class.csv", "verify": "report.csv"}
+"""Programs that write a ``summary.json``, and by what else their directories are known."""
+
+HOLD_THEIRS = ("train", "export")
+"""Programs that see to it themselves that nobody else writes what they write."""
+
+failures: dict[int, Exception] = {}
+"""Jobs of this process that have failed, by their number in the sweep."""
+
 SYSTEM_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """Errors of the system that say all there is to say: no permission, read-only, disk full."""
 
@@ -51,6 +64,7 @@ def entry_point(name: str, first_word: str | None = None) -> Callable:
     def decorate(function: Callable[[DictConfig], float | None]) -> Callable[[], None]:
         @wraps(function)
         def main() -> None:
+            prepare_streams()
             if first_word and sys.argv[1:] and re.fullmatch(r"\w+", sys.argv[1]):
                 sys.argv[1] = f"{first_word}={sys.argv[1]}"
             sys.exit(_run(name, function))
@@ -58,6 +72,21 @@ def entry_point(name: str, first_word: str | None = None) -> Callable:
         return main
 
     return decorate
+
+
+@contextlib.contextmanager
+def _written_alone(name: str) -> Iterator[None]:
+    """Nobody else writes where this job does, and what another program wrote there is left alone.
+
+    Raises:
+        UserError: somebody does, or something is there.
+    """
+    directory = output_directory()
+    others = [other for other, result in RESULTS.items() if other != name and (directory / result).exists()]
+    if name in RESULTS and others:
+        raise UserError(f"{directory} holds results of imgcls.{others[0]}. Choose another run.name.")
+    with contextlib.nullcontext() if name in HOLD_THEIRS else held(directory):
+        yield
 
 
 def output_directory() -> Path:
@@ -70,8 +99,11 @@ def given_keys() -> list[str]:
     return [override.lstrip("+~").split("=", 1)[0] for override in HydraConfig.get().overrides.task]
 
 
-def typed(config: DictConfig, name: str) -> DictConfig:
+def typed(config: DictConfig, name: str, own_metrics: bool = False) -> DictConfig:
     """The composed configuration merged into its schema, resolved, without keys its group does not have.
+
+    Args:
+        own_metrics: see ``check``.
 
     Raises:
         UserError: unknown key, wrong type, value missing or out of range.
@@ -86,7 +118,7 @@ def typed(config: DictConfig, name: str) -> DictConfig:
     result = OmegaConf.masked_copy(result, list(plain))
     _drop_missing(result)
     OmegaConf.resolve(result)
-    check(result, name)
+    check(result, name, own_metrics)
     return result
 
 
@@ -95,15 +127,17 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     register_model_group()
     # Hydra would otherwise print and exit by itself; the messages below are ours.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    errors: dict[int, Exception] = {}
+    failures.clear()
 
     def job(config: DictConfig) -> float | None:
         # Raised through Hydra, an error would get Hydra's own words on top; a sweep goes on after one.
         try:
-            return function(typed(config, name))
+            settings = typed(config, name)
+            with _written_alone(name):
+                return function(settings)
         except Exception as error:
             number = HydraConfig.get().job.num if HydraConfig.get().mode is RunMode.MULTIRUN else 0
-            errors[number] = error
+            failures[number] = error
             report(error)
             return None
         finally:
@@ -118,16 +152,17 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
         directory = str(conf_directory())
         if not any(argument.startswith("-") for argument in sys.argv[1:]):
             _check_before_writing(directory, name)
-        hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
+        with interruptible():
+            hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
     except HydraException as error:
         return report(error)
     except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made
         return report(UserError(f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."))
     except (Exception, Interrupted) as error:
         return report(error)
-    if len(errors) > 1 or any(errors):
-        print(f"Failed jobs of this sweep: {', '.join(map(str, errors))}", file=sys.stderr)
-    return max((_status(error) for error in errors.values()), default=0)
+    if len(failures) > 1 or any(failures):
+        print(f"Failed jobs of this sweep: {', '.join(map(str, failures))}", file=sys.stderr)
+    return max((_status(error) for error in failures.values()), default=0)
 
 
 def _check_before_writing(directory: str, name: str) -> None:
@@ -144,6 +179,7 @@ def report(error: BaseException) -> int:
     if message is None:
         sys.excepthook(type(error), error, error.__traceback__)
     else:
+        message = escape_controls(message, lines=True)
         print(message if isinstance(error, Interrupted) else f"error: {message}", file=sys.stderr)
     return _status(error)
 

@@ -8,15 +8,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import Train
 from imgcls.app.rows import Row, rows
+from imgcls.data.formats.class_names import class_names_text, read_class_names
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.reading import read_yaml
+from imgcls.run.settings import flat
 
 
 def config_hash(config: DictConfig) -> str:
     """Short fingerprint of a configuration, the same wherever and under whatever name it runs."""
     known = rows(Train)
-    flat = _flat(OmegaConf.to_container(config))
-    settings = {key: value for key, value in flat.items() if key not in known or _counts(known[key], value)}
+    every = flat(OmegaConf.to_container(config))
+    settings = {key: value for key, value in every.items() if key not in known or _counts(known[key], value)}
     return hashlib.sha256(yaml.safe_dump(settings).encode()).hexdigest()[:12]
 
 
@@ -32,14 +35,14 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
     known = rows(Train)
     free = {key for key, row in known.items() if row.free}
     unrecorded = {key: row.unrecorded for key, row in known.items()}
-    before = _flat(yaml.safe_load((checkpoint / "config.yaml").read_text()))
-    now = _flat(yaml.safe_load(texts["config.yaml"]))
+    before = flat(read_yaml(checkpoint / "config.yaml"))
+    now = flat(yaml.safe_load(texts["config.yaml"]))
     changed = [
         f"{key}: was {before.get(key, unrecorded.get(key))}, is {now.get(key)}"
         for key in sorted({*before, *now})
         if before.get(key, unrecorded.get(key)) != now.get(key) and key not in free
     ]
-    if (checkpoint / "classes.txt").read_text() != texts["classes.txt"]:
+    if class_names_text(read_class_names(checkpoint / "classes.txt")) != texts["classes.txt"]:
         changed.append("the class names of the data")
     if changed:
         raise UserError(
@@ -52,19 +55,9 @@ def write_texts(directory: Path, texts: dict[str, str]) -> None:
     """Write small text files into a run directory."""
     for name, content in texts.items():
         with atomic_write(directory / name) as partial:
-            partial.write_text(content)
+            partial.write_text(content, encoding="utf-8")
 
 
 def _counts(row: Row, value: object) -> bool:
     """Whether a key is part of the fingerprint; where it came later, only if it changes something."""
     return row.fingerprint and (row.unrecorded is None or value != row.unrecorded)
-
-
-def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

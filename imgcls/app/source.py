@@ -14,7 +14,6 @@ from imgcls.data.formats.samples import Samples
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
 from imgcls.models.registry import build_model, model_info
-from imgcls.run.checkpoint import verify
 from imgcls.run.logs import log
 from imgcls.weights.load import load_pretrained
 
@@ -67,16 +66,23 @@ def _require_modules(config: DictConfig, record: RunRecord, given: list[str]) ->
     Raises:
         UserError: a module of the user's own that the run had is not named.
     """
-    needed = list(record.config.get("imports", ()))
-    target = record.config.data.get("_target_")
-    if target and "data" not in given and "data" in config:
-        needed.append(target.rpartition(".")[0])
-    missing = [name for name in dict.fromkeys(needed) if name not in config.imports]
+    needed = own_modules(record.config, data="data" not in given and "data" in config)
+    missing = [name for name in needed if name not in config.imports]
     if missing:
         raise UserError(
             f"The run in {record.checkpoint} used modules of its owner's: {', '.join(missing)}. Nothing is imported "
             f"because a file says so. If they are yours, add 'imports=[{','.join(needed)}]'."
         )
+
+
+def own_modules(config: DictConfig, data: bool = True) -> list[str]:
+    """Modules of the user's own without which a run cannot be used.
+
+    Args:
+        data: its data is to be read as well.
+    """
+    target = config.data.get("_target_") if data else None
+    return list(dict.fromkeys([*config.get("imports", ()), *([target.rpartition(".")[0]] if target else [])]))
 
 
 def recorded_source(record: RunRecord, config: DictConfig, weights: str = "network") -> Source:
@@ -86,9 +92,8 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "netwo
         config: the sections to use: the record's own, or these under the command line's.
 
     Raises:
-        UserError: the checkpoint is damaged, or has no such weights.
+        UserError: the checkpoint has no such weights.
     """
-    verify(record.checkpoint)
     config.model.pretrained = str(record.weights(weights))
     config.model.exclude = []
     return Source(config, tuple(record.class_names), record.checkpoint)

@@ -2,11 +2,16 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+from imgcls.app.program import failures
+from imgcls.functional.monitoring import best_row, direction
+from imgcls.machine.text import printable_text
 
 
 class Leaderboard(Callback):
@@ -20,22 +25,24 @@ class Leaderboard(Callback):
             print(f"\njob {config.hydra.job.num}: {' '.join(config.hydra.overrides.task)}")
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
-        directory = Path(config.hydra.runtime.output_dir)
-        summary = directory / "summary.json"
-        reached = json.loads(summary.read_text())["best"] if summary.exists() else {}
+        number = config.hydra.job.get("num", 0)
+        failed = number in failures
+        # Of a job that failed, what is there was left by an older run.
+        summary = Path(config.hydra.runtime.output_dir) / "summary.json"
+        reached = json.loads(summary.read_text(encoding="utf-8"))["best"] if summary.exists() and not failed else {}
         overrides = dict(override.lstrip("+").split("=", 1) for override in config.hydra.overrides.task)
-        status = "done" if summary.exists() else "failed"
-        self.rows.append({"job": config.hydra.job.get("num", 0), "status": status, **overrides, **reached})
+        self.rows.append({"job": number, "status": "failed" if failed else "done", **overrides, **reached})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from rich.console import Console
         from rich.table import Table
 
         monitor = config.trainer.monitor
-        self.rows.sort(key=lambda row: -row.get(monitor, float("-inf")))
+        better = direction(monitor, config.trainer.monitor_mode)
+        self.rows.sort(key=lambda row: _place(row.get(monitor), better))
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         path = Path(config.hydra.sweep.dir) / "leaderboard.csv"
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -45,11 +52,20 @@ class Leaderboard(Callback):
             table.add_row(*(_cell(row.get(column, "")) for column in differing))
         Console().print(table)
         print(f"leaderboard: {path}")
-        best = self.rows[0]
-        if best["status"] == "done":
+        if best := best_row(self.rows, monitor, better):
+            lowest = ", the lowest," if better == "min" else ""
             directory = path.parent / f"job-{best['job']}"
-            print(f"best: job {best['job']}, {monitor} {best[monitor]:.4f}, in {directory}")
+            print(f"best: job {best['job']}, {monitor} {best[monitor]:.4f}{lowest or ','} in {directory}")
+
+
+def _place(value: float | None, better: str) -> float:
+    """What rows are sorted by: the best value first, then no numbers."""
+    if value is None or math.isnan(value):
+        return math.inf
+    return value if better == "min" else -value
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    from rich.markup import escape
+
+    return f"{value:.4f}" if isinstance(value, float) else escape(printable_text(str(value)))

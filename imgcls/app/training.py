@@ -1,8 +1,7 @@
 """One process of a training run: from a configuration to a trained network, top to bottom."""
 
 import inspect
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,33 +9,42 @@ import paddle
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.callbacks import optional_callbacks, training_callbacks
+from imgcls.app.combinations import monitor_problems
 from imgcls.app.data import make_loader, read_samples, training_transform
+from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
 from imgcls.app.resume import config_hash, require_same_run, write_texts
-from imgcls.app.source import build_network, preprocessing
+from imgcls.app.source import build_network, own_modules, preprocessing
 from imgcls.callbacks.checkpoint import restore
 from imgcls.callbacks.history import History
+from imgcls.data.formats.class_names import class_names_text
+from imgcls.data.formats.samples import Samples
 from imgcls.engine.amp import AmpSettings
 from imgcls.engine.batch import Loss
+from imgcls.engine.callback import Callback
 from imgcls.engine.freezing import freeze
 from imgcls.engine.optimizers import OptimizerLR, build_optimizer, build_own_optimizer
 from imgcls.engine.ranks import join
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
+from imgcls.errors import UserError
+from imgcls.functional.monitoring import best_row, direction
 from imgcls.functional.schedules import build_schedule
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
+from imgcls.machine.text import write_json
 from imgcls.run.checkpoint import is_fluid_checkpoint
 from imgcls.run.directory import Run, agree_on_run
 from imgcls.run.fluid_checkpoint import restore_fluid
 from imgcls.run.logs import log, start_log, system_line
 
 
-def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
+def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequence[Callback] = ()) -> float | None:
     """Train in this process, the only one or a rank that a launcher has started.
 
     Args:
         open_run: gives the run's directory; called on rank 0, when the data has been found in order.
+        own_callbacks: objects of the user's own, after those that the configuration names.
 
     Returns:
         The best value of ``trainer.monitor``; ``None`` on other ranks than 0.
@@ -47,13 +55,14 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
     select_device(gpus, deterministic=settings.deterministic, training=True)
     ranks = join()
     require_own(config)
-    augment, features = training_transform(config.transform), optional_callbacks(config.callbacks)
+    augment, features = training_transform(config.transform), [*optional_callbacks(config.callbacks), *own_callbacks]
     train_samples = read_samples(config.data, "train", config.model.num_classes)
     class_names = train_samples.class_names
     val_samples = read_samples(config.data, "val", len(class_names), class_names)
+    _require_telling(config, len(class_names), bool(own_callbacks))
 
     with agree_on_run(ranks, open_run) as run:
-        texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": "".join(f"{c}\n" for c in class_names)}
+        texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": class_names_text(class_names)}
         fluid = run.start_from is not None and is_fluid_checkpoint(run.start_from)
         if run.start_from and not fluid:
             require_same_run(run.start_from, texts)
@@ -85,6 +94,8 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
         )
         sizes = len(train_samples), len(val_samples), len(class_names)
         log.info("%d training and %d validation pictures in %d classes", *sizes)
+        for name, samples in (("training", train_samples), ("validation", val_samples)):
+            _warn_of_one_class(name, samples)
 
         paddle.seed(settings.seed)  # what the weights do not fill
         network = build_network(config.model, len(class_names))
@@ -102,7 +113,7 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             loss=_loss(config.loss),
         )
         trainer.prepare(_optimizer(config, network, len(train_loader)))
-        callbacks = training_callbacks(config, features, run, val_loader, texts)
+        callbacks = training_callbacks(config, features, run, val_loader, len(class_names), texts)
         if fluid:
             restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
         elif run.start_from:
@@ -111,7 +122,11 @@ def train(config: DictConfig, open_run: Callable[[], Run]) -> float | None:
             log.info("continuing from %s, after %d updates", run.start_from, trainer.progress.step)
         trainer.fit(train_loader, settings.epochs, callbacks)
         ranks.barrier()
-        return _finish(run, trainer, settings.monitor) if ranks.first else None
+        if not ranks.first:
+            return None
+        best = _finish(run, trainer, settings)
+        log.info("next:\n%s", "\n".join(f"  {step}" for step in next_steps(run.path, own_modules(config), val_samples)))
+        return best
 
 
 def _optimizer(config: DictConfig, network: paddle.nn.Layer, steps_per_epoch: int) -> paddle.optimizer.Optimizer:
@@ -161,16 +176,35 @@ def _without(section: DictConfig, *keys: str) -> dict[str, Any]:
     return {str(key): value for key, value in section.items() if key not in keys}
 
 
-def _finish(run: Run, trainer: Trainer, monitor: str) -> float | None:
-    """Write ``summary.json``, say where everything is, and return the best value of ``monitor``."""
+def _require_telling(config: DictConfig, num_classes: int, own_metrics: bool) -> None:
+    """Refuse what can tell nothing: one class, or a ``trainer.monitor`` that no evaluation will give."""
+    if num_classes == 1 and config.loss.name != "own":
+        raise UserError(
+            "The training data has one class only: there is nothing to tell apart, and every answer would be right. "
+            "Give each class a directory, or a label of its own in the list."
+        )
+    for problem in () if own_metrics else monitor_problems(config, num_classes):
+        raise UserError(problem)
+
+
+def _warn_of_one_class(name: str, samples: Samples) -> None:
+    present = samples.class_counts().nonzero()[0]
+    if len(present) == 1 < samples.num_classes:
+        only = samples.class_names[present[0]]
+        log.warning("All %s pictures are of one class, %s: accuracies of it say nothing of the others.", name, only)
+
+
+def _finish(run: Run, trainer: Trainer, settings: DictConfig) -> float | None:
+    """Write ``summary.json``, say where everything is, and return the best value of ``trainer.monitor``."""
+    monitor, better = settings.monitor, direction(settings.monitor, settings.monitor_mode)
     history = next(callback for callback in trainer.callbacks if isinstance(callback, History))
-    evaluated = [row for row in history.rows if f"val_{monitor}" in row]
-    best = max(evaluated, key=lambda row: row[f"val_{monitor}"], default={})
+    best = best_row(history.rows, f"val_{monitor}", better) or {}
     metrics = {name.removeprefix("val_"): value for name, value in best.items() if name.startswith("val_")}
     summary = {"best": {**metrics, "epoch": best.get("epoch")}, "epochs": trainer.progress.epoch}
-    (run.path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(run.path / "summary.json", summary)
     if best:
-        log.info("best %s %.4f in epoch %s", monitor, metrics[monitor], best["epoch"])
+        lowest = ", the lowest," if better == "min" else ""
+        log.info("best %s %.4f%s in epoch %s", monitor, metrics[monitor], lowest, best["epoch"])
     log.info("curves: %s", run.path / "curves.png")
     log.info("model: %s", run.checkpoints / ("best" if (run.checkpoints / "best").exists() else "last"))
     return metrics.get(monitor)

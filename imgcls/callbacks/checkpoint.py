@@ -1,10 +1,10 @@
 """Saves the whole state of a run as checkpoint directories, and loads it back."""
 
-import json
 import logging
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import paddle
 
 from imgcls.callbacks.nan_guard import ADVICE
@@ -12,9 +12,19 @@ from imgcls.engine.amp import load_float32_state
 from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
+from imgcls.functional.monitoring import direction, is_better
 from imgcls.machine.paddle_internals import unclaimed_state
-from imgcls.run.checkpoint import list_checkpoints, point, remove_old, write_checkpoint
-from imgcls.weights.safe_pickle import load_pickle
+from imgcls.machine.reading import read_json
+from imgcls.machine.text import json_text
+from imgcls.run.checkpoint import (
+    list_checkpoints,
+    point,
+    progress_of,
+    read_manifest,
+    remove_old,
+    write_checkpoint,
+)
+from imgcls.weights.safe_pickle import load_pickle, only_arrays
 
 log = logging.getLogger("imgcls")
 
@@ -29,7 +39,8 @@ class Checkpoint(Callback):
         every: epochs between two saves; the last epoch is always saved.
         every_steps: updates between two saves, 0 for none within an epoch.
         keep: newest checkpoints kept, beside the best.
-        monitor: metric (higher is better) that decides which is best.
+        monitor: metric that decides which is best.
+        mode: see ``direction``.
         extra: more text files for each checkpoint, name to content.
     """
 
@@ -40,6 +51,7 @@ class Checkpoint(Callback):
         every_steps: int,
         keep: int,
         monitor: str,
+        mode: str = "auto",
         extra: dict[str, str] | None = None,
     ):
         super().__init__()
@@ -48,6 +60,7 @@ class Checkpoint(Callback):
         self.every_steps = every_steps
         self.keep = keep
         self.monitor = monitor
+        self.direction = direction(monitor, mode)
         self.extra = extra or {}
         self.best: float | None = None
 
@@ -60,21 +73,33 @@ class Checkpoint(Callback):
     def on_epoch_end(self, epoch, logs=None):
         trainer = self.trainer
         metric = trainer.metrics.get(self.monitor)
-        is_best = metric is not None and (self.best is None or metric > self.best)
+        is_best = metric is not None and is_better(metric, self.best, self.direction)
         last = trainer.stop_training or trainer.progress.epoch >= trainer.epochs
         if is_best:
             self.best = metric
         if is_best or last or trainer.progress.epoch % self.every == 0:
             self.save(is_best)
+        if metric is None and "loss" in trainer.metrics:  # of an evaluation; an own callback was to add it
+            raise UserError(
+                f"trainer.monitor={self.monitor}: no callback has added this metric to those of the evaluation: "
+                f"{', '.join(trainer.metrics)}. Choose one of them, and continue with trainer.resume=auto."
+            )
 
     def on_interrupt(self):
         self.save()
 
     def values(self):
-        return {"best": self.best}
+        return {"best": self.best, "monitor": self.monitor, "direction": self.direction}
 
     def load_values(self, values):
-        self.best = values["best"]
+        before = values.get("monitor", self.monitor), values.get("direction", "max")
+        if before == (self.monitor, self.direction):
+            self.best = values["best"]
+        elif values["best"] is not None:
+            log.warning(
+                "What is best was decided by %s (%s) and is by %s (%s) now: the best checkpoint is chosen anew.",
+                *(*before, self.monitor, self.direction),
+            )
 
     def save(self, is_best: bool = False) -> None:
         """Write a checkpoint of this moment and let ``last`` point to it, and ``best`` if it is.
@@ -105,7 +130,7 @@ class Checkpoint(Callback):
             "optimizer.pdopt": _optimizer_state(trainer.optimizer),
             **{f"{name}.pdparams": own for name, callback in stateful.items() if (own := callback.tensors())},
         }
-        texts = {"state.json": json.dumps(state, indent=1), **self.extra}
+        texts = {"state.json": json_text(state, indent=1), **self.extra}
         return {
             **{name: partial(_save_tensors, content) for name, content in tensors.items()},
             **{name: partial(_save_text, content) for name, content in texts.items()},
@@ -116,20 +141,41 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
     """Put a run back to where it was when the (verified) checkpoint ``path`` was written.
 
     State of callbacks that the run no longer has is left out; new callbacks start fresh.
+
+    Raises:
+        UserError: a file holds something other than a run's state.
     """
-    state = json.loads((path / "state.json").read_text())
-    load_float32_state(trainer.network, load_pickle(path / "network.pdparams"))
-    trainer.optimizer.set_state_dict(_with_master_tensors(load_pickle(path / "optimizer.pdopt")))
+    state = read_json(path / "state.json")
+    network, optimizer = load_pickle(path / "network.pdparams"), load_pickle(path / "optimizer.pdopt")
+    if not isinstance(state, dict) or not all(isinstance(state.get(key), dict) for key in ("trainer", "callbacks")):
+        raise UserError(f"{path / 'state.json'} is not the state of a run.")
+    if not only_arrays(network):
+        raise UserError(f"{path / 'network.pdparams'} is not a dict of tensors.")
+    if not all(map(_is_optimizer_state, optimizer, optimizer.values())):
+        raise UserError(f"{path / 'optimizer.pdopt'} is not the state of an optimizer.")
+    load_float32_state(trainer.network, network)
+    trainer.optimizer.set_state_dict(_with_master_tensors(optimizer))
     trainer.load_state(state["trainer"])
+    recorded = read_manifest(path)
     for callback in callbacks:
-        tensors = path / f"{callback.name}.pdparams"
-        if tensors.exists():
-            callback.load_tensors(load_pickle(tensors))
+        if (name := f"{callback.name}.pdparams") in recorded:
+            tensors = load_pickle(path / name)
+            if not only_arrays(tensors):
+                raise UserError(f"{path / name} is not a dict of tensors.")
+            callback.load_tensors(tensors)
         if callback.name in state["callbacks"]:
             callback.load_values(state["callbacks"][callback.name])
     for newer in list_checkpoints(path.parent):
-        if newer.name > path.name:
+        if progress_of(newer) > progress_of(path) > (-1, -1):
             log.warning("%s is passed over.", newer)
+
+
+def _is_optimizer_state(name: object, value: object) -> bool:
+    if name == "master_weights":
+        return only_arrays(value)
+    if name == "LR_Scheduler":
+        return isinstance(value, dict) and not any(isinstance(each, tuple | set) for each in value.values())
+    return isinstance(name, str) and isinstance(value, np.ndarray | np.generic | float | int)
 
 
 def _named_like(own: dict[str, paddle.Tensor], weights: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
@@ -168,4 +214,4 @@ def _save_tensors(content: dict, path: Path) -> None:
 
 
 def _save_text(content: str, path: Path) -> None:
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")

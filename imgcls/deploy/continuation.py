@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcls.errors import UserError
+from imgcls.machine.text import write_json
 
 FILE = "settings.json"
 
@@ -33,7 +34,7 @@ def agree(directory: Path, settings: Mapping[str, Any], resume: bool) -> bool:
             raise UserError(
                 f"{directory} cannot be gone on with: {changes}. Give the same settings, or another run.name."
             )
-    file.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    write_json(file, settings)
     return found
 
 

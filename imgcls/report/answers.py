@@ -10,6 +10,7 @@ from paddle.nn import functional as F
 
 from imgcls.engine.trainer import EvaluationMeter
 from imgcls.functional.metrics import ConfusionMatrix
+from imgcls.functional.monitoring import telling
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,10 @@ class Answers:
 
 
 class DetailedMeter(EvaluationMeter):
-    """An ``EvaluationMeter`` that also keeps every picture's answer."""
+    """An ``EvaluationMeter`` that also keeps every picture's answer, and leaves out what cannot be wrong."""
 
     def __init__(self, num_classes: int, topk: Sequence[int] = (1, 5)):
-        super().__init__([min(k, num_classes) for k in topk])
+        super().__init__(telling(topk, num_classes))
         self.confusion = ConfusionMatrix(num_classes)
         self.parts: list[tuple[np.ndarray, ...]] = []
 

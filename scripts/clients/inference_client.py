@@ -37,6 +37,7 @@ def read_picture(path, contract):
     return np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
 
 
+sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # which JSON reads as what it was
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("directory", type=Path, help="of the export")
 parser.add_argument("pictures", nargs="+")
@@ -66,4 +67,4 @@ for path in options.pictures:
         sys.exit(f"error: the network's answer to {path} is no number")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
     answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    print(json.dumps({"path": path, "top": answers}))
+    print(json.dumps({"path": path, "top": answers}, ensure_ascii=False))

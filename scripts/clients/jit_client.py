@@ -9,7 +9,9 @@ from pathlib import Path
 # ruff: noqa: E402 (what follows must be set before Paddle is imported)
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"):
     os.environ.setdefault(variable, str(len(os.sched_getaffinity(0))))
-if Path("/proc/cpuinfo").exists() and "AuthenticAMD" in Path("/proc/cpuinfo").read_text():
+if Path("/proc/cpuinfo").exists() and b"AuthenticAMD" in Path("/proc/cpuinfo").read_text(
+    encoding="utf-8", errors="replace"
+):
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")  # MKL's fast path, which it keeps from AMD
 
 import numpy as np
@@ -43,6 +45,7 @@ def read_picture(path, contract):
     return np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
 
 
+sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # which JSON reads as what it was
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("directory", type=Path, help="of the export")
 parser.add_argument("pictures", nargs="+")
@@ -66,4 +69,4 @@ for path in options.pictures:
         sys.exit(f"error: the network's answer to {path} is no number")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
     answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    print(json.dumps({"path": path, "top": answers}))
+    print(json.dumps({"path": path, "top": answers}, ensure_ascii=False))

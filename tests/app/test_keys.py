@@ -20,7 +20,11 @@ from imgcls.app.rows import rows
 from imgcls.errors import UserError
 
 CONF = conf_directory()
-REQUIRED = {"predict": ["predict.input=photo.jpg"], "convert": ["convert.source=old", "convert.output=new.pdparams"]}
+REQUIRED = {
+    "predict": ["predict.input=photo.jpg"],
+    "convert": ["convert.source=old", "convert.output=new.pdparams"],
+    "compare": ["compare.runs=[outputs/a]"],
+}
 
 
 @cache
@@ -104,6 +108,7 @@ ONE_OF = {
     "trainer.amp.level": "O0, O1, O2",
     "trainer.amp.dtype": "float16, bfloat16",
     "logger.name": "csv, tensorboard",
+    "trainer.monitor_mode": "auto, min, max",
     "eval.split": "train, val",
     "eval.weights": "network, ema",
     "predict.output": "classes, features",
@@ -212,6 +217,7 @@ MAY_CHANGE = {
     "imports": ["my_module"],
     "run.name": "second",
     "run.root": "elsewhere",
+    "run.lock": False,
     "model.pretrained": None,
     "model.exclude": ["head"],
     "data.root": "elsewhere",
@@ -238,6 +244,7 @@ MAY_CHANGE = {
     "trainer.save_every_steps": 7,
     "trainer.keep_checkpoints": 7,
     "trainer.monitor": "top5",
+    "trainer.monitor_mode": "min",
     "trainer.topk": [1],
     "trainer.log_every": 7,
     "trainer.resume": "auto",

@@ -3,25 +3,36 @@
 import csv
 import json
 
+import pytest
 from omegaconf import OmegaConf
 
+from imgcls.app.program import failures
 from imgcls.app.sweep import Leaderboard
+from imgcls.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def no_failures():
+    failures.clear()
+    yield
+    failures.clear()
 
 
 def job(directory, number, overrides, best):
     """A job as Hydra tells of it, which wrote what it reached unless it failed."""
     output = directory / f"job-{number}"
     output.mkdir()
-    if best is not None:
+    if best is None:
+        failures[number] = UserError("It failed.")
+    else:
         (output / "summary.json").write_text(json.dumps({"best": best}))
     told = {"job": {"num": number}, "runtime": {"output_dir": str(output)}, "overrides": {"task": overrides}}
     return OmegaConf.create({"hydra": told})
 
 
-def end(directory, board, monitor="top1"):
-    board.on_multirun_end(
-        OmegaConf.create({"trainer": {"monitor": monitor}, "hydra": {"sweep": {"dir": str(directory)}}})
-    )
+def end(directory, board, monitor="top1", mode="auto"):
+    trainer = {"monitor": monitor, "monitor_mode": mode}
+    board.on_multirun_end(OmegaConf.create({"trainer": trainer, "hydra": {"sweep": {"dir": str(directory)}}}))
     return list(csv.DictReader((directory / "leaderboard.csv").read_text().splitlines()))
 
 
@@ -45,6 +56,24 @@ def test_the_best_is_first_and_a_failed_job_last(tmp_path, capsys):
         {"job": "1", "status": "failed", "optimizer.lr": "9", "top1": "", "loss": "", "model.args.dropout": ""},
     ]
     assert f"best: job 2, top1 0.7500, in {tmp_path / 'job-2'}" in capsys.readouterr().out
+
+
+def test_the_lowest_loss_is_first(tmp_path, capsys):
+    board = Leaderboard()
+    for number, loss in enumerate((2.0, 0.5, float("nan"), 1.0)):
+        board.on_job_end(job(tmp_path, number, [f"trainer.seed={number}"], {"loss": loss, "top1": loss / 4}), None)
+    assert [row["job"] for row in end(tmp_path, board, "loss")] == ["1", "3", "0", "2"]
+    assert "best: job 1, loss 0.5000, the lowest, in" in capsys.readouterr().out
+    assert [row["job"] for row in end(tmp_path, board, "top1")] == ["0", "3", "1", "2"]
+    assert [row["job"] for row in end(tmp_path, board, "loss", "max")] == ["0", "3", "1", "2"]
+
+
+def test_what_an_older_run_left_is_not_what_a_job_reached(tmp_path):
+    board, config = Leaderboard(), job(tmp_path, 0, ["optimizer.lr=9"], {"top1": 1.0})
+    failures[0] = UserError("It failed.")
+    board.on_job_end(config, None)
+    (row,) = end(tmp_path, board)
+    assert (row["status"], row.get("top1")) == ("failed", None)
 
 
 def test_a_value_may_hold_an_equals_sign(tmp_path):

@@ -50,7 +50,7 @@ def test_the_numbers_are_those_of_the_summary(page, report):
     summary = json.loads((report / "summary.json").read_text())
     tiles = page.find_elements(By.CSS_SELECTOR, ".tile")
     shown = {tile.get_attribute("data-name"): tile.find_element(By.TAG_NAME, "b").text for tile in tiles}
-    assert shown.keys() == {"top1", "top5", "loss", "mean_class_accuracy", "expected_calibration_error", "pictures"}
+    assert shown.keys() == {"top1", "loss", "mean_class_accuracy", "expected_calibration_error", "pictures"}
     assert shown.pop("pictures") == f"{summary['pictures']} pictures"
     assert float(shown.pop("loss")) == pytest.approx(summary["loss"], abs=5.1e-5)
     for name, text in shown.items():

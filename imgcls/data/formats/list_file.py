@@ -16,7 +16,7 @@ import numpy as np
 from imgcls.data.choices import FILE_CHECKS
 from imgcls.data.formats.class_names import default_class_names
 from imgcls.data.formats.samples import Samples, require_samples_in_every_class
-from imgcls.data.paths import bullet_list, printable
+from imgcls.data.paths import advice_on_form, bullet_list, printable
 from imgcls.errors import UserError
 
 CHECK_ALL_UP_TO = 100_000
@@ -211,7 +211,10 @@ def _refuse_missing_files(samples: Samples, line_numbers: np.ndarray, name: str,
     checked = np.linspace(0, len(samples) - 1, count).astype(np.int64)
     missing = [i for i in checked if not os.path.isfile(samples.path(i))]
     if missing:
-        lines = [f"line {line_numbers[i]}: {printable(samples.path(i))}" for i in missing[:SHOWN]]
+        lines = [
+            f"line {line_numbers[i]}: {printable(samples.path(i))}{advice_on_form(samples.path(i))}"
+            for i in missing[:SHOWN]
+        ]
         raise UserError(
             f"{len(missing):,} of {count:,} files checked of the list {name} do not exist:\n"
             f"{bullet_list(lines, len(missing))}\n"

@@ -1,0 +1,67 @@
+"""A directory is written by one process at a time."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from imgcls.errors import UserError
+
+LOCK = ".lock"
+
+
+def hold(path: Path) -> int:
+    """Lock a directory for this process, until the descriptor that is returned is closed.
+
+    Raises:
+        UserError: another process holds it.
+        OSError: it cannot be written to, or its file system has no locks.
+    """
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        # A record lock, unlike flock's, is not inherited by data workers, who may outlive a killed run a little.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            raise
+        raise UserError(
+            f"Another process is writing the run {path} ({holder or 'unknown'}). Wait for it, stop it, or "
+            "choose another run.name."
+        ) from error
+    if not _is_there(descriptor, path / LOCK):  # removed by the one that held it until now
+        os.close(descriptor)
+        return hold(path)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    return descriptor
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a directory while this context lasts, and leave no lock behind; not held where there are no locks.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    try:
+        descriptor = hold(path)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        (path / LOCK).unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _is_there(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

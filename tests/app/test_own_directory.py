@@ -1,0 +1,81 @@
+"""Jobs that start in one second: each has a directory of its own; a directory that was named has one writer."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from omegaconf import OmegaConf
+
+from imgcls.app.own_directory import OwnDirectory, claim
+from imgcls.errors import UserError
+from imgcls.machine.files import make_own_directory
+from imgcls.run.lock import LOCK, held, hold
+
+
+def composed(root, task=(), hydra=()):
+    told = {
+        "overrides": {"task": list(task), "hydra": list(hydra)},
+        "run": {"dir": "${run.root}/${run.name}"},
+        "sweep": {"dir": "${run.root}/sweep-1200"},
+    }
+    return OmegaConf.create({"run": {"root": str(root), "name": "eval-1200"}, "hydra": told})
+
+
+def test_of_many_at_once_each_gets_its_own(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: make_own_directory(tmp_path / "outputs" / "eval"), range(40)))
+    names = ["eval", *(f"eval-{number}" for number in range(2, 41))]
+    assert sorted(path.name for path in made) == sorted(names)
+
+
+def test_a_job_that_nobody_has_named_gets_another_name(tmp_path):
+    first, second, named = composed(tmp_path), composed(tmp_path), composed(tmp_path, task=["run.name=eval-1200"])
+    for config in (first, second, named):
+        OwnDirectory().on_run_start(config)
+    assert [config.run.name for config in (first, second, named)] == ["eval-1200", "eval-1200-2", "eval-1200"]
+    assert second.hydra.run.dir == str(tmp_path / "eval-1200-2")
+    for given in ({"hydra": ["hydra.run.dir=here"]}, {"task": ["++run.name=x"]}):
+        config = composed(tmp_path, **given)
+        claim(config)
+        assert config.run.name == "eval-1200"
+    config = composed(tmp_path)
+    claim(config, ("run.name",))
+    assert config.run.name == "eval-1200"
+
+
+def test_so_does_a_sweep_and_its_jobs_are_told(tmp_path):
+    root = tmp_path / "it's"
+    configs = [composed(root), composed(root)]
+    callbacks = [OwnDirectory() for _ in configs]
+    for callback, config in zip(callbacks, configs, strict=True):
+        callback.on_multirun_start(config)
+    assert configs[1].hydra.sweep.dir == str(root / "sweep-1200-2")
+    escaped = str(root / "sweep-1200-2").replace("'", "\\'")
+    assert configs[1].hydra.overrides.hydra == [f"hydra.sweep.dir='{escaped}'"]
+    for callback, config in zip(callbacks, configs, strict=True):
+        callback.on_multirun_end(config)
+    assert not any(root.rglob(LOCK))
+
+
+def test_a_directory_has_one_writer(tmp_path):
+    """Of processes: this one's own lock never stands in its way."""
+    with held(tmp_path):
+        child = os.fork()
+        if child == 0:
+            try:
+                hold(tmp_path)
+            except UserError as error:
+                os._exit(3 if f"process {os.getppid()}" in str(error) else 4)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("program", ["eval", "verify"])
+def test_results_of_another_program_are_left_alone(program, ask, tmp_path):
+    """All three write a summary.json."""
+    (tmp_path / "outputs" / "pets" / "checkpoints").mkdir(parents=True)
+    result = ask(program, "run.name=pets", cwd=tmp_path)
+    assert "holds results of imgcls.train. Choose another run.name." in result.stderr
+    assert result.returncode == 2
+    assert [path.name for path in (tmp_path / "outputs" / "pets").iterdir()] == ["checkpoints"]
