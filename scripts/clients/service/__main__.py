@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
@@ -38,8 +37,7 @@ OPTIONS = {  # default, least, most, meaning
     "max-decode": (5.0, 0.001, 86_400, "seconds to decode a picture; its process is killed and replaced"),
     "timeout": (10.0, 0.001, 86_400, "seconds from the head of a request to its answer"),
 }
-# uvicorn answers what has begun, and raises the signal again; a thread that computes would be waited for without end
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, where Paddle would print what it is at
 give_memory_back()
 parser = argparse.ArgumentParser(prog="service", description=__doc__)
 parser.add_argument("directory", type=Path, help="with inference.pdmodel, inference.pdiparams and inference.yaml")
@@ -52,8 +50,7 @@ for option, (_, least, most, _) in OPTIONS.items():
         parser.error(f"--{option} must be from {least} to {most}")
 try:
     contract = read_contract(options.directory)
-    loading = options.directory, contract, options.threads, options.max_batch
-    network = ThreadPoolExecutor(1).submit(load_network, *loading).result()  # so that signals are heard meanwhile
+    network = load_network(options.directory, contract, options.threads, options.max_batch)
     told = contract | {"source": contract.get("source") and PurePosixPath(str(contract["source"])).name}
     pages = {"/model": JSONResponse(told), "/": HTMLResponse(PAGE)}
 except Exception as error:  # of files, YAML, Paddle, and what comes of computing with nonsense
@@ -142,4 +139,6 @@ routes = [Route("/predict", predict, methods=["POST"]), *(Route(*entry, methods=
 handlers = {HTTPException: lambda _, e: JSONResponse({"error": e.detail}, e.status_code, e.headers)}
 handlers[ClientDisconnect] = lambda *_: Response()  # which nobody reads
 app = Guarded(Starlette(False, routes, None, handlers, lifespan=lifespan, max_body_size=options.max_bytes))
+# From here on uvicorn answers what has begun and raises the signal again; a thread that computes is not waited for.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 uvicorn.run(app, host=options.host, port=options.port, timeout_keep_alive=75, timeout_graceful_shutdown=options.timeout)
