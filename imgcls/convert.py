@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @entry_point("convert")
 def main(config: DictConfig) -> None:
+    settings, model = config.convert, config.model
+    output = Path(settings.output)
+    _require_absent(output)
     require_paddle()
     from imgcls.models.registry import build_model
     from imgcls.weights.fluid.training import select_averaged
     from imgcls.weights.load import load_into
     from imgcls.weights.source import locate_weights, read_weights
 
-    settings, model = config.convert, config.model
     start_log()
-    output = Path(settings.output)
-    _require_absent(output)
     arrays, naming = weights = read_weights(locate_weights(settings.source))
     if settings.weights == "averaged":
         arrays = select_averaged(arrays)

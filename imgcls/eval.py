@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from imgcls.app.program import entry_point, output_directory
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.progress import WithBar
 from imgcls.run.logs import log, start_log
 
 MISTAKES = 24
@@ -50,7 +51,8 @@ def main(config: DictConfig) -> float:
     )
     trainer = Trainer(network, seen.normalize)
     meter = DetailedMeter(samples.num_classes, settings.topk)
-    result = trainer.evaluate(load(samples), meter)
+    loader = load(samples)
+    result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
 
     answers = meter.answers()
     origin = {
@@ -63,7 +65,9 @@ def main(config: DictConfig) -> float:
     }
     summary = summarise(origin, result, meter.confusion, answers)
     write_tables(directory, summary, meter.confusion, answers, samples)
-    draw_confusion_matrix(meter.confusion.counts, samples.class_names, directory / "confusion_matrix.png")
+    accuracies = ", ".join(f"{name} {value:.4f}" for name, value in result.items() if name != "loss")
+    title = f"{settings.source or 'published weights'}: {origin['model']}, {accuracies} on {len(answers):,} pictures"
+    draw_confusion_matrix(meter.confusion.counts, samples.class_names, directory / "confusion_matrix.png", title)
     log.info("%s on %d pictures", ", ".join(f"{name} {value:.4f}" for name, value in result.items()), meter.samples)
     if origin["left_out"]:
         log.warning("these are %d of %d pictures: the others cannot be read", meter.samples, len(samples))
@@ -82,7 +86,8 @@ def main(config: DictConfig) -> float:
                 network, (images for images, *_ in pictures), trainer.preprocess, answers, shown, samples
             ),
         )
-        (directory / "report.html").write_text(page(f"{sections.model.name} on {len(answers):,} pictures", content))
+        document = page(f"{sections.model.name} on {len(answers):,} pictures", content)
+        (directory / "report.html").write_text(document, encoding="utf-8")
         log.info("page to look at: %s", directory / "report.html")
     log.info("report: %s", directory)
     return result["top1"] if "top1" in result else result["loss"]

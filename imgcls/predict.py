@@ -1,11 +1,15 @@
 """``python -m imgcls.predict``: what is in these pictures."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.program import entry_point
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.progress import progress_bar
 from imgcls.run.logs import log, start_log
+from imgcls.run.signals import interruptible
 
 TOPK = 5
 SHOWN_ERRORS = 10
@@ -15,35 +19,42 @@ FEW = 32
 
 @entry_point("predict")
 def main(config: DictConfig) -> None:
-    require_paddle()
-    from tqdm import tqdm
+    from imgcls.deploy.inputs import find_pictures
 
+    settings = config.predict
+    inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
+    pictures = find_pictures(inputs)
+    require_paddle()
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
     from imgcls.data.paths import bullet_list
     from imgcls.deploy.continuation import agree, remaining
     from imgcls.deploy.feature_file import FeatureFile
-    from imgcls.deploy.inputs import find_pictures
     from imgcls.deploy.line_file import LineFile
     from imgcls.deploy.reader import PictureReader, read_batches
     from imgcls.deploy.results import ClassFile
+    from imgcls.deploy.sorting import Folders
     from imgcls.machine.device import select_device
 
-    settings = config.predict
     start_log()
     select_device(None)
-    pictures = find_pictures(list(settings.input) if isinstance(settings.input, ListConfig) else str(settings.input))
     source = open_source(config)
     topk = settings.topk or min(TOPK, len(source.class_names))
     if topk > len(source.class_names) and settings.output == "classes":
         raise UserError(f"predict.topk={topk}: there are only {len(source.class_names)} classes.")
 
     directory = output_directory()
-    resume = agree(directory, {**source.origin, "output": settings.output, "topk": topk}, settings.resume)
+    folders = None
+    if settings.sort_to is not None:
+        folders = Folders(Path(settings.sort_to).expanduser(), source.class_names, link=settings.sort_by == "link")
+        folders.prepare(inputs, pictures)
+    wanted = {"output": settings.output, "topk": topk, "threshold": settings.threshold}
+    resume = agree(directory, {**source.origin, **wanted}, settings.resume)
     if settings.output == "features":
         answers, answer = FeatureFile(directory, resume), source.predictor.features
     else:
-        answers, answer = ClassFile(directory, source.class_names, topk, resume), source.predictor.probabilities
+        answers = ClassFile(directory, source.class_names, topk, settings.threshold, resume)
+        answer = source.predictor.probabilities
     left = remaining(pictures, answers.paths()) if resume else pictures
     if resume:
         log.info("%s of %s pictures were done before", f"{len(pictures) - len(left):,}", f"{len(pictures):,}")
@@ -56,14 +67,24 @@ def main(config: DictConfig) -> None:
         bad.write({"path": path, "error": str(error)})
         unreadable.append(str(error))
 
-    with_bar = tqdm(left, unit=" pictures", leave=False, disable=None)  # on terminals only
+    with_bar = progress_bar(left, desc="predicting", unit=" pictures")
     read = PictureReader(source.preprocessing.transform(), config.data.max_pixels)
     num_workers = settings.num_workers if len(left) > FEW else 0
     shape = read.transform.image_shape
-    for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report):
-        answers.add(paths, answer(images))
+    kept = f"answers so far are in {answers.path}; go on with predict.resume=true run.name={directory.name}"
+    with interruptible(kept):
+        for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report):
+            answers.add(paths, answer(images))
     count = answers.close()
     log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", answers.path)
+    if settings.threshold is not None:
+        unknown = sum(number is None for _, number in answers.answers())
+        log.info("unknown, below predict.threshold=%s: %s of %s", settings.threshold, f"{unknown:,}", f"{count:,}")
+    if settings.format == "csv":
+        log.info("for a spreadsheet: %s", answers.write_sheet())
+    if folders is not None:
+        folders.sort(answers.answers(), report)
+        log.info("sorted into %s", folders.root)
     if unreadable:
         raise UserError(
             f"{len(unreadable):,} of {len(pictures):,} pictures could not be read ({bad.path}):\n"

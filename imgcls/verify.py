@@ -1,7 +1,6 @@
 """``python -m imgcls.verify``: whether a data set is fit to train on."""
 
 import csv
-import json
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from omegaconf import DictConfig
 from imgcls.app.program import entry_point, output_directory
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.progress import progress_bar
+from imgcls.machine.text import write_json
 from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ SHOWN = 5
 @entry_point("verify")
 def main(config: DictConfig) -> None:
     require_paddle()
-    from tqdm import tqdm
-
     from imgcls.data.checking.file_check import check_files
     from imgcls.data.checking.verification import KINDS, WRONG_LINE, Problem, Verification
     from imgcls.data.paths import bullet_list
@@ -47,7 +46,7 @@ def main(config: DictConfig) -> None:
     splits = {"train": train, "val": val}
     verification = Verification(splits, settings.min_size)
     num_workers = len(os.sched_getaffinity(0)) if settings.num_workers is None else settings.num_workers
-    with tqdm(total=len(train) + len(val), unit=" images", leave=False, disable=None) as bar:
+    with progress_bar(total=len(train) + len(val), desc="verifying", unit=" pictures") as bar:
         for split, samples in splits.items():
             for check in check_files(samples, num_workers, data.max_pixels):
                 verification.add(split, check)
@@ -98,7 +97,7 @@ def _write_report(directory: Path, problems: "list[Problem]", summary: dict) -> 
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(Problem))
         writer.writerows(map(astuple, problems))
-    (directory / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(directory / "summary.json", summary)
 
 
 if __name__ == "__main__":

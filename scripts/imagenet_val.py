@@ -35,7 +35,8 @@ def sort_images(devkit: Path, images: Path) -> int:
     """Move each image to ``images/<WordNet identifier>/``; returns how many there are."""
     synsets = read_synsets(devkit / "meta.mat")
     classes = {int(synset["ILSVRC2012_ID"]): synset["WNID"] for synset in synsets if not synset["num_children"]}
-    numbers = [int(line) for line in (devkit / "ILSVRC2012_validation_ground_truth.txt").read_text().split()]
+    truth = (devkit / "ILSVRC2012_validation_ground_truth.txt").read_text(encoding="ascii")
+    numbers = [int(line) for line in truth.split()]
     files = sorted(path for path in images.iterdir() if path.is_file())
     if len(files) != len(numbers):
         raise ValueError(f"{images} has {len(files):,} images, the ground truth {len(numbers):,} lines")

@@ -19,9 +19,11 @@ from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.samples import Samples, require_directory
 from imgcls.data.paths import printable
 from imgcls.errors import USER_ERROR_STATUS, UserError
+from imgcls.machine.streams import prepare_streams
 
 
 def main(arguments: list[str]) -> int:
+    prepare_streams()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", help="the tree")
     parser.add_argument("--output", type=Path, help="where the files go; root when left out")

@@ -16,17 +16,18 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from imgcls.data.choices import SPLITS
 from imgcls.data.formats.build import build_samples
 from imgcls.data.formats.samples import Samples
 from imgcls.data.formats.tar_index import LIST, read_index
 from imgcls.data.paths import printable
 from imgcls.errors import USER_ERROR_STATUS, UserError
+from imgcls.machine.progress import progress_bar
+from imgcls.machine.streams import prepare_streams
 
 
 def main(arguments: list[str]) -> int:
+    prepare_streams()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", help="the data set, data.root of the other formats")
     parser.add_argument("output", type=Path, help="directory for the shards")
@@ -78,7 +79,7 @@ def _groups(samples: Samples, limit: int) -> Iterator[list[int]]:
     """Consecutive samples whose files fit into one shard."""
     group: list[int] = []
     total = 0
-    for index in tqdm(range(len(samples)), unit=" images", leave=False, disable=None):
+    for index in progress_bar(range(len(samples)), unit=" pictures"):
         size = tarfile.BLOCKSIZE + os.path.getsize(samples.path(index))
         if group and total + size > limit:
             yield group

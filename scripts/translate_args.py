@@ -133,7 +133,7 @@ def _devices(args: dict[str, Any], out: Translation) -> None:
 
 
 def _catalogue() -> dict[str, dict[str, str]]:
-    with CATALOGUE.open(newline="") as file:
+    with CATALOGUE.open(newline="", encoding="utf-8") as file:
         return {row["published_name"].lower(): row for row in csv.DictReader(file)}
 
 

@@ -115,6 +115,7 @@ def assert_same_end(first: Path, second: Path) -> None:
     assert rows(first) == rows(second)
     assert last(first).name == last(second).name
     names = sorted(path.name for path in last(first).glob("*.pd*"))
+    assert "network.pdparams" in names
     assert names == sorted(path.name for path in last(second).glob("*.pd*"))
     for name in names:
         one, two = load_pickle(last(first) / name), load_pickle(last(second) / name)

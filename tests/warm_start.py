@@ -9,6 +9,7 @@ a program is started as usual.
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -20,9 +21,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hydra
+
 ROOT = Path(__file__).parent.parent
-READ_AT_LOAD = ("OMP_", "MKL_", "FLAGS_", "MALLOC_", "GLIBC_", "LD_", "CUDA_", "IMGCLS_CPU_TUNING")
-"""How the names begin of variables that a library reads when it loads."""
+READ_AT_LOAD = (
+    *("OMP_", "MKL_", "FLAGS_", "MALLOC_", "GLIBC_", "LD_", "CUDA_", "IMGCLS_CPU_TUNING"),
+    *("LC_", "LANG", "LOCPATH", "PYTHONUTF8", "PYTHONIOENCODING"),
+)
+"""How the names begin of variables that a library or Python reads when it loads."""
 LIBRARIES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "imgcls.app.program", "imgcls.app.training")
 
 
@@ -172,12 +178,25 @@ def become(request: dict) -> None:
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
-if __name__ == "__main__":
+def load() -> None:
+    """Load the libraries, and have done once what fills their own caches: a configuration composed, a figure drawn."""
     from imgcls.machine.installation import require_paddle
 
     require_paddle()
     for library in LIBRARIES:
         importlib.import_module(library)
+    program = sys.modules["imgcls.app.program"]
+    program.register_model_group()
+    with hydra.initialize_config_dir(str(program.conf_directory()), version_base="1.3"):
+        hydra.compose("train")
+    figure = sys.modules["matplotlib.figure"].Figure(layout="constrained")
+    figure.subplots().plot([1, 2], label="line")
+    figure.legend()
+    figure.savefig(io.BytesIO())
     gc.freeze()
+
+
+if __name__ == "__main__":
+    load()
     if (asked := serve(socket.socket(fileno=os.dup(0)))) is not None:
         become(asked)

@@ -16,6 +16,8 @@ from imgcls.benchmarks.train import Setting
 from imgcls.errors import Interrupted
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.modules import import_modules
+from imgcls.machine.streams import prepare_streams
+from imgcls.machine.text import write_json
 from imgcls.run.launcher import end_with_parent, is_first
 
 if TYPE_CHECKING:
@@ -27,15 +29,16 @@ CROPS = {"scale": (0.08, 1.0), "ratio": (3 / 4, 4 / 3), "flip": 0.5}
 
 def main() -> int:
     """Returns the exit status."""
+    prepare_streams()
     end_with_parent()
     setting, file = Setting(**json.loads(sys.argv[1])), Path(sys.argv[2])
-    config = OmegaConf.create(sys.stdin.read())
+    config = OmegaConf.create(sys.stdin.buffer.read().decode("utf-8"))
     try:
         require_paddle()
         import_modules(config.imports)
         figures = _measure(config, setting)
         if is_first():
-            file.write_text(json.dumps(asdict(figures)))
+            write_json(file, asdict(figures))
     except (Exception, Interrupted) as error:
         return report(error)
     return 0

@@ -85,7 +85,11 @@ def training_callbacks(
     if settings.profiler.enabled:
         options = {key: value for key, value in settings.profiler.items() if key != "enabled"}
         limit, evaluation = [*limit, Profiler(run.path / "profile" if first else None, **options)], []
-    shown = [StartUp(), History(run.path), ProgressBar(every=settings.log_every)] if first else []
+    shown = (
+        [StartUp(), History(run.path, f"{run.path.name}: {config.model.name}"), ProgressBar(every=settings.log_every)]
+        if first
+        else []
+    )
     if first and config.logger.name == "tensorboard":
         about = system_line(config_hash(config))
         shown.append(TensorBoard(run.path / "tensorboard", every=settings.log_every, about=about))

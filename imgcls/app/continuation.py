@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import Train
 from imgcls.app.rows import rows
 from imgcls.app.run_record import overlay, require_modules
+from imgcls.machine.limits import CONFIG_NODES
+from imgcls.machine.reading import read_yaml
 from imgcls.run.checkpoint import newest_whole
 
 CONFIG = "config.yaml"
@@ -42,7 +43,7 @@ def continued(
     checkpoint = _checkpoint(config.trainer.resume, directory)
     if checkpoint is None:
         return config
-    recorded = OmegaConf.create(yaml.safe_load((checkpoint / CONFIG).read_text(encoding="utf-8")))
+    recorded = OmegaConf.create(read_yaml(checkpoint / CONFIG, CONFIG_NODES))
     given = [*given, *OF_THE_COMMAND, *_of_recipes(overrides, recorded, compose)]
     require_modules(_modules(recorded, given), config.imports, checkpoint)
     filled = {name: _filled(name, recorded[name], config, compose) for name in SECTIONS if name in recorded}

@@ -12,6 +12,7 @@ from imgcls.app.program import report
 from imgcls.errors import Interrupted
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.modules import import_modules
+from imgcls.machine.streams import prepare_streams
 from imgcls.run.directory import Run
 from imgcls.run.launcher import end_with_parent
 from imgcls.run.signals import interruptible
@@ -19,9 +20,10 @@ from imgcls.run.signals import interruptible
 
 def main() -> int:
     """Returns the exit status."""
+    prepare_streams()
     end_with_parent()
     directory, *checkpoint = map(Path, sys.argv[1:])
-    config = OmegaConf.create(sys.stdin.read())
+    config = OmegaConf.create(sys.stdin.buffer.read().decode("utf-8"))
     try:
         with interruptible():
             require_paddle()

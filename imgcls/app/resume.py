@@ -14,11 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import Train
 from imgcls.app.rows import Row, rows
+from imgcls.data.formats.class_names import class_names_text, read_class_names
 from imgcls.data.formats.record import Known, differences, known, write_samples
 from imgcls.data.formats.samples import Samples
-from imgcls.errors import UserError, close_matches
+from imgcls.errors import UserError, close_matches, listed
 from imgcls.machine.files import atomic_write
+from imgcls.machine.reading import read_json, read_yaml
 from imgcls.run.checkpoint import Writer, is_fluid_checkpoint, list_checkpoints
+from imgcls.run.settings import flat
 
 if TYPE_CHECKING:
     from imgcls.engine.trainer import Progress
@@ -36,8 +39,8 @@ LISTS = ("data.train_list", "data.val_list")
 def config_hash(config: DictConfig) -> str:
     """Short fingerprint of a configuration, the same wherever and under whatever name it runs."""
     known_rows = rows(Train)
-    flat = _flat(OmegaConf.to_container(config))
-    settings = {key: value for key, value in flat.items() if key not in known_rows or _counts(known_rows[key], value)}
+    every = flat(OmegaConf.to_container(config))
+    settings = {key: value for key, value in every.items() if key not in known_rows or _counts(known_rows[key], value)}
     return hashlib.sha256(yaml.safe_dump(settings).encode()).hexdigest()[:12]
 
 
@@ -55,18 +58,19 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
     if not (checkpoint / COUNTS).is_file():
         free.difference_update(LISTS)
     unrecorded = {key: row.unrecorded for key, row in known_rows.items()}
-    before = _flat(yaml.safe_load((checkpoint / "config.yaml").read_text()))
-    now = _flat(yaml.safe_load(texts["config.yaml"]))
+    before = flat(read_yaml(checkpoint / "config.yaml"))
+    now = flat(yaml.safe_load(texts["config.yaml"]))
     changed = [
         f"{key}: was {before.get(key, unrecorded.get(key))}, is {now.get(key)}"
         for key in sorted({*before, *now})
         if before.get(key, unrecorded.get(key)) != now.get(key) and key not in free
     ]
-    if (checkpoint / "classes.txt").read_text() != texts["classes.txt"]:
+    if class_names_text(read_class_names(checkpoint / "classes.txt")) != texts["classes.txt"]:
         changed.append("the class names of the data")
     if changed:
+        what = listed(changed, separator="; ")
         raise UserError(
-            f"The run in {checkpoint} cannot be continued, the configuration has changed: {'; '.join(changed)}. "
+            f"The run in {checkpoint} cannot be continued, the configuration has changed: {what}. "
             "Set the values back, or start a new run.name with model.pretrained set to this checkpoint."
         )
 
@@ -74,7 +78,7 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
 def sample_writers(train: Samples, val: Samples) -> dict[str, Writer]:
     """What writes down in a checkpoint which samples its run has."""
     counts = json.dumps({"train": known(train)._asdict(), "val": known(val)._asdict()}, indent=1)
-    return {COUNTS: lambda path: path.write_text(counts), LIST: partial(write_samples, train)}
+    return {COUNTS: lambda path: path.write_text(counts, encoding="utf-8"), LIST: partial(write_samples, train)}
 
 
 class Before(NamedTuple):
@@ -92,7 +96,7 @@ def require_same_samples(checkpoint: Path, train: Samples, val: Samples) -> Befo
     """
     if not (checkpoint / COUNTS).is_file():
         return Before(None, [f"{checkpoint} does not say which pictures its run had: they are not compared."])
-    before = {split: Known(**one) for split, one in json.loads((checkpoint / COUNTS).read_text()).items()}
+    before = {split: Known(**one) for split, one in read_json(checkpoint / COUNTS).items()}
     remarks = []
     if before["train"] != (now := known(train)):
         what = [f"{before['train'].count:,} then, {now.count:,} now", *differences(checkpoint / LIST, train)]
@@ -112,7 +116,7 @@ def require_same_samples(checkpoint: Path, train: Samples, val: Samples) -> Befo
 
 
 def _within_epoch(checkpoint: Path) -> bool:
-    return json.loads((checkpoint / "state.json").read_text())["trainer"]["progress"]["batch"] > 0
+    return read_json(checkpoint / "state.json")["trainer"]["progress"]["batch"] > 0
 
 
 def _epoch_before(checkpoint: Path) -> str:
@@ -125,7 +129,7 @@ def _epoch_before(checkpoint: Path) -> str:
 
 def recorded_epochs(checkpoint: Path) -> int:
     """How long the run was to be."""
-    return yaml.safe_load((checkpoint / "config.yaml").read_text())["trainer"]["epochs"]
+    return read_yaml(checkpoint / "config.yaml")["trainer"]["epochs"]
 
 
 def ended(checkpoint: Path, progress: "Progress", epochs: int, max_steps: int | None) -> str | None:
@@ -133,7 +137,7 @@ def ended(checkpoint: Path, progress: "Progress", epochs: int, max_steps: int | 
     if progress.epoch >= epochs:
         length, key = f"{epochs} epochs", "trainer.epochs"
     elif max_steps is not None and progress.step >= max_steps and not is_fluid_checkpoint(checkpoint):
-        rows = json.loads((checkpoint / "state.json").read_text())["callbacks"].get("history", {}).get("rows")
+        rows = read_json(checkpoint / "state.json")["callbacks"].get("history", {}).get("rows")
         if not rows or rows[-1]["step"] != progress.step:  # the end of its last epoch is still to come
             return None
         length, key = f"{max_steps} updates", "trainer.max_steps"
@@ -163,19 +167,9 @@ def write_texts(directory: Path, texts: dict[str, str]) -> None:
     """Write small text files into a run directory."""
     for name, content in texts.items():
         with atomic_write(directory / name) as partial:
-            partial.write_text(content)
+            partial.write_text(content, encoding="utf-8")
 
 
 def _counts(row: Row, value: object) -> bool:
     """Whether a key is part of the fingerprint; where it came later, only if it changes something."""
     return row.fingerprint and (row.unrecorded is None or value != row.unrecorded)
-
-
-def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

@@ -14,7 +14,6 @@ from imgcls.data.formats.samples import Samples
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
 from imgcls.models.registry import build_model, model_info
-from imgcls.run.checkpoint import verify
 from imgcls.run.logs import log
 from imgcls.weights.load import load_pretrained
 
@@ -55,19 +54,21 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
             result.model.pretrained = str(source)
         return Source(result, (), None)
     given = given_keys()
-    require_modules(_modules(record, config, given), config.imports, record.checkpoint)
+    needed = own_modules(record.config, data="data" not in given and "data" in config)
+    require_modules(needed, config.imports, record.checkpoint)
     result = merge_record(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
     return recorded_source(record, result, weights)
 
 
-def _modules(record: RunRecord, config: DictConfig, given: list[str]) -> list[str]:
-    """Modules of its owner's that the run has used and this job would."""
-    needed = list(record.config.get("imports", ()))
-    target = record.config.data.get("_target_")
-    if target and "data" not in given and "data" in config:
-        needed.append(target.rpartition(".")[0])
-    return needed
+def own_modules(config: DictConfig, data: bool = True) -> list[str]:
+    """Modules of the user's own without which a run cannot be used.
+
+    Args:
+        data: its data is to be read as well.
+    """
+    target = config.data.get("_target_") if data else None
+    return list(dict.fromkeys([*config.get("imports", ()), *([target.rpartition(".")[0]] if target else [])]))
 
 
 def recorded_source(record: RunRecord, config: DictConfig, weights: str = "network") -> Source:
@@ -77,9 +78,8 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "netwo
         config: the sections to use: the record's own, or these under the command line's.
 
     Raises:
-        UserError: the checkpoint is damaged, or has no such weights.
+        UserError: the checkpoint has no such weights.
     """
-    verify(record.checkpoint)
     config.model.pretrained = str(record.weights(weights))
     config.model.exclude = []
     return Source(config, tuple(record.class_names), record.checkpoint)

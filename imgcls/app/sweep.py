@@ -9,8 +9,10 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.overrides import as_typed
 from imgcls.app.program import failures
 from imgcls.functional.monitoring import best_row, direction
+from imgcls.machine.text import printable_text
 
 
 class Leaderboard(Callback):
@@ -22,7 +24,8 @@ class Leaderboard(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if "num" in config.hydra.job:
-            print(f"\njob {config.hydra.job.num}: {' '.join(config.hydra.overrides.task)}")
+            shown = " ".join("=".join(as_typed(override)) for override in config.hydra.overrides.task)
+            print(f"\njob {config.hydra.job.num}: {shown}")
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         number = config.hydra.job.get("num", 0)
@@ -32,8 +35,8 @@ class Leaderboard(Callback):
         if not failed and (recorded := summary.with_name("config.yaml")).exists():
             settings = OmegaConf.load(recorded).trainer  # a job that goes on has those of its run
             self.monitors.add((settings.monitor, direction(settings.monitor, settings.monitor_mode)))
-        reached = json.loads(summary.read_text())["best"] if summary.exists() and not failed else {}
-        overrides = dict(override.lstrip("+").split("=", 1) for override in config.hydra.overrides.task)
+        reached = json.loads(summary.read_text(encoding="utf-8"))["best"] if summary.exists() and not failed else {}
+        overrides = dict(map(as_typed, config.hydra.overrides.task))
         self.rows.append({"job": number, "status": "failed" if failed else "done", **overrides, **reached})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -46,7 +49,7 @@ class Leaderboard(Callback):
         self.rows.sort(key=lambda row: _place(row.get(monitor), better))
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         path = Path(config.hydra.sweep.dir) / "leaderboard.csv"
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -70,4 +73,6 @@ def _place(value: float | None, better: str) -> float:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    from rich.markup import escape
+
+    return f"{value:.4f}" if isinstance(value, float) else escape(printable_text(str(value)))

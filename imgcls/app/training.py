@@ -1,7 +1,6 @@
 """One process of a training run: from a configuration to a trained network, top to bottom."""
 
 import inspect
-import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from imgcls.app.callbacks import optional_callbacks, training_callbacks
 from imgcls.app.combinations import monitor_problems
 from imgcls.app.data import make_loader, read_samples, training_transform
+from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
 from imgcls.app.resume import (
     Before,
@@ -25,9 +25,10 @@ from imgcls.app.resume import (
     starts_anew,
     write_texts,
 )
-from imgcls.app.source import build_network, preprocessing
+from imgcls.app.source import build_network, own_modules, preprocessing
 from imgcls.callbacks.checkpoint import restore
 from imgcls.callbacks.history import History
+from imgcls.data.formats.class_names import class_names_text
 from imgcls.data.formats.samples import Samples
 from imgcls.engine.amp import AmpSettings
 from imgcls.engine.batch import Loss
@@ -42,6 +43,7 @@ from imgcls.functional.monitoring import best_row, direction
 from imgcls.functional.schedules import Schedule, build_schedule
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
+from imgcls.machine.text import write_json
 from imgcls.run.checkpoint import is_fluid_checkpoint
 from imgcls.run.directory import Run, agree_on_run
 from imgcls.run.fluid_checkpoint import restore_fluid
@@ -71,7 +73,7 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     _require_telling(config, len(class_names), bool(own_callbacks))
 
     with agree_on_run(ranks, open_run) as run:
-        texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": "".join(f"{c}\n" for c in class_names)}
+        texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": class_names_text(class_names)}
         fluid = run.start_from is not None and is_fluid_checkpoint(run.start_from)
         before: Before | None = None
         if run.start_from and not fluid:
@@ -150,7 +152,11 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
             epochs = trainer.progress.epoch
         trainer.fit(train_loader, epochs, callbacks)
         ranks.barrier()
-        return _finish(run, trainer, settings) if ranks.first else None
+        if not ranks.first:
+            return None
+        best = _finish(run, trainer, settings)
+        log.info("next:\n%s", "\n".join(f"  {step}" for step in next_steps(run.path, own_modules(config), val_samples)))
+        return best
 
 
 def _schedule(config: DictConfig, base_lr: float, steps_per_epoch: int, epochs: int) -> Schedule:
@@ -237,7 +243,7 @@ def _finish(run: Run, trainer: Trainer, settings: DictConfig) -> float | None:
     best = best_row(history.rows, f"val_{monitor}", better) or {}
     metrics = {name.removeprefix("val_"): value for name, value in best.items() if name.startswith("val_")}
     summary = {"best": {**metrics, "epoch": best.get("epoch")}, "epochs": trainer.progress.epoch}
-    (run.path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(run.path / "summary.json", summary)
     if best:
         lowest = ", the lowest," if better == "min" else ""
         log.info("best %s %.4f%s in epoch %s", monitor, metrics[monitor], lowest, best["epoch"])

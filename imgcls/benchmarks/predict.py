@@ -90,7 +90,7 @@ def _rate(batches: Iterable[Batch], warmup: int) -> float:
 
 def _memory_mb() -> float:
     """Resident memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * 4096 / 2**20
 
 

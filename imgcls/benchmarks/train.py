@@ -12,8 +12,8 @@ from statistics import median
 from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
-from tqdm import tqdm
 
+from imgcls.machine.progress import progress_bar
 from imgcls.run.launcher import Job, RankFailed, run_ranks
 
 HEADINGS = ("precision", "layout", "mode", "count", "img/s", "speed-up", "memory\nMB", "data\nwait", "exchange")
@@ -69,7 +69,7 @@ def measure_train(
         reasons = {setting: reason for setting in settings if (reason := _why_not(setting, gpus))}
         results: dict[Setting, list[dict[str, float]]] = defaultdict(list)
         turns = [setting for _ in range(repeats) for setting in settings if setting not in reasons]
-        for setting in tqdm(turns, kind, leave=False, disable=None):
+        for setting in progress_bar(turns, desc=kind):
             if setting in reasons:
                 continue
             try:
@@ -101,7 +101,7 @@ def _run(command: list[str], composed: str, setting: Setting) -> dict[str, float
             Path(directory),
             stdin=composed,
         )
-        return json.loads(result.read_text())
+        return json.loads(result.read_text(encoding="utf-8"))
 
 
 def _table(

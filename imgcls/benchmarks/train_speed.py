@@ -163,5 +163,5 @@ def _peak_memory() -> int:
     if paddle.device.get_device() != "cpu":
         return paddle.device.cuda.max_memory_allocated()
     # Not the system's own record of it, in which a parent's memory counts as well.
-    kilobytes = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]
+    kilobytes = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))[1]
     return int(kilobytes) * 1024

@@ -1,11 +1,11 @@
 """Saves the whole state of a run as checkpoint directories, and loads it back."""
 
-import json
 import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import paddle
 
 from imgcls.callbacks.nan_guard import ADVICE
@@ -15,8 +15,18 @@ from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import direction, is_better
 from imgcls.machine.paddle_internals import unclaimed_state
-from imgcls.run.checkpoint import Writer, list_checkpoints, point, remove_old, write_checkpoint
-from imgcls.weights.safe_pickle import load_pickle
+from imgcls.machine.reading import read_json
+from imgcls.machine.text import json_text
+from imgcls.run.checkpoint import (
+    Writer,
+    list_checkpoints,
+    point,
+    progress_of,
+    read_manifest,
+    remove_old,
+    write_checkpoint,
+)
+from imgcls.weights.safe_pickle import load_pickle, only_arrays
 
 log = logging.getLogger("imgcls")
 
@@ -125,7 +135,7 @@ class Checkpoint(Callback):
             "optimizer.pdopt": _optimizer_state(trainer.optimizer),
             **{f"{name}.pdparams": own for name, callback in stateful.items() if (own := callback.tensors())},
         }
-        texts = {"state.json": json.dumps(state, indent=1), **self.extra}
+        texts = {"state.json": json_text(state, indent=1), **self.extra}
         return {
             **{name: partial(_save_tensors, content) for name, content in tensors.items()},
             **{name: partial(_save_text, content) for name, content in texts.items()},
@@ -137,20 +147,41 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
     """Put a run back to where it was when the (verified) checkpoint ``path`` was written.
 
     State of callbacks that the run no longer has is left out; new callbacks start fresh.
+
+    Raises:
+        UserError: a file holds something other than a run's state.
     """
-    state = json.loads((path / "state.json").read_text())
-    load_float32_state(trainer.network, load_pickle(path / "network.pdparams"))
-    trainer.optimizer.set_state_dict(_with_master_tensors(load_pickle(path / "optimizer.pdopt")))
+    state = read_json(path / "state.json")
+    network, optimizer = load_pickle(path / "network.pdparams"), load_pickle(path / "optimizer.pdopt")
+    if not isinstance(state, dict) or not all(isinstance(state.get(key), dict) for key in ("trainer", "callbacks")):
+        raise UserError(f"{path / 'state.json'} is not the state of a run.")
+    if not only_arrays(network):
+        raise UserError(f"{path / 'network.pdparams'} is not a dict of tensors.")
+    if not all(map(_is_optimizer_state, optimizer, optimizer.values())):
+        raise UserError(f"{path / 'optimizer.pdopt'} is not the state of an optimizer.")
+    load_float32_state(trainer.network, network)
+    trainer.optimizer.set_state_dict(_with_master_tensors(optimizer))
     trainer.load_state(state["trainer"])
+    recorded = read_manifest(path)
     for callback in callbacks:
-        tensors = path / f"{callback.name}.pdparams"
-        if tensors.exists():
-            callback.load_tensors(load_pickle(tensors))
+        if (name := f"{callback.name}.pdparams") in recorded:
+            tensors = load_pickle(path / name)
+            if not only_arrays(tensors):
+                raise UserError(f"{path / name} is not a dict of tensors.")
+            callback.load_tensors(tensors)
         if callback.name in state["callbacks"]:
             callback.load_values(state["callbacks"][callback.name])
     for newer in list_checkpoints(path.parent):
-        if newer.name > path.name:
+        if progress_of(newer) > progress_of(path) > (-1, -1):
             log.warning("%s is passed over.", newer)
+
+
+def _is_optimizer_state(name: object, value: object) -> bool:
+    if name == "master_weights":
+        return only_arrays(value)
+    if name == "LR_Scheduler":
+        return isinstance(value, dict) and not any(isinstance(each, tuple | set) for each in value.values())
+    return isinstance(name, str) and isinstance(value, np.ndarray | np.generic | float | int)
 
 
 def _named_like(own: dict[str, paddle.Tensor], weights: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
@@ -189,4 +220,4 @@ def _save_tensors(content: dict, path: Path) -> None:
 
 
 def _save_text(content: str, path: Path) -> None:
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")

@@ -4,6 +4,7 @@ import logging
 
 from imgcls.engine.callback import Callback
 from imgcls.engine.trainer import EvaluationInterrupted, EvaluationMeter
+from imgcls.machine.progress import WithBar
 
 log = logging.getLogger("imgcls")
 
@@ -37,12 +38,14 @@ class Evaluation(Callback):
             self._evaluate()
 
     def _evaluate(self) -> None:
-        trainer = self.trainer
+        trainer, loader = self.trainer, self.loader
+        if trainer.ranks.first:
+            loader = WithBar(loader, desc="validating", total=len(loader), unit=" batches")
         try:
             for view, weights in trainer.weight_views.items():
                 meter = EvaluationMeter(self.topk)
                 with weights():
-                    result = trainer.evaluate(self.loader, meter)
+                    result = trainer.evaluate(loader, meter)
                 suffix = f"_{view}" if view else ""
                 trainer.metrics.update({name + suffix: value for name, value in result.items()})
         except EvaluationInterrupted:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from imgcls.engine.callback import Callback
 from imgcls.machine.files import atomic_write
+from imgcls.report.title import draw_title
+
+TOP1 = "val_top1"
 
 
 class History(Callback):
@@ -15,11 +18,13 @@ class History(Callback):
 
     Args:
         directory: where the two files go.
+        title: of the curves: the run and its model.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, title: str = ""):
         super().__init__()
         self.directory = directory
+        self.title = title
         self.rows: list[dict[str, float]] = []
 
     def on_epoch_end(self, epoch, logs=None):
@@ -38,7 +43,14 @@ class History(Callback):
             }
         )
         write_csv(self.rows, self.directory / "metrics.csv")
-        draw_curves(self.rows, self.directory / "curves.png")
+        draw_curves(self.rows, self.directory / "curves.png", self._title())
+
+    def _title(self) -> str:
+        evaluated = [row for row in self.rows if TOP1 in row]
+        if not evaluated:
+            return self.title
+        best = max(evaluated, key=lambda row: row[TOP1])
+        return f"{self.title}, top1 {evaluated[-1][TOP1]:.4f}, best {best[TOP1]:.4f} in epoch {best['epoch']}"
 
     def values(self):
         return {"rows": self.rows}
@@ -50,17 +62,18 @@ class History(Callback):
 def write_csv(rows: list[dict[str, float]], path: Path) -> None:
     """Write the rows whole or not at all; columns are the union of the rows', missing cells empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with atomic_write(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
 
 
-def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
-    """Loss, accuracy and learning rate over epochs, side by side."""
+def draw_curves(rows: list[dict[str, float]], path: Path, title: str = "") -> None:
+    """Loss, accuracy and learning rate over epochs, side by side, under a title."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
+    draw_title(figure, title)
     panels = figure.subplots(1, 3)
     names = list(dict.fromkeys(name for row in rows for name in row))
     groups = (

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: finish the update, save, and leave with a message that says how to go on."""
+"""SIGTERM, SIGINT and SIGHUP: finish the update, save, and leave with a message that says how to go on."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import signal
 from imgcls.engine.callback import Callback
 from imgcls.errors import Interrupted
 from imgcls.run.launcher import in_rank, started_by_us
+from imgcls.run.signals import handle_stopping, restore_handlers
 
 
 class Preemption(Callback):
@@ -25,8 +26,8 @@ class Preemption(Callback):
         self.previous: dict[signal.Signals, object] = {}
 
     def on_train_begin(self, logs=None):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.previous[number] = signal.signal(number, self._remember)
+        self.previous = handle_stopping(self._remember)
+        for number in self.previous:
             signal.siginterrupt(number, False)  # Paddle takes an interrupted receive for a lost connection
 
     def on_train_end(self, logs=None):
@@ -54,6 +55,5 @@ class Preemption(Callback):
         self.trainer.signalled = True
 
     def _restore_handlers(self) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-        self.previous.clear()
+        restore_handlers(self.previous)
+        self.previous = {}

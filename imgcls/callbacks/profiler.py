@@ -62,5 +62,5 @@ class Profiler(Callback):
         recorder.export(str(self.directory / "trace.json"), format="json")
         with contextlib.redirect_stdout(io.StringIO()) as table:
             recorder.summary(time_unit="ms")
-        (self.directory / "summary.txt").write_text(table.getvalue())
+        (self.directory / "summary.txt").write_text(table.getvalue(), encoding="utf-8")
         log.info("profile of %d updates: %s", self.done - self.start, self.directory)

@@ -28,7 +28,7 @@ class StartUp(Callback):
 def process_age(process: int) -> float | None:
     """Seconds since a process was started; ``None`` where there is no ``/proc``."""
     try:
-        stat = Path(f"/proc/{process}/stat").read_text()
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     ticks = int(stat.rpartition(")")[2].split()[19])  # field 22, starttime; the name before it may hold blanks

@@ -1,12 +1,35 @@
 """File names: bytes on disk, any script or none, and text that every terminal and file can take."""
 
 import os
+import unicodedata
 from collections.abc import Sequence
+
+from imgcls.machine.text import printable_text
 
 
 def printable(path: str | bytes | os.PathLike) -> str:
-    r"""The path as text for messages; bytes that are not UTF-8 appear as ``\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""The path as one line of text; bytes that are not UTF-8 and control characters appear as ``\xNN``."""
+    return printable_text(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def advice_on_form(path: str | os.PathLike) -> str:
+    """A sentence for the message about a missing file, if one is there whose name is only composed otherwise.
+
+    An ``é`` is one character (NFC) or two (NFD, as macOS likes it), and looks the same.
+    """
+    found = "/" if os.path.isabs(path) else "."
+    for part in filter(None, os.fspath(path).split(os.sep)):
+        below = os.path.join(found, part)
+        if not os.path.lexists(below):
+            here = os.listdir(found) if os.path.isdir(found) else ()
+            form = unicodedata.normalize("NFC", part)
+            twins = [name for name in here if unicodedata.normalize("NFC", name) == form]
+            if not twins:
+                return ""
+            below = os.path.join(found, twins[0])
+        found = below
+    codes = ascii(os.path.normpath(found))
+    return f" There is {codes}, which looks the same: its accents are written as other characters (NFC and NFD)."
 
 
 def bullet_list(lines: Sequence[str], total: int) -> str:

@@ -12,6 +12,7 @@ from imgcls.deploy.choices import ENGINE_NAMES
 from imgcls.deploy.contract import NAME
 from imgcls.deploy.gpu import TensorRT, use_gpu, use_tensorrt
 from imgcls.deploy.onnx_graph import require_onnx
+from imgcls.deploy.operators import Refused, check_model
 from imgcls.errors import UserError
 from imgcls.machine import cpu
 from imgcls.machine.paddle_internals import supports_bfloat16
@@ -23,7 +24,12 @@ UNSAFE_PASS = "batch_norm_act_fuse_pass"
 
 
 def jit(directory: str | Path) -> Run:
-    """The graph under ``paddle.jit.load``: the kernels of eager mode, and its numbers."""
+    """The graph under ``paddle.jit.load``: the kernels of eager mode, and its numbers.
+
+    Raises:
+        UserError: the graph does more than to compute.
+    """
+    require_harmless(directory)
     network = paddle.jit.load(str(Path(directory) / NAME))
     network.eval()
 
@@ -54,8 +60,10 @@ def inference(
         tensorrt: let TensorRT run on the GPU what it can.
 
     Raises:
-        UserError: this machine or this build of Paddle cannot do what is asked for.
+        UserError: this machine or this build of Paddle cannot do what is asked for; the graph does more than to
+            compute.
     """
+    require_harmless(directory)
     config = Config(str(Path(directory) / f"{NAME}.pdmodel"), str(Path(directory) / f"{NAME}.pdiparams"))
     config.disable_glog_info()
     config.enable_memory_optim()
@@ -82,9 +90,10 @@ def onnxruntime(directory: str | Path, threads: int | None = None) -> Run:
     """An ONNX graph under onnxruntime on the CPU.
 
     Raises:
-        UserError: onnxruntime is not installed.
+        UserError: onnxruntime is not installed; the graph does more than to compute.
     """
     require_onnx("onnxruntime")
+    require_harmless(directory)
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()
@@ -97,6 +106,20 @@ def onnxruntime(directory: str | Path, threads: int | None = None) -> Run:
         return session.run(None, {name: images})[0]
 
     return run
+
+
+def require_harmless(directory: str | Path) -> None:
+    """Refuse a graph with operators that write, read, send or call, before anything loads it.
+
+    Raises:
+        UserError: naming them; or there is no model file that can be read.
+    """
+    try:
+        check_model(directory, NAME)
+    except Refused as error:
+        raise UserError(f"The export {directory} is not run: {error}.") from error
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror}. Is this an export directory?") from error
 
 
 def is_x86() -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imgcls.data.formats.folder import IMAGE_SUFFIXES
-from imgcls.data.paths import printable
+from imgcls.data.paths import advice_on_form, printable
 from imgcls.errors import UserError
 
 LIST_SUFFIX = ".txt"
@@ -46,7 +46,8 @@ def _expand(entry: str) -> list[str]:
         found = sorted(match for match in glob.iglob(path, recursive=True) if os.path.isfile(match))
         nothing = f"No file matches the pattern {printable(path)}."
     else:
-        raise UserError(f"There is nothing at {printable(os.path.abspath(path))}. Check predict.input.")
+        here = printable(os.path.abspath(path))
+        raise UserError(f"There is nothing at {here}. Check predict.input.{advice_on_form(path)}")
     if not found:
         raise UserError(nothing)
     return found
@@ -68,11 +69,20 @@ def _below(directory: str) -> Iterator[str]:
 
 def _listed(path: Path) -> list[str]:
     try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+        text = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         raise UserError(f"Cannot read the list {printable(path)}: {error.strerror}.") from error
+    if b"\0" in text:
+        raise UserError(f"The list {printable(path)} is no text in UTF-8. Save it as UTF-8.")
+    lines = text.splitlines()
     names = (os.fsdecode(line.strip()) for line in lines)
-    return [os.path.join(path.parent, name) for name in names if name]
+    return [_place(path.parent, name) for name in names if name]
+
+
+def _place(directory: Path, name: str) -> str:
+    """Where a line of a list points to; backslashes of Windows stand for slashes, unless a file is called so."""
+    path = os.path.join(directory, name)
+    return path if os.path.exists(path) else os.path.join(directory, name.replace("\\", "/"))
 
 
 def _suffixes() -> str:

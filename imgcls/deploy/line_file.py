@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from imgcls.machine.text import json_text
+
 Record = dict[str, Any]
 
 
@@ -26,7 +28,7 @@ class LineFile:
             yield from map(json.loads, lines)
 
     def write(self, record: Record) -> None:
-        self._file.write(json.dumps(record) + "\n")
+        self._file.write(json_text(record) + "\n")
 
     def keep(self, count: int) -> None:
         """Remove all records after the first ``count``."""

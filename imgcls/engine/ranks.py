@@ -139,7 +139,7 @@ def _is_listening(port: int) -> bool:
     wanted = f":{port:04X}"
     for table in PORT_TABLES:
         try:
-            rows = [line.split() for line in Path(table).read_text().splitlines()[1:]]
+            rows = [line.split() for line in Path(table).read_text(encoding="utf-8").splitlines()[1:]]
         except OSError:
             return True  # no such table here: let Paddle try
         if any(local.endswith(wanted) and state == LISTENING for _, local, _, state, *_ in rows):

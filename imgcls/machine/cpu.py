@@ -86,6 +86,6 @@ def _keep_freed_memory() -> None:
 
 def _is_amd() -> bool:
     try:
-        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
+        return b"AuthenticAMD" in Path("/proc/cpuinfo").read_bytes()
     except OSError:
         return False

@@ -132,6 +132,34 @@ def channel_groups(convolution: nn.Layer) -> int:
     return convolution._groups
 
 
+class Conv2D(nn.Conv2D):
+    """``nn.Conv2D`` that adds its bias fast on a CPU, to the same bits.
+
+    Paddle reshapes the bias and broadcasts it, which on a CPU takes longer than many a convolution; the
+    kernel of its older operator adds it along an axis. Elsewhere, and in graphs, all is as in Paddle.
+    """
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        if not self._adds_along_axis(x):
+            return nn.Conv2D.forward(self, x)  # a bare super() cannot be translated to a graph
+        bias, self.__dict__["bias"] = self.bias, None  # found before the parameter of that name
+        try:
+            without = nn.Conv2D.forward(self, x)
+        finally:
+            del self.__dict__["bias"]
+        return ADD_ALONG_AXIS(without, bias, "axis", self._channel_dim)
+
+    @paddle.jit.not_to_static
+    def _adds_along_axis(self, x: paddle.Tensor) -> bool:
+        if self.bias is None or ADD_ALONG_AXIS is None or not paddle.in_dynamic_mode():
+            return False
+        return x.place.is_cpu_place()
+
+
+ADD_ALONG_AXIS = getattr(getattr(paddle, "_legacy_C_ops", None), "elementwise_add", None)
+"""``None`` in a Paddle that has it no more."""
+
+
 def stride(convolution: nn.Layer) -> Sequence[int]:
     """Down and across, of an ``nn.Conv2D``."""
     return convolution._stride

@@ -36,7 +36,7 @@ GRACE_SECONDS = 1.0
 RETRY_SECONDS = 0.01
 """Between attempts to send what a worker's pipe has no room for."""
 
-HANDLED_BY_PARENT = {signal.SIGINT, signal.SIGTERM}
+HANDLED_BY_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 """Ctrl-C and a time limit signal the whole group, and the parent may need results to stop in order."""
 
 Function = Callable[[Any, int], Any]

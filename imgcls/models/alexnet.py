@@ -6,6 +6,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from imgcls.machine.paddle_internals import Conv2D
 from imgcls.models.checks import require_probability
 from imgcls.models.layers import Network, name_parameters
 
@@ -15,7 +16,7 @@ def conv_relu(
 ) -> nn.Sequential:
     """Convolution with bias, then ReLU."""
     init = uniform(in_channels * kernel_size**2)
-    conv = nn.Conv2D(in_channels, out_channels, kernel_size, stride, padding, weight_attr=init, bias_attr=init)
+    conv = Conv2D(in_channels, out_channels, kernel_size, stride, padding, weight_attr=init, bias_attr=init)
     return nn.Sequential(name_parameters(conv, weight=f"{name}_weights", bias=f"{name}_offset"), nn.ReLU())
 
 

@@ -15,7 +15,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from imgcls.errors import UserError
-from imgcls.machine.paddle_internals import stride
+from imgcls.machine.paddle_internals import Conv2D, stride
 from imgcls.models.checks import require_channels, require_choice, require_input_size
 from imgcls.models.choices import DATA_FORMATS
 from imgcls.models.data_format import MapLayer, from_nchw, set_data_format, to_nchw
@@ -132,7 +132,7 @@ class Network(MapLayer):
         if isinstance(old, nn.Linear):
             new = nn.Linear(old.weight.shape[0], num_classes, weight_attr=normal)
         else:
-            new = nn.Conv2D(old.weight.shape[1], num_classes, 1, weight_attr=normal)
+            new = Conv2D(old.weight.shape[1], num_classes, 1, weight_attr=normal)
         new.weight.regularizer, new.bias.regularizer = old.weight.regularizer, old.bias.regularizer
         self.head = name_parameters(new, weight=old.weight.name, bias=old.bias.name)
 
@@ -194,7 +194,7 @@ def conv2d(
     if padding is None:
         sizes = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
         padding = [dilation * (size - 1) // 2 for size in sizes]
-    layer = nn.Conv2D(
+    layer = Conv2D(
         in_channels,
         out_channels,
         kernel_size,

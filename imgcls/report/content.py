@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from imgcls.data.paths import printable
 from imgcls.functional.metrics import ConfusionMatrix
+from imgcls.machine.text import whole_characters
 from imgcls.report.curves import Panel
 from imgcls.report.mistakes import Mistake
 from imgcls.report.reliability import Reliability
@@ -32,7 +32,7 @@ def page_content(
     true, predicted = np.nonzero(confusion.counts)
     return {
         "summary": summary,
-        "names": [printable(name) for name in class_names],
+        "names": [whole_characters(name) for name in class_names],
         "cells": np.stack([true, predicted, confusion.counts[true, predicted]], axis=1).tolist(),
         "classes": {
             "pictures": confusion.counts.sum(axis=1).tolist(),

@@ -1,7 +1,6 @@
 """An evaluation as files for other programs: ``summary.json`` and tables as CSV."""
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from imgcls.data.formats.samples import Samples
 from imgcls.functional.metrics import ConfusionMatrix, expected_calibration_error
+from imgcls.machine.text import escape_controls, write_json
 from imgcls.report.answers import Answers
 
 
@@ -32,7 +32,7 @@ def write_tables(
 ) -> None:
     """Write ``summary.json``, ``per_class.csv``, ``per_image.csv`` and ``confusion_matrix.csv``."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(directory / "summary.json", summary)
     names = samples.class_names
     _write_csv(
         directory / "per_class.csv",
@@ -69,7 +69,7 @@ def _per_image(answers: Answers, samples: Samples) -> Iterable[Sequence]:
         answers.right.astype(np.int64),
     )
     for index, label, predicted, score, score_of_label, right in zip(*columns, strict=True):
-        path = samples.path(int(index))
+        path = escape_controls(samples.path(int(index)))
         yield path, label, names[label], predicted, names[predicted], f"{score:.6f}", f"{score_of_label:.6f}", right
 
 

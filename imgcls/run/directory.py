@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgcls.errors import Interrupted, UserError
-from imgcls.machine.files import atomic_write
-from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, newest_whole, remove_remains, verify
+from imgcls.machine.files import NO_LOCKS, atomic_write
+from imgcls.machine.text import write_json
+from imgcls.run.checkpoint import (
+    TO_GO_ON,
+    is_fluid_checkpoint,
+    list_checkpoints,
+    newest_whole,
+    remove_remains,
+    verify,
+)
 from imgcls.run.lock import hold
 
 if TYPE_CHECKING:
@@ -45,25 +53,32 @@ class RunDirectory(Run):
         path: the directory; made if need be.
         resume: ``None``, ``"auto"``, or the path of a checkpoint.
         report: called with a message for each damaged checkpoint that is passed over.
+        lock: keep other processes out; not every file system can.
 
     Raises:
         UserError: another process holds the run, a run of this name exists and ``resume`` was not
             given, or the checkpoint to resume from is missing or damaged.
     """
 
-    def __init__(self, path: Path, resume: str | None, report: Callable[[str], None]):
+    def __init__(self, path: Path, resume: str | None, report: Callable[[str], None], lock: bool = True):
         super().__init__(path)
         self.report = report
         path.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock = hold(path)
+            self._lock = hold(path) if lock else None
         except OSError as error:
+            if error.errno in NO_LOCKS:
+                raise UserError(
+                    f"The file system of {path} has no locks ({error.strerror}), so nothing would keep a second "
+                    "process from writing this run. Choose another disk with run.root=..., or set run.lock=false and "
+                    "see to it yourself."
+                ) from error
             raise UserError(f"{path} cannot be locked: {error.strerror}. Choose another run.root.") from error
         try:
             self.start_from = self._find(resume)
             remove_remains(self.checkpoints)
         except UserError:
-            os.close(self._lock)
+            self._let_go()
             raise
 
     def __enter__(self):
@@ -73,31 +88,31 @@ class RunDirectory(Run):
     def __exit__(self, kind, error, traceback) -> None:
         status = "finished" if error is None else "preempted" if isinstance(error, Interrupted) else "failed"
         self._write_status(status, str(error or "").partition("\n")[0])
-        os.close(self._lock)
+        self._let_go()
 
     def rewind(self) -> None:
         """Start from the newest whole checkpoint there is now; from the beginning if there is none yet."""
-        self.start_from = newest_whole(self.checkpoints, self.report)
+        self.start_from = newest_whole(self.checkpoints, self.report, TO_GO_ON)
 
     def _find(self, resume: str | None) -> Path | None:
         if resume is None:
-            if list_checkpoints(self.checkpoints):
-                raise UserError(
-                    f"{self.path} already holds a run. Continue it with trainer.resume=auto, choose another "
-                    "run.name, or remove the directory."
-                )
+            require_free(self.path)
             return None
         if resume != "auto":
             given = Path(resume)
             if not given.is_dir():
                 raise UserError(f"trainer.resume={resume}: there is no such checkpoint directory.")
             if not is_fluid_checkpoint(given):
-                verify(given)
+                verify(given, TO_GO_ON)
             return given.resolve()
-        newest = newest_whole(self.checkpoints, self.report)
+        newest = newest_whole(self.checkpoints, self.report, TO_GO_ON)
         if newest is None and list_checkpoints(self.checkpoints):
             raise UserError(f"No checkpoint in {self.checkpoints} is whole; this run cannot be continued.")
         return newest
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
 
     def _write_status(self, status: str, message: str = "") -> None:
         content = {
@@ -109,7 +124,20 @@ class RunDirectory(Run):
         }
         # What ends a run, a full disk for instance, must not be hidden by an error of the note about it.
         with contextlib.suppress(OSError), atomic_write(self.path / STATUS) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n")
+            write_json(partial, content)
+
+
+def require_free(path: Path) -> None:
+    """Refuse a directory that holds a run.
+
+    Raises:
+        UserError: it does.
+    """
+    if list_checkpoints(path / "checkpoints"):
+        raise UserError(
+            f"{path} already holds a run. Continue it with trainer.resume=auto, choose another "
+            "run.name, or remove the directory."
+        )
 
 
 def agree_on_run(ranks: "Ranks", make: Callable[[], Run]) -> Run:

@@ -6,6 +6,7 @@ times within a second, which leaves no time for a last checkpoint.
 """
 
 import codecs
+import contextlib
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError
 from imgcls.machine import cpu, processes
+from imgcls.run.signals import STOPPING, handle_stopping, restore_handlers
 
 PARENT = "IMGCLS_PARENT"
 """Environment variable with the process id of the process that started this rank."""
@@ -35,7 +37,7 @@ STOP_SECONDS = 5.0
 TAIL_LINES = 20
 LOCALHOST = "127.0.0.1"
 FIRST_PORT = 6170
-STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
+STOPPED = tuple(128 + number for number in STOPPING)
 
 
 class RankFailed(UserError):
@@ -134,8 +136,8 @@ def log_file(directory: Path, rank: int) -> Path:
 def run_ranks(command: list[str], job: Job, logs: Path, stdin: str = "") -> None:
     """Run ``command`` in every process of ``job`` on this machine; return when all have ended well.
 
-    What rank 0 prints is shown; what all print is appended to their files in ``logs``. SIGTERM and
-    SIGINT are passed on. Takes at most 30 seconds from a signal, and 10 from a death, to the end.
+    What rank 0 prints is shown; what all print is appended to their files in ``logs``. Signals that
+    ask to stop are passed on. Takes at most 30 seconds from a signal, and 10 from a death, to the end.
 
     Args:
         stdin: what each process reads from its standard input.
@@ -167,12 +169,11 @@ class _Ranks:
     def __enter__(self) -> "_Ranks":
         self.logs.mkdir(parents=True, exist_ok=True)
         for rank in self.job.ranks:
-            with log_file(self.logs, rank).open("a") as log:
+            with log_file(self.logs, rank).open("a", encoding="utf-8") as log:
                 log.write(f"--- rank {rank} of {self.job.size}, {datetime.now():%Y-%m-%d %H:%M:%S}\n")
         if 0 in self.job.ranks:
             self.output = _Output(log_file(self.logs, 0))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.handlers[number] = signal.signal(number, self._receive)
+        self.handlers = handle_stopping(self._receive)
         inherited = cpu.inherited_environment()
         for rank, own in zip(self.job.ranks, self.job.environments(), strict=True):
             self.processes.append(self._start(rank, {"GLOG_minloglevel": "2", **inherited, **own}))
@@ -183,8 +184,7 @@ class _Ranks:
             if process.poll() is None:
                 process.kill()
             process.wait()
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
+        restore_handlers(self.handlers)
         if self.output:
             self.output.close()
 
@@ -199,7 +199,7 @@ class _Ranks:
             time.sleep(POLL_SECONDS)
 
     def _start(self, rank: int, environment: dict[str, str]) -> subprocess.Popen:
-        with log_file(self.logs, rank).open("a") as log:
+        with log_file(self.logs, rank).open("a", encoding="utf-8") as log:
             # A session of its own keeps the terminal's Ctrl-C to the parent, which passes it on.
             process = subprocess.Popen(
                 self.command,
@@ -207,7 +207,7 @@ class _Ranks:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
                 start_new_session=True,
             )
         try:
@@ -278,9 +278,11 @@ class _Output:
         self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def copy(self) -> None:
-        if text := self.decoder.decode(self.file.read()):
-            sys.stderr.write(text)
-            sys.stderr.flush()
+        text = self.decoder.decode(self.file.read())
+        if text and sys.stderr is not None:
+            with contextlib.suppress(OSError):  # nobody listens any more: the ranks go on, and all is in their logs
+                sys.stderr.write(text)
+                sys.stderr.flush()
 
     def close(self) -> None:
         self.file.close()
@@ -298,5 +300,5 @@ def _how_it_ended(code: int) -> str:
 
 
 def _tail(path: Path) -> str:
-    lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
     return "\n".join(f"  {line}" for line in lines)

@@ -5,7 +5,10 @@ import platform
 import subprocess
 from pathlib import Path
 
+from tqdm import tqdm
+
 from imgcls.machine import cpu, installation
+from imgcls.machine.text import escape_controls
 
 log = logging.getLogger("imgcls")
 
@@ -15,13 +18,28 @@ def start_log(file: Path | None = None) -> None:
     log.handlers.clear()
     log.setLevel(logging.INFO)
     log.propagate = False
-    console = logging.StreamHandler()
-    console.setFormatter(logging.Formatter("%(message)s"))
+    console = _Console()
+    console.setFormatter(_Formatter("%(message)s"))
     log.addHandler(console)
     if file is not None:
-        handler = logging.FileHandler(file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler = logging.FileHandler(file, encoding="utf-8", errors="backslashreplace")
+        handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(handler)
+
+
+class _Formatter(logging.Formatter):
+    """No name in a message can move the cursor, colour the terminal or turn the direction of the line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escape_controls(super().format(record), lines=True)
+
+
+class _Console(logging.StreamHandler):
+    """Standard error, where a bar may be: it steps aside for a line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with tqdm.external_write_mode(self.stream):
+            super().emit(record)
 
 
 def system_line(config_hash: str) -> str:
@@ -41,6 +59,6 @@ def _commit() -> str:
         return "none"
     try:
         command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"

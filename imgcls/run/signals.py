@@ -1,23 +1,48 @@
-"""SIGTERM and SIGINT while there is nothing to save."""
+"""The signals that ask a program to stop, and what becomes of it while there is nothing to save."""
 
 import contextlib
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 from imgcls.errors import Interrupted
 
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""From a scheduler, from a keyboard, from a terminal that was closed."""
+
+Handler = Callable[[int, object], None]
+
+
+def handle_stopping(handler: Handler) -> dict[signal.Signals, object]:
+    """Let ``handler`` have the signals that ask to stop; returns the handlers before, for ``restore_handlers``.
+
+    SIGHUP stays ignored where it is: that is what nohup is for. Outside the main thread, where Python lets
+    nobody handle signals, nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    wanted = [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in wanted}
+
+
+def restore_handlers(handlers: dict[signal.Signals, object]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Inside, both signals raise ``Interrupted``, so that a program ends with a message and tidies up."""
+def interruptible(kept: str = "nothing was under way that had to be saved") -> Iterator[None]:
+    """Inside, these signals raise ``Interrupted``, so that a program ends with a message and tidies up.
+
+    Args:
+        kept: what the message says of the work.
+    """
 
     def stop(number: int, frame: object) -> None:
-        name = signal.Signals(number).name
-        raise Interrupted(f"Stopped by {name}; nothing was under way that had to be saved.", status=128 + number)
+        raise Interrupted(f"Stopped by {signal.Signals(number).name}; {kept}.", status=128 + number)
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = handle_stopping(stop)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        restore_handlers(previous)

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from imgcls.machine.reading import open_regular
+
 
 def describe_start(path: Path) -> str:
     """A clause such as ``it begins with the text '<!DOCTYPE html>'``."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(40)
     if not start:
         return "the file is empty"

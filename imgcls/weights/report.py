@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 
 SHOWN = 6  # tensors a summary names per line; the full lists are in the report
 
@@ -93,6 +93,4 @@ class WeightsMismatch(UserError):
 
 def some(tensors: Iterable[object], limit: int = SHOWN) -> str:
     """The first few, comma separated, and how many more there are."""
-    names = [str(tensor) for tensor in tensors]
-    rest = f", and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + rest
+    return listed(tensors, limit)

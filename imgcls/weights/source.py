@@ -1,5 +1,6 @@
 """Where weights come from: find the file behind a path a user gave, and read it whatever its format."""
 
+import os
 import pickle
 import zipfile
 import zlib
@@ -8,10 +9,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
+from imgcls.machine.limits import NAME_BYTES
+from imgcls.machine.reading import open_regular, shown
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid import files as fluid
-from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle
+from imgcls.weights.npz import read_arrays
+from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle, only_arrays
 
 Naming = Literal["structured", "fluid"]
 
@@ -40,15 +44,14 @@ def read_weights(path: str | Path) -> Weights:
     last). A training checkpoint of the original gives everything in it, state included.
 
     Raises:
-        UserError: there is nothing there, or it is damaged, refused or of no known format.
+        UserError: there is nothing there, or it is damaged, refused, of no known format, or takes more
+            than ``machine.limits`` allow.
     """
     path = locate_weights(path)
-    if path.is_dir():
-        for model, params in INFERENCE_PAIRS:
-            if (path / model).is_file() and (path / params).is_file():
-                return Weights(fluid.read_inference_model(path / model, path / params), "fluid")
-        return Weights(fluid.read_directory(path), "fluid")
-    return _read_file(path)
+    weights = _read_directory(path) if path.is_dir() else _read_file(path)
+    if long := next((name for name in weights.arrays if len(name) > NAME_BYTES), None):
+        raise UserError(f"{path} is refused: the name {shown(long)!r} of a tensor has {len(long):,} characters.")
+    return weights
 
 
 def locate_weights(path: str | Path) -> Path:
@@ -58,7 +61,7 @@ def locate_weights(path: str | Path) -> Path:
         UserError: there is nothing at ``path``; the message says what would be accepted.
     """
     path = Path(path).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):  # which takes a name that no file can have for one that is not there
         with_suffix = path.with_name(path.name + ".pdparams")  # fluid.save and old scripts leave it out
         if with_suffix.is_file():
             return with_suffix
@@ -76,10 +79,23 @@ def locate_weights(path: str | Path) -> Path:
     return path
 
 
+def _read_directory(path: Path) -> Weights:
+    for model, params in INFERENCE_PAIRS:
+        if (path / model).is_file() and (path / params).is_file():
+            return Weights(fluid.read_inference_model(path / model, path / params), "fluid")
+    try:
+        return Weights(fluid.read_directory(path), "fluid")
+    except UserError as error:
+        raise UserError(
+            f"{path} is no run, no checkpoint and no inference model; as a directory of fluid variables it cannot "
+            f"be read: {error}"
+        ) from error
+
+
 def _read_file(path: Path) -> Weights:
     """Formats are told apart by how the file begins, not by its suffix."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(512)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
@@ -100,9 +116,13 @@ def _read_pickle(path: Path) -> Weights:
     loaded = load_pickle(path, keep_name_table=True)
     naming = "structured" if NAME_TABLE in loaded else None
     loaded.pop(NAME_TABLE, None)
-    others = [f"{name} ({type(value).__name__})" for name, value in loaded.items() if not isinstance(value, np.ndarray)]
-    if others or not loaded:
-        found = ", ".join(others[:5]) or "nothing"
+    if not only_arrays(loaded) or not loaded:
+        others = [
+            f"{shown(str(name))} ({type(value).__name__})"
+            for name, value in loaded.items()
+            if not isinstance(name, str) or not isinstance(value, np.ndarray)
+        ]
+        found = listed(others) or "nothing"
         raise UserError(
             f"{path} is not a dict of tensors: it holds {found}. Save network.state_dict() with paddle.save."
         )
@@ -111,10 +131,10 @@ def _read_pickle(path: Path) -> Weights:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is not an .npz file of numeric arrays ({error}).") from None
-    if not arrays or not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        with open_regular(path) as file:
+            arrays = read_arrays(file)
+    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} is not an .npz file of numeric arrays ({shown(str(error), 200)}).") from None
+    if not arrays:
         raise UserError(f"{path} is a zip file, but not an .npz of arrays; {describe_start(path)}.")
     return arrays

@@ -3,12 +3,16 @@
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import yaml
 from paddle.inference import Config, create_predictor
 from PIL import Image, ImageOps
+
+sys.path.append(str(Path(__file__).with_name("service")))
+from operators import check_model
 
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 
@@ -33,6 +37,7 @@ def read_picture(path, contract):
     return np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
 
 
+sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # which JSON reads as what it was
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("directory", type=Path, help="of the export")
 parser.add_argument("pictures", nargs="+")
@@ -40,6 +45,10 @@ parser.add_argument("--topk", type=int, default=5)
 options = parser.parse_args()
 contract = yaml.safe_load((options.directory / "inference.yaml").read_text(encoding="utf-8"))
 mean, std = np.array(contract["mean"]), np.array(contract["std"])
+try:
+    check_model(options.directory)  # an operator can write files as well
+except ValueError as refused:
+    sys.exit(f"error: {refused}")
 config = Config(*(str(options.directory / f"inference.{part}") for part in ("pdmodel", "pdiparams")))
 config.disable_glog_info()
 config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)))
@@ -54,6 +63,8 @@ for path in options.pictures:
     scores = network.get_output_handle(network.get_output_names()[0]).copy_to_cpu()[0]
     if contract["output"] == "logits":
         scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    if not np.isfinite(scores).all():
+        sys.exit(f"error: the network's answer to {path} is no number")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
     answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    print(json.dumps({"path": path, "top": answers}))
+    print(json.dumps({"path": path, "top": answers}, ensure_ascii=False))

@@ -3,18 +3,24 @@
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 # ruff: noqa: E402 (what follows must be set before Paddle is imported)
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"):
     os.environ.setdefault(variable, str(len(os.sched_getaffinity(0))))
-if Path("/proc/cpuinfo").exists() and "AuthenticAMD" in Path("/proc/cpuinfo").read_text():
+if Path("/proc/cpuinfo").exists() and b"AuthenticAMD" in Path("/proc/cpuinfo").read_text(
+    encoding="utf-8", errors="replace"
+):
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")  # MKL's fast path, which it keeps from AMD
 
 import numpy as np
 import paddle
 import yaml
 from PIL import Image, ImageOps
+
+sys.path.append(str(Path(__file__).with_name("service")))
+from operators import check_model
 
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 
@@ -39,6 +45,7 @@ def read_picture(path, contract):
     return np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
 
 
+sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # which JSON reads as what it was
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("directory", type=Path, help="of the export")
 parser.add_argument("pictures", nargs="+")
@@ -46,6 +53,10 @@ parser.add_argument("--topk", type=int, default=5)
 options = parser.parse_args()
 contract = yaml.safe_load((options.directory / "inference.yaml").read_text(encoding="utf-8"))
 mean, std = np.array(contract["mean"]), np.array(contract["std"])
+try:
+    check_model(options.directory)  # an operator can write files as well
+except ValueError as refused:
+    sys.exit(f"error: {refused}")
 network = paddle.jit.load(str(options.directory / "inference"))
 for path in options.pictures:
     image = read_picture(path, contract)
@@ -54,6 +65,8 @@ for path in options.pictures:
     scores = network(paddle.to_tensor(np.ascontiguousarray(image[np.newaxis]))).numpy()[0]
     if contract["output"] == "logits":
         scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    if not np.isfinite(scores).all():
+        sys.exit(f"error: the network's answer to {path} is no number")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
     answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    print(json.dumps({"path": path, "top": answers}))
+    print(json.dumps({"path": path, "top": answers}, ensure_ascii=False))

@@ -20,7 +20,11 @@ from imgcls.app.rows import rows
 from imgcls.errors import UserError
 
 CONF = conf_directory()
-REQUIRED = {"predict": ["predict.input=photo.jpg"], "convert": ["convert.source=old", "convert.output=new.pdparams"]}
+REQUIRED = {
+    "predict": ["predict.input=photo.jpg"],
+    "convert": ["convert.source=old", "convert.output=new.pdparams"],
+    "compare": ["compare.runs=[outputs/a]"],
+}
 
 
 @cache
@@ -212,6 +216,7 @@ MAY_CHANGE = {
     "imports": ["my_module"],
     "run.name": "second",
     "run.root": "elsewhere",
+    "run.lock": False,
     "model.pretrained": None,
     "model.exclude": ["head"],
     "data.root": "elsewhere",

@@ -214,10 +214,13 @@ def test_every_program_composes(program):
     required = {
         "predict": ["predict.input=photo.jpg"],
         "convert": ["convert.source=old", "convert.output=new.pdparams"],
+        "compare": ["compare.runs=[outputs/a]"],
     }
     config = typed(compose(*required.get(program, []), program=program), program)
     if program == "verify":  # looks at pictures, not at networks
         assert config.data.name == "sample"
+    elif program == "compare":  # looks at runs
+        assert config.compare.runs == ["outputs/a"]
     else:
         assert config.model.name == "squeezenet1_1"
 

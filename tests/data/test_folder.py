@@ -83,3 +83,34 @@ def test_empty_class_is_named(tmp_path):
 def test_class_folders_are_sorted(tmp_path):
     make(tmp_path, "b/1", "a/1", "C/1", ".hidden/1", "file")
     assert class_folders(tmp_path) == ("C", "a", "b")
+
+
+def test_a_class_is_one_however_its_accents_are_composed(tmp_path):
+    """A Mac writes an é as two characters, Linux and Windows as one."""
+    make(tmp_path / "mac", "cafe\u0301/1.jpg", "cafz/2.jpg")
+    make(tmp_path / "linux", "caf\xe9/1.jpg", "cafz/2.jpg")
+    assert class_folders(tmp_path / "mac") == class_folders(tmp_path / "linux") == ("cafz", "caf\xe9")
+    there = read_folder(tmp_path / "mac", class_folders(tmp_path / "linux"))
+    assert as_pairs(there) == [("cafz/2.jpg", 0), ("cafe\u0301/1.jpg", 1)]
+
+
+def test_two_directories_of_one_class_are_told_apart(tmp_path):
+    make(tmp_path, "cafe\u0301/1.jpg", "caf\xe9/2.jpg")
+    message = refusal(tmp_path)
+    assert "two directories of the class 'café': 'cafe\\u0301' and 'caf\\xe9'" in message
+    assert "Move the pictures of one into the other" in message
+
+
+def test_a_root_whose_accents_are_composed_otherwise_is_pointed_out(tmp_path):
+    make(tmp_path, "caf\xe9/a/1.jpg")
+    message = refusal(tmp_path / "cafe\u0301")
+    assert "does not exist" in message
+    assert "/caf\\xe9', which looks the same" in message
+    assert "looks the same" not in refusal(tmp_path / "tea")
+
+
+def test_names_with_line_breaks_and_escapes_are_classes_of_one_line(tmp_path):
+    make(tmp_path, "a\nb/1.jpg", "\x1b[31m/2.jpg", "u\u2028/3.jpg")
+    samples = read_folder(tmp_path)
+    assert samples.class_names == ("\\x1b[31m", "a\\nb", "u\\u2028")
+    assert all(os.path.isfile(samples.path(i)) for i in range(3))

@@ -1,5 +1,6 @@
 """``imgcls.predict`` as a user types it: inputs, answers, features, and pictures that cannot be read."""
 
+import csv
 import json
 import os
 import shutil
@@ -100,6 +101,50 @@ def test_an_interrupted_run_is_gone_on_with(photos, exports, tmp_path):
     again = subprocess.run([*command, "predict.topk=1"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert again.returncode == USER_ERROR
     assert "topk was 5, now 1" in again.stderr
+
+
+def test_a_table_for_spreadsheets_a_threshold_and_folders(photos, exports, run_program, tmp_path):
+    """Together, in one call and again after it; the pictures are called as people call them."""
+    album = tmp_path / "我的照片"
+    album.mkdir()
+    for name, picture in {"=photo (1).jpg": "plain.jpg", "b.png": "alpha.png", "c.webp": "wide.webp"}.items():
+        shutil.copy(photos / picture, album / name)
+    before = {path.name: path.read_bytes() for path in album.iterdir()}
+    words = [
+        "predict.input='我的照片'",
+        f"predict.source={exports['float']}",
+        "predict.topk=2",
+        "predict.threshold=0.3",
+    ]
+    words += ["predict.format=csv", "predict.sort_to='分类'", "predict.resume=true"]
+    for _ in range(2):
+        result = predict(run_program, tmp_path, *words)
+        records = told(tmp_path)
+        sure = [record["top"][0]["score"] >= 0.3 for record in records]
+        assert set(sure) == {True, False}, records
+        answers = [record["top"][0]["name"] if good else "unknown" for record, good in zip(records, sure, strict=True)]
+        assert [record["answer"] for record in records] == answers
+        found = {
+            str(path.relative_to(tmp_path / "分类")): path.read_bytes() for path in (tmp_path / "分类").rglob("*.*")
+        }
+        names = [os.path.basename(record["path"]) for record in records]
+        assert found == {f"{answer}/{name}": before[name] for answer, name in zip(answers, names, strict=True)}
+    assert {path.name: path.read_bytes() for path in album.iterdir()} == before
+    assert f"unknown, below predict.threshold=0.3: {sure.count(False)} of 3" in result.stderr
+    with (tmp_path / "outputs" / "told" / "predictions.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["path", "answer", "class", "name", "score", "class_2", "name_2", "score_2"]
+    for row, record in zip(rows, records, strict=True):
+        first, second = record["top"]
+        assert row["path"] == record["path"]
+        assert (row["answer"], row["name"], row["name_2"]) == (record["answer"], first["name"], second["name"])
+        assert (int(row["class"]), float(row["score"])) == (first["class"], pytest.approx(first["score"], abs=1e-6))
+
+
+def test_answers_that_features_do_not_have(ask, tmp_path):
+    said = ask("predict", "predict.input=x", "predict.output=features", "predict.threshold=0.5", cwd=tmp_path)
+    assert said.returncode == USER_ERROR
+    assert "predict.threshold=0.5 is for classes" in said.stderr
 
 
 def test_what_an_export_does_not_give(album, exports, run_program, tmp_path):

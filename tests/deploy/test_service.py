@@ -512,8 +512,19 @@ def test_dropped_files(page, cat):
 
 def test_it_is_short_and_needs_no_more_than_it_says():
     texts = [path.read_text() for path in SERVICE.glob("*.py")]
-    assert sum(len(text.splitlines()) for text in texts) < 250
+    assert sum(len(text.splitlines()) for text in texts) < 255
     lines = [line for text in texts for line in text.splitlines()]
     imports = {line.split()[1].split(".")[0] for line in lines if line.startswith(("import ", "from "))}
     own = {path.stem for path in SERVICE.glob("*.py")}
     assert imports - sys.stdlib_module_names - own == {"numpy", "paddle", "PIL", "starlette", "uvicorn", "yaml"}
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "python_multipart"])
+def test_without_its_extra_it_says_so_in_one_line(package, tmp_path):
+    """``None`` among the modules is one that is not installed."""
+    run = f"runpy.run_path({str(SERVICE)!r}, run_name='__main__')"
+    program = f"import runpy, sys; sys.modules[{package!r}] = None; {run}"
+    command = [sys.executable, "-I", "-c", program, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode != 0
+    assert result.stderr == f'error: the service needs {package}: pip install -e ".[cpu,serve]"\n'

@@ -298,3 +298,30 @@ def test_two_ranks(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "rank.py").write_text(RANK)
     run_ranks([sys.executable, str(tmp_path / "rank.py")], Job(processes=2), tmp_path)
+
+
+@pytest.mark.parametrize("data_format", ["NCHW", "NHWC"])
+def test_a_bias_along_an_axis_gives_the_same_bits(data_format):
+    """Values and gradients of images, weights and bias; and the fast way is the one that is taken."""
+    assert internals.ADD_ALONG_AXIS is not None
+    ours = internals.Conv2D(3, 8, 3, padding=1, groups=1, data_format=data_format)
+    paddles = nn.Conv2D(3, 8, 3, padding=1, data_format=data_format)
+    ours.bias.set_value(paddle.randn([8]))
+    paddles.set_state_dict(ours.state_dict())
+    images = paddle.randn([2, 3, 17, 19] if data_format == "NCHW" else [2, 17, 19, 3])
+    found = []
+    for layer in (ours, paddles):
+        x = images.clone()
+        x.stop_gradient = False
+        y = layer(x)
+        (y**2).sum().backward()
+        found.append([y, x.grad, layer.weight.grad, layer.bias.grad])
+    assert all(np.array_equal(one.numpy(), two.numpy()) for one, two in zip(*found, strict=True))
+    assert ours.bias is ours.state_dict()["bias"]
+
+
+def test_a_paddle_without_the_older_operator_adds_its_own_way(monkeypatch):
+    layer, x = internals.Conv2D(3, 2, 1), paddle.randn([1, 3, 4, 4])
+    fast = layer(x).numpy()
+    monkeypatch.setattr(internals, "ADD_ALONG_AXIS", None)
+    assert np.array_equal(layer(x).numpy(), fast)

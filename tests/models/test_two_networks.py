@@ -5,6 +5,7 @@ import paddle
 import pytest
 from paddle import nn
 from paddle.nn import functional as F
+from values_of_conf import optimizer_options
 
 import imgcls
 from imgcls.engine.optimizers import build_optimizer
@@ -43,7 +44,7 @@ def test_a_student_learns_from_a_teacher_beside_it():
     for beside in (False, True):
         student = make(2)
         assert {p.name for p in student.parameters()} == {p.name for p in teacher.parameters()}
-        optimizer = build_optimizer("momentum", student, 0.1, weight_decay=1e-3)
+        optimizer = build_optimizer("momentum", student, 0.1, weight_decay=1e-3, **optimizer_options("momentum"))
         for step in range(3):
             with paddle.no_grad():
                 target = teacher(images(step)) if beside else paddle.to_tensor(on_paper[step])
@@ -68,7 +69,7 @@ def test_two_optimizers_train_two_networks():
 
 
 def train(networks):
-    optimizers = [build_optimizer("momentum", network, 0.1) for network in networks]
+    optimizers = [build_optimizer("momentum", network, 0.1, **optimizer_options("momentum")) for network in networks]
     for step in range(3):
         for network, optimizer in zip(networks, optimizers, strict=True):
             network(images(step)).square().mean().backward()
@@ -78,7 +79,7 @@ def train(networks):
 
 def test_one_optimizer_of_both_is_refused():
     with pytest.raises(ValueError, match="share a name and would share their optimizer state"):
-        build_optimizer("momentum", nn.LayerList([make(1), make(2)]), 0.1)
+        build_optimizer("momentum", nn.LayerList([make(1), make(2)]), 0.1, **optimizer_options("momentum"))
 
 
 class Sum(nn.Layer):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imgcls.data.choices import SPLITS
-from imgcls.data.formats.class_names import default_class_names, read_class_map
+from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.list_file import read_list
 from imgcls.data.formats.samples import Samples, require_directory
@@ -67,6 +67,7 @@ def build_samples(
     if class_names is None and class_map is not None:
         class_names = read_class_map(class_map)
     if class_names is not None:
+        class_names = tuple(map(class_name, class_names))
         require_class_count(
             num_classes, len(class_names), f"the class map {class_map}" if class_map else "the checkpoint"
         )

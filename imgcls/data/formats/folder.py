@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+from imgcls.data.formats.class_names import folder_of_class
 from imgcls.data.formats.samples import Samples, require_directory, require_samples_in_every_class
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError, close_matches
@@ -14,9 +15,14 @@ IMAGE_SUFFIXES = (
 
 
 def class_folders(root: str | os.PathLike) -> tuple[str, ...]:
-    """Names of the class directories below ``root``, sorted; hidden ones are left out."""
+    """Names of the classes that have a directory below ``root``, sorted; hidden ones are left out."""
+    return tuple(_class_folders(root))
+
+
+def _class_folders(root: str | os.PathLike) -> dict[str, bytes]:
     with os.scandir(os.fsencode(root)) as entries:
-        return tuple(sorted(printable(e.name) for e in entries if e.is_dir() and not e.name.startswith(b".")))
+        folders = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(b".")]
+    return folder_of_class(folders, printable(root))
 
 
 def read_folder(
@@ -37,7 +43,8 @@ def read_folder(
             no images, or a class without one.
     """
     root = require_directory(root, "data.root")
-    found = class_folders(root)
+    folders = _class_folders(root)
+    found = tuple(folders)
     if not found:
         raise UserError(
             f"{printable(root)} holds no class directories. Expected one directory per class: "
@@ -48,10 +55,7 @@ def read_folder(
     else:
         refuse_other_classes(printable(root), found, class_names)
 
-    label_of = {name: label for label, name in enumerate(class_names)}
-    with os.scandir(os.fsencode(root)) as entries:
-        folders = {label_of[printable(e.name)]: e.name for e in entries if printable(e.name) in label_of}
-    images = (_images_of_class(os.fsencode(root), folders.get(label)) for label in range(len(class_names)))
+    images = (_images_of_class(os.fsencode(root), folders.get(name)) for name in class_names)
     samples = Samples.of_classes(root, images, class_names)
     if not len(samples):
         suffixes = " ".join(suffix.decode() for suffix in IMAGE_SUFFIXES)

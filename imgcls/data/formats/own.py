@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from imgcls.data.formats.class_names import class_name
 from imgcls.data.formats.samples import Samples
 from imgcls.errors import UserError
 
@@ -39,7 +40,7 @@ def own_samples(dataset: Any, name: str) -> OwnSamples:
     Raises:
         UserError: something of it is missing or does not fit.
     """
-    class_names = tuple(map(str, _attribute(dataset, CLASS_NAMES)))
+    class_names = tuple(class_name(str(name)) for name in _attribute(dataset, CLASS_NAMES))
     labels = np.asarray(_attribute(dataset, LABELS), np.int64).reshape(-1)
     if len(labels) != len(dataset):
         raise UserError(f"{name}: the data set has {len(dataset)} samples and {len(labels)} labels.")

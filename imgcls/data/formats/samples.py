@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from imgcls.data.paths import bullet_list
+from imgcls.data.paths import advice_on_form, bullet_list, printable
 from imgcls.errors import UserError
 
 
@@ -116,7 +116,12 @@ def require_directory(root: str | os.PathLike | None, setting: str) -> Path:
         raise UserError(f"No data directory is given. Set {setting} to the directory with your images.")
     path = Path(root)
     if not path.exists():
-        raise UserError(f"The data directory {path.absolute()} does not exist. Set {setting} to an existing directory.")
+        raise UserError(
+            f"The data directory {printable(path.absolute())} does not exist. Set {setting} to an existing "
+            f"directory.{advice_on_form(path)}"
+        )
     if not path.is_dir():
-        raise UserError(f"{path.absolute()} is not a directory. Set {setting} to the directory with your images.")
+        raise UserError(
+            f"{printable(path.absolute())} is not a directory. Set {setting} to the directory with your images."
+        )
     return path

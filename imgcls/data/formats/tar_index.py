@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from imgcls.data.formats.class_names import folder_of_class
 from imgcls.data.formats.folder import IMAGE_SUFFIXES
 from imgcls.data.formats.list_file import parse_list
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.progress import progress_bar
 
 INDEX = "index.npz"
 LIST = b"list.txt"
-VERSION = 1
+VERSION = 2
 
 log = logging.getLogger("imgcls")
 
@@ -108,7 +109,7 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
     names, tables, classes = [], [], []
     number_of: dict[bytes, int] = {}  # folders as they come
     listed: list[bool] = []
-    for shard in tqdm(shards, desc=f"indexing {directory.name}", unit=" shards", leave=False, disable=None):
+    for shard in progress_bar(shards, desc=f"indexing {printable(directory.name)}", unit=" shards"):
         images, labels = _scan(directory / shard.name)
         listed.append(labels is not None)
         if labels is None:
@@ -125,13 +126,14 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
     classes = np.concatenate(classes)
     if not len(classes):
         raise UserError(f"There is no image in the {len(shards)} tar files of {printable(directory)}.")
+    folder_of = folder_of_class(number_of, printable(directory))
     if not listed[0]:
-        sorted_number = {folder: number for number, folder in enumerate(sorted(number_of))}
+        sorted_number = {folder: number for number, folder in enumerate(folder_of.values())}
         classes = np.array([sorted_number[folder] for folder in number_of], np.int32)[classes]
     lengths, offsets, sizes = np.ascontiguousarray(np.concatenate(tables).T)
     return TarIndex(
         shards,
-        None if listed[0] else tuple(map(printable, sorted(number_of))),
+        None if listed[0] else tuple(folder_of),
         b"".join(names),
         lengths,
         classes,

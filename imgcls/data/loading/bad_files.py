@@ -5,6 +5,7 @@ every image counts once. What a worker finds travels with the batch to the proce
 names each file once and counts.
 """
 
+import contextlib
 import fcntl
 import logging
 from collections.abc import Callable, Iterable
@@ -96,9 +97,10 @@ class BadFiles:
             self._name(new)
         elif new:
             with self.file.open("a+", encoding="utf-8") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)  # other processes of the run add to it too
+                with contextlib.suppress(OSError):  # where there are no locks, a file may be listed twice
+                    fcntl.flock(file, fcntl.LOCK_EX)  # other processes of the run add to it too
                 file.seek(0)
-                self.known.update(file.read().splitlines())
+                self.known.update(file.read().split("\n")[:-1])
                 file.writelines(f"{bad.path}\n" for bad in self._name(new))
         if len(self.known) > self.limit:
             where = f" They are listed in {self.file}; delete that to count anew." if self.file else ""

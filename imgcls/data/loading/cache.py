@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import printable
 from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, ImageFile, open_image
 from imgcls.errors import UserError
+from imgcls.machine.progress import progress_bar
 
 log = logging.getLogger("imgcls")
 
@@ -57,7 +57,7 @@ class RamCache:
 
     def _fill(self, samples: Samples, decode: Callable[[ImageFile], Image.Image], max_pixels: int) -> None:
         end = 0
-        for index in tqdm(range(len(samples)), desc="decoding", unit=" images", leave=False, disable=None):
+        for index in progress_bar(range(len(samples)), desc="decoding", unit=" pictures"):
             name = printable(samples.path(index))
             try:
                 with open_image(samples.source(index), name, max_pixels) as photo:

@@ -23,6 +23,7 @@ from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.paths import printable
 from imgcls.data.pictures.decode import UPRIGHT, BadImage, Source, decode_image
 from imgcls.data.pictures.transforms import CropResize, HorizontalFlip, RandomCropResize, Transform
+from imgcls.data.pictures.work import check_work
 from imgcls.errors import UserError
 
 INTERPOLATIONS = {
@@ -271,8 +272,9 @@ def _for_dali(content: bytes, name: str, max_pixels: int) -> tuple[bytes, tuple[
 def _size_of_plain_jpeg(content: bytes) -> tuple[int, int] | None:
     """Width and height of an upright RGB or grey JPEG; ``None`` for anything else."""
     try:
+        check_work(content)
         image = Image.open(io.BytesIO(content), formats=("JPEG",))
         plain = image.mode in ("RGB", "L") and image.getexif().get(ExifTags.Base.Orientation) not in UPRIGHT
-    except Exception:  # damaged at its start, or no JPEG: whoever decodes it will say
+    except Exception:  # damaged at its start, a bomb, or no JPEG: whoever decodes it will say
         return None
     return image.size if plain else None

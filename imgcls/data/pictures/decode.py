@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 from imgcls.data.paths import printable
 from imgcls.data.pictures.jpeg_rows import rows_to_decode, with_rows
 from imgcls.data.pictures.pillow_internals import replace_file
+from imgcls.data.pictures.work import EXIF_AS_USUAL, TooMuchWork, check_exif, check_work
 from imgcls.errors import UserError
 
 # Pillow opens anything it has a reader for, and some readers start other programs (EPS does) or
@@ -81,6 +82,7 @@ def open_image(source: Source, name: str | None = None, max_pixels: int = MAX_PI
         if num_bytes == 0:
             raise BadImage(f"The image {name} is empty (zero bytes). Replace or remove it.")
         with _refusals(name, max_pixels):
+            check_work(source if is_content else file.fileno())
             image = Image.open(file, formats=FORMATS)
         with image:
             yield ImageFile(image, file, name, max_pixels)
@@ -211,6 +213,10 @@ def _refusals(name: str, max_pixels: int) -> Iterator[None]:
             yield
     except BadImage:
         raise
+    except TooMuchWork as error:
+        raise BadImage(
+            f"The image {name} would take too long to decode: {error}. Save it anew, or remove it."
+        ) from error
     except UnidentifiedImageError as error:
         raise BadImage(f"{name} is not an image, or is damaged at its start. Replace or remove it.") from error
     except Image.DecompressionBombError as error:
@@ -241,6 +247,9 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int | None:
     try:
+        check_exif(image.info.get("exif") or b"")
+        if len(image.info.get("Raw profile type exif", "")) > 2 * EXIF_AS_USUAL:
+            return None
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a damaged EXIF block does not damage the picture
         return None

@@ -8,25 +8,24 @@ variables of its program. ``fluid_record`` knows a single record.
 
 import contextlib
 import os
-import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.limits import NAME_BYTES, PROGRAM_BYTES, PROGRAM_FIELDS, TENSORS, WEIGHTS_BYTES
+from imgcls.machine.reading import open_regular, read_bytes, shown
 from imgcls.weights.file_header import describe_start
-from imgcls.weights.fluid.protobuf import fields
-from imgcls.weights.fluid.record import decode, decode_only, encode
+from imgcls.weights.fluid.protobuf import Message, fields
+from imgcls.weights.fluid.record import HEAD_BYTES, decode, decode_only, encode, require_record
+from imgcls.weights.fluid.tar import Member, members
 
 Arrays = dict[str, np.ndarray]
 
 LOD_TENSOR = 7  # the kind of variable that holds values; feed, fetch and readers are others
-
-# The largest published file takes 3.3 GB and the longest has some 2,000 variables.
-TAR_BYTES = 8 << 30
-TAR_MEMBERS = 100_000
 
 
 def read_variable(file: str | Path) -> np.ndarray:
@@ -35,7 +34,8 @@ def read_variable(file: str | Path) -> np.ndarray:
     Raises:
         UserError: the file cannot be read, is no record, ends early or goes on after the record.
     """
-    return decode_only(_read_bytes(Path(file)), str(file))
+    with _os_errors(f"Cannot read {file}"), open_regular(file) as opened:
+        return _read_record(opened, 0, os.fstat(opened.fileno()).st_size, str(file))
 
 
 def write_variable(file: str | Path, array: np.ndarray) -> None:
@@ -56,11 +56,15 @@ def read_directory(directory: str | Path) -> Arrays:
     directory = Path(directory)
     if not directory.is_dir():
         raise UserError(f"There is no directory {directory} to read variables from.")
-    files = {
-        _variable_name(os.fsencode(file.relative_to(directory))): file
-        for file in directory.rglob("*")
-        if file.is_file()
-    }
+    files, total = {}, 0
+    for file in directory.rglob("*"):
+        if file.is_file():
+            files[_variable_name(os.fsencode(file.relative_to(directory)))] = file
+            total += file.stat().st_size
+            if total > WEIGHTS_BYTES or len(files) > TENSORS:
+                raise UserError(
+                    f"{directory} is no directory of weights: more than {WEIGHTS_BYTES >> 30} GiB or {TENSORS:,} files."
+                )
     arrays = {name: read_variable(file) for name, file in sorted(files.items()) if not _is_hidden(name)}
     if not arrays:
         raise UserError(f"{directory} holds no files: one file per variable is expected.")
@@ -98,20 +102,22 @@ def read_tar(path: str | Path) -> Arrays:
     """
     path = Path(path)
     with _open_tar(path) as archive:
-        blobs = {name: archive.extractfile(member).read() for name, member in _checked_members(archive, path)}
-    shared = len(PurePosixPath(os.path.commonpath([PurePosixPath(name).parent for name in blobs])).parts)
-    return {
-        "/".join(PurePosixPath(name).parts[shared:]): decode_only(blob, f"{path}, member {name!r}")
-        for name, blob in blobs.items()
-    }
+        arrays = {
+            name: _read_record(archive, member.offset, member.size, f"{path}, member {name!r}")
+            for name, member in _variables(archive, path)
+        }
+    shared = len(PurePosixPath(os.path.commonpath([PurePosixPath(name).parent for name in arrays])).parts)
+    return {"/".join(PurePosixPath(name).parts[shared:]): array for name, array in arrays.items()}
 
 
 def check_tar(path: str | Path) -> None:
-    """Raise what ``read_tar`` would raise about the archive itself, without reading the variables."""
+    """Raise what ``read_tar`` would raise, without reading the values of the variables."""
     path = Path(path)
     with _open_tar(path) as archive:
-        for _ in _checked_members(archive, path):
-            pass
+        for name, member in _variables(archive, path):
+            archive.seek(member.offset)
+            start = archive.read(min(member.size, HEAD_BYTES))
+            require_record(start, member.size, f"{path}, member {name!r}")
 
 
 def read_inference_model(model_file: str | Path, params_file: str | Path) -> Arrays:
@@ -121,11 +127,11 @@ def read_inference_model(model_file: str | Path, params_file: str | Path) -> Arr
         UserError: one of the files is damaged, or the two do not belong together.
     """
     names = _persistable_names(Path(model_file))
-    data = _read_bytes(Path(params_file))
+    data = _read_bytes(Path(params_file), WEIGHTS_BYTES)
     arrays: Arrays = {}
     position = 0
     for name in names:
-        if position == len(data):
+        if position >= len(data):
             raise UserError(f"{params_file} holds {len(arrays)} variables, but {model_file} names {len(names)}.")
         arrays[name], position = decode(data, f"{params_file}, variable '{name}'", position)
     if position != len(data):
@@ -136,47 +142,75 @@ def read_inference_model(model_file: str | Path, params_file: str | Path) -> Arr
 def _persistable_names(model_file: Path) -> list[str]:
     """Sorted names of the variables with values in a program (ProgramDesc in Paddle's framework.proto)."""
     names = set()
+    left = PROGRAM_FIELDS
+
+    def within(message: Message) -> Iterator[tuple[int, int | Message]]:
+        nonlocal left
+        for number, value in fields(message):
+            left -= 1
+            if left < 0:
+                raise ValueError(f"more than {PROGRAM_FIELDS:,} fields")
+            yield number, value
+
     try:
-        blocks = [value for number, value in fields(_read_bytes(model_file)) if number == 1]
-        variables = [value for block in blocks for number, value in fields(block) if number == 3]
-        for variable in variables:
-            parts = dict(fields(variable))  # 1 the name, 2 the type, 3 whether it is persistable
-            if parts.get(3) and dict(fields(parts[2])).get(1) == LOD_TENSOR:
-                names.add(bytes(parts[1]).decode())
-    except (ValueError, TypeError, KeyError):
-        raise UserError(f"{model_file} is not a saved program; {describe_start(model_file)}.") from None
+        program = memoryview(_read_bytes(model_file, PROGRAM_BYTES))
+        for block in _messages(within(program), 1):
+            for variable in _messages(within(block), 3):
+                parts = dict(within(variable))  # 1 the name, 2 the type, 3 whether it is persistable
+                if parts.get(3) and dict(within(_message(parts[2]))).get(1) == LOD_TENSOR:
+                    name = bytes(_message(parts[1]))
+                    if not 0 < len(name) <= NAME_BYTES:
+                        raise ValueError(f"a name of {len(name):,} bytes")
+                    names.add(name.decode())
+    except (ValueError, KeyError) as error:
+        reason = shown(str(error), 200)
+        raise UserError(f"{model_file} is not a saved program ({reason}); {describe_start(model_file)}.") from None
     if not names:
         raise UserError(f"{model_file} is a program without parameters; {describe_start(model_file)}.")
     return sorted(names)
 
 
+def _messages(found: Iterator[tuple[int, int | Message]], wanted: int) -> Iterator[Message]:
+    return (_message(value) for number, value in found if number == wanted)
+
+
+def _message(value: int | Message) -> Message:
+    if isinstance(value, int):
+        raise ValueError("a number where a message or a name should be")
+    return value
+
+
 @contextlib.contextmanager
-def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+def _open_tar(path: Path) -> Iterator[BinaryIO]:
     try:
-        with _os_errors(f"Cannot read {path}"), tarfile.open(path, "r:", encoding="utf-8") as archive:
+        with _os_errors(f"Cannot read {path}"), open_regular(path) as archive:
             yield archive
-    except (tarfile.TarError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not a whole, uncompressed tar file ({error}); {describe_start(path)}.") from None
 
 
-def _checked_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
+def _variables(archive: BinaryIO, path: Path) -> Iterator[tuple[str, Member]]:
     """Variable names and files of an archive, provided that everything else in it is a directory."""
-    total = found = 0
-    for count, member in enumerate(archive, start=1):
-        location = PurePosixPath(member.name).as_posix()
-        if not _is_inside(location) and not (location == "." and member.isdir()):
-            raise UserError(f"{path} is refused: its member {member.name!r} lies outside of it.")
-        if member.issparse() or not (member.isfile() or member.isdir()):
-            raise UserError(f"{path} is refused: its member {member.name!r} is a link or a special file.")
-        total += member.size
-        if total > TAR_BYTES or count > TAR_MEMBERS:
-            raise UserError(f"{path} is refused: more than {TAR_BYTES >> 30} GiB or {TAR_MEMBERS:,} members.")
-        name = _variable_name(location.encode("utf-8", "surrogateescape"))
-        if member.isfile() and not _is_hidden(name):
+    found = 0
+    for member in members(archive, str(path)):
+        name = _variable_name(member.path)
+        location = PurePosixPath(name).as_posix()
+        if not _is_inside(location) and not (location == "." and member.is_directory):
+            raise UserError(f"{path} is refused: its member {shown(name)!r} lies outside of it.")
+        if not member.is_directory and not _is_hidden(location):
             found += 1
-            yield name, member
+            yield location, member
     if not found:
         raise UserError(f"{path} is a tar without files: one file per variable is expected.")
+
+
+def _read_record(file: BinaryIO, offset: int, size: int, where: str) -> np.ndarray:
+    """The one record in a part of a file, whose head is looked at before the rest is read."""
+    file.seek(offset)
+    start = file.read(min(size, HEAD_BYTES))
+    require_record(start, size, where)
+    file.seek(offset)
+    return decode_only(file.read(size), where)
 
 
 def _is_inside(name: str) -> bool:
@@ -196,9 +230,9 @@ def _variable_name(path: bytes) -> str:
         return path.decode("latin-1")
 
 
-def _read_bytes(file: Path) -> bytes:
+def _read_bytes(file: Path, limit: int) -> bytes:
     with _os_errors(f"Cannot read {file}"):
-        return file.read_bytes()
+        return read_bytes(file, limit)
 
 
 @contextlib.contextmanager

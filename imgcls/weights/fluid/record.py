@@ -8,6 +8,8 @@ A record, little endian:
     int32    length of the description
     bytes    description, a protobuf message: field 1 the data type, field 2 the dimensions
     bytes    the values, C order
+
+A record is refused before its values are looked at when what its head says is not what is there.
 """
 
 import math
@@ -16,7 +18,12 @@ import struct
 import numpy as np
 
 from imgcls.errors import UserError
+from imgcls.machine.limits import DIMENSIONS, HEADER_BYTES
 from imgcls.weights.fluid.protobuf import fields, varint
+
+LEVELS = 16
+HEAD_BYTES = (LEVELS + 2) * (HEADER_BYTES + 20)
+"""Within which the values of a record begin."""
 
 # numbers of paddle's VarType.Type
 DTYPES = {
@@ -41,35 +48,56 @@ def decode(data: bytes, where: str, position: int = 0) -> tuple[np.ndarray, int]
     Raises:
         UserError: the bytes are no record, or end early.
     """
-
-    def take(count: int, what: str) -> memoryview:
-        nonlocal position
-        left = len(data) - position
-        if not 0 <= count <= left:
-            raise UserError(f"{where} is damaged or cut short: {what} should take {count} bytes, {left} are left.")
-        position += count
-        return memoryview(data)[position - count : position]
-
-    version, levels = struct.unpack("<IQ", take(12, "the head of a variable"))
-    if version != 0 or levels > 16:
-        raise UserError(f"{where} is not a variable in the fluid 1.x format.")
-    for _ in range(levels):
-        (size,) = struct.unpack("<Q", take(8, "the size of a LoD level"))
-        take(size, "a LoD level")
-    tensor_version, length = struct.unpack("<Ii", take(8, "the head of a tensor"))
-    if tensor_version != 0:
-        raise UserError(f"{where} is not a variable in the fluid 1.x format.")
-    dtype, shape = _read_description(take(length, "the description"), where)
-    values = take(math.prod(shape) * dtype.itemsize, f"a {dtype} tensor of shape {shape}")
-    return np.frombuffer(values, dtype).reshape(shape), position
+    dtype, shape, start, end = _head(data, where, position, len(data))
+    return np.frombuffer(memoryview(data)[start:end], dtype).reshape(shape), end
 
 
 def decode_only(data: bytes, where: str) -> np.ndarray:
     """The one record that ``data`` holds; bytes after it are an error too."""
-    array, end = decode(data, where)
-    if end != len(data):
-        raise UserError(f"{where} is damaged: {len(data) - end} bytes follow after the variable.")
-    return array
+    require_record(data, len(data), where)
+    return decode(data, where)[0]
+
+
+def require_record(start: bytes, size: int, where: str) -> None:
+    """Whether what begins with ``start``, its first ``HEAD_BYTES``, and has ``size`` bytes can be one record.
+
+    Raises:
+        UserError: it is none, ends early, or goes on after the record.
+    """
+    end = _head(start, where, 0, size)[3]
+    if end != size:
+        raise UserError(f"{where} is damaged: {size - end} bytes follow after the variable.")
+
+
+def _head(data: bytes, where: str, position: int, size: int) -> tuple[np.dtype, list[int], int, int]:
+    """Data type, shape, and where the values begin and end, in a record of which ``data`` may be the start alone."""
+
+    def take(count: int, what: str) -> memoryview:
+        nonlocal position
+        if not 0 <= count <= size - position:
+            raise UserError(
+                f"{where} is damaged or cut short: {what} should take {count} bytes, {size - position} are left."
+            )
+        position += count
+        return memoryview(data)[position - count : position]
+
+    version, levels = struct.unpack("<IQ", take(12, "the head of a variable"))
+    if version != 0 or levels > LEVELS:
+        raise UserError(f"{where} is not a variable in the fluid 1.x format.")
+    for _ in range(levels):
+        (length,) = struct.unpack("<Q", take(8, "the size of a LoD level"))
+        if length > HEADER_BYTES:
+            raise UserError(f"{where} is refused: its sequence lengths take {length:,} bytes; weights have none.")
+        take(length, "a LoD level")
+    tensor_version, length = struct.unpack("<Ii", take(8, "the head of a tensor"))
+    if tensor_version != 0:
+        raise UserError(f"{where} is not a variable in the fluid 1.x format.")
+    if length > HEADER_BYTES:
+        raise UserError(f"{where} is damaged: the description of its tensor takes {length:,} bytes.")
+    dtype, shape = _read_description(take(length, "the description"), where)
+    start = position
+    take(math.prod(shape) * dtype.itemsize, f"a {dtype} tensor of shape {shape}")
+    return dtype, shape, start, position
 
 
 def encode(array: np.ndarray, where: str) -> bytes:
@@ -94,6 +122,10 @@ def _read_description(message: memoryview, where: str) -> tuple[np.dtype, list[i
                 shape.append(value)
     except ValueError as error:
         raise UserError(f"{where} is damaged: the description of its tensor is no message ({error}).") from None
-    if number not in DTYPES or not all(isinstance(size, int) and size < 1 << 40 for size in shape):
-        raise UserError(f"{where} is damaged: data type {number}, shape {shape} cannot be.")
+    if len(shape) > DIMENSIONS:
+        raise UserError(f"{where} is damaged: a tensor of {len(shape):,} dimensions cannot be.")
+    if not isinstance(number, int) or number not in DTYPES:
+        raise UserError(f"{where} is damaged: its data type cannot be.")
+    if not all(isinstance(size, int) for size in shape) or math.prod(size or 1 for size in shape) >= 1 << 48:
+        raise UserError(f"{where} is damaged: its shape cannot be.")
     return DTYPES[number], shape

@@ -6,7 +6,11 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
+
+if missing := [name for name in ("uvicorn", "starlette", "python_multipart", "paddle", "yaml") if not find_spec(name)]:
+    sys.exit(f'error: the service needs {", ".join(missing)}: pip install -e ".[cpu,serve]"')
 
 import numpy as np
 import uvicorn

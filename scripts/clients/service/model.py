@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import yaml
+from operators import check_model
 from paddle.inference import Config, create_predictor
 from PIL import Image, ImageOps
 
@@ -29,6 +30,7 @@ def read_contract(directory):
     sums = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in FILES}
     if contract["sha256"] != sums:
         raise ValueError("inference.pdmodel or inference.pdiparams is damaged, or of another export: see their sha256")
+    check_model(directory)
     return contract
 
 

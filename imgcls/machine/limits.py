@@ -1,0 +1,65 @@
+"""What a file from a stranger may cost: the one home of the bounds that the readers keep.
+
+Beyond these a file is refused in one message. A reader takes no more memory than the file's own size and some
+100 MB, and about a second of work, before it refuses.
+"""
+
+TEXT_BYTES = 4 << 20
+"""A small text: ``classes.txt``, a saved answer of a server."""
+
+JSON_BYTES = 6 << 20
+JSON_CONTAINERS = 200_000
+"""``manifest.json``, ``state.json``; the history of a run takes some 300 bytes an epoch."""
+
+YAML_BYTES = 8 << 20
+YAML_NODES = 200_000
+"""``inference.yaml``; a list of class names takes a node a class."""
+
+CONFIG_NODES = 10_000
+"""``config.yaml`` of a run, of the same size in bytes; the largest of ours has some 300."""
+
+PLAIN_CHARACTERS = 4096
+"""Of one YAML value without quotes, which is tried as a number."""
+
+NUMBER_DIGITS = 40
+"""Of a whole number in JSON or YAML."""
+
+DEPTH = 100
+"""Containers within containers, in YAML, JSON and pickles."""
+
+NAME_BYTES = 1024
+"""The name of a tensor, or of a member of an archive."""
+
+DIMENSIONS = 32
+"""Of one tensor; numpy has no more."""
+
+TENSORS = 100_000
+"""In one file, archive or directory. The longest published file has some 2,000."""
+
+WEIGHTS_BYTES = 8 << 30
+"""Of an archive, a directory or a download. The largest published file takes 3.3 GB."""
+
+IMAGE_SIDE = 8192
+"""Pixels; what a checkpoint or an export may want of an image's height and width."""
+
+PICKLE_STEPS = 1_000_000
+"""Instructions of a pickle, those that make a container counted several times. A tensor takes about 40."""
+
+COPIES_BYTES = 64 << 20
+"""What decoding may copy beyond the file's own size."""
+
+EXPANSION = 4
+"""Tensors of a compressed archive may be so many times its size, and ``COPIES_BYTES`` more."""
+
+DIRECTORY_BYTES = 4 << 20
+"""Of the table at the end of a zip file."""
+
+HEADER_BYTES = 4096
+"""The description of one tensor, in ``.npy`` and in a fluid record."""
+
+TAR_HEADER_BYTES = 16 << 20
+"""The long names and pax headers of a tar, together; one takes 64 KiB at most."""
+
+PROGRAM_BYTES = 256 << 20
+PROGRAM_FIELDS = 300_000
+"""A saved program: variables, operators, and what is looked at within them."""

@@ -1,0 +1,31 @@
+"""Tables as CSV for people who open them in a spreadsheet."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+
+from imgcls.machine.files import atomic_write
+
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
+"""A spreadsheet would compute a text that begins like this, and what it computes may start a program."""
+
+
+def write_spreadsheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table whole or not at all.
+
+    UTF-8 with the mark at its start by which Excel knows it, in China and everywhere. A text that a
+    spreadsheet would take for a formula has an apostrophe before it; numbers are as they are. The bytes of a
+    file name that are not UTF-8 are written as escapes.
+    """
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.writer(file)
+        for row in chain([header], rows):
+            writer.writerow([_cell(value) for value in row])
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return f"'{text}" if text.startswith(FORMULA) else text

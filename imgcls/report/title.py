@@ -1,0 +1,19 @@
+"""What a drawing is of, above it: as long as a run's name may be, no letter is cut."""
+
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CHARACTERS = 12
+"""In an inch, of the narrow letters that most are."""
+
+
+def draw_title(figure: "Figure", text: str) -> None:
+    """Write the text above a figure of constrained layout, in as many lines as its width needs."""
+    title = figure.suptitle("", fontsize=11, parse_math=False)  # a dollar sign would begin a formula
+    for width in range(int(CHARACTERS * figure.get_figwidth()), 0, -2):
+        title.set_text("\n".join(textwrap.wrap(text, width)))
+        if title.get_window_extent().width <= 0.96 * figure.bbox.width:
+            break

@@ -1,0 +1,135 @@
+"""Pictures that cost minutes: refused by name from their headers, or stopped in the process that decodes them."""
+
+import io
+import random
+from contextlib import suppress
+
+import pytest
+from bombs import (
+    PNG,
+    avif_of_items,
+    bitmap_of_run_lengths,
+    chunk,
+    directory,
+    gif,
+    icon,
+    jpeg2000_of_tiles,
+    png,
+    saved,
+    scans,
+    segment,
+    sequential_scans,
+    tiff_of_strips,
+    webp,
+)
+from locations import ROOT
+from PIL import Image
+
+from imgcls.data.pictures import work
+from imgcls.data.pictures.decode import BadImage, decode_image, open_image
+from imgcls.data.pictures.work import TooMuchWork, check_exif, check_work
+
+TWO_SEGMENTS = directory(3000, 60_000)
+BOMBS = {
+    "scans.jpg": (scans(501), "501 scans over its pixels, more than the limit of 500"),
+    "scans of large.jpg": (scans(101, (10_000, 10_000)), "101 scans over 100,000,000 pixels"),
+    "hidden scans.jpg": (scans(501, between=segment(0xFE, b"\xff\xd9")), "501 scans"),
+    "one colour at a time.jpg": (sequential_scans(600), "600 scans"),
+    "segments.jpg": (b"\xff\xd8" + segment(0xFE) * 10_001 + saved("JPEG")[2:], "segments"),
+    "segments between scans.jpg": (scans(20, between=segment(0xFE) * 1000), "segments"),
+    "junk.jpg": (b"\xff\xd8\xff" + bytes(70_000) + saved("JPEG")[2:], "bytes of nothing"),
+    "exif in two.jpg": (
+        b"\xff\xd8"
+        + segment(0xE1, b"Exif\0\0" + TWO_SEGMENTS[:60_000])
+        + segment(0xE1, b"Exif\0\0" + TWO_SEGMENTS[60_000:])
+        + saved("JPEG")[2:],
+        "the values of its directories overlap",
+    ),
+    "chunks.png": (png(*[chunk(b"teSt")] * 10_500), "chunks"),
+    "pixels in nothing.png": (png(*[chunk(b"IDAT")] * 10_500), "chunks"),
+    "comment.gif": (gif(b"!\xfe" + (b"\xff" + bytes(255)) * 5000 + b"\0"), "bytes of comments"),
+    "comments.gif": (gif(b"!\xfe\1x\0" * 10_001), "blocks before its image"),
+    "junk.gif": (gif(bytes(70_000)), "bytes of nothing"),
+    "strips.tif": (tiff_of_strips(100_001), "strips or tiles"),
+    "entries.tif": (directory(9000, 500_000), "overlap"),
+    "chunks.webp": (webp(10_001), "frames and other chunks"),
+    "run lengths.bmp": (bitmap_of_run_lengths(1_100_000, 100), "pixels in run lengths"),
+    "part of.dib": (bitmap_of_run_lengths(1_100_000, 100)[14:], "pixels in run lengths"),
+    "text.ppm": (b"P2 4000 4000 255\n" + b"1 " * 1000, "pixels as text"),
+    "depth.ppm": (b"P6 4000 4000 254\n" + bytes(1000), "unusual depth"),
+    "comment.ppm": (b"P6 #" + bytes(70_000) + b"\n9 9 255\n" + bytes(243), "header"),
+    "chunks.ico": (icon(png(*[chunk(b"teSt")] * 10_500)), "chunks"),
+    "tiles.jp2": (jpeg2000_of_tiles(110), "tiles"),
+    "items.avif": (avif_of_items(1001), "items"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_are_refused_by_name(name, tmp_path):
+    content, reason = BOMBS[name]
+    path = tmp_path / f"我的 {name}"
+    path.write_bytes(content)
+    for source in (path, content):
+        with pytest.raises(BadImage, match=reason) as refusal, open_image(source, f"我的 {name}") as image:
+            image.decode()
+        assert f"The image 我的 {name} would take too long to decode: " in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(scans(500), id="scans"),
+        pytest.param(sequential_scans(30), id="one colour at a time"),
+        pytest.param(png(*[chunk(b"teSt")] * 9_900), id="chunks"),
+        pytest.param(gif(b"!\xfe" + (b"\xff" + bytes(255)) * 4000 + b"\0"), id="comment"),
+        pytest.param(saved("TIFF", (5000, 5000), compression="tiff_lzw"), id="strips"),
+        pytest.param(bitmap_of_run_lengths(1000, 1000), id="run lengths"),
+        pytest.param(saved("JPEG2000", (600, 600), tile_size=(64, 64)), id="tiles"),
+        pytest.param(saved("AVIF", mode="RGB"), id="items"),
+        pytest.param(icon(saved("PNG", mode="RGB")), id="icon"),
+        pytest.param(webp(9_000), id="webp"),
+        pytest.param(b"P2 2 2 255\n#a\n1 2 3 4", id="text"),
+    ],
+)
+def test_what_is_within_the_limits_is_decoded(content):
+    with Image.open(io.BytesIO(content)) as image:
+        assert decode_image(content).size == image.size
+
+
+def test_a_large_exif_block_is_no_reason_to_refuse_a_picture():
+    with pytest.raises(TooMuchWork, match="overlap"):
+        check_exif(directory(5000, 1_000_000))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    block = turned.tobytes() + bytes(100_000)
+    check_exif(block)
+    assert decode_image(saved("PNG", (30, 20), exif=block)).size == (20, 30)
+    assert decode_image(saved("PNG", (30, 20), exif=directory(5000, 1_000_000))).size == (30, 20)
+
+
+def test_every_bundled_photo_passes_and_so_does_their_damage():
+    random.seed(12)
+    photos = sorted((ROOT / "imgcls" / "assets" / "sample_photos").glob("*/*/*.jpg"))
+    contents = [photo.read_bytes() for photo in photos]
+    for content in contents:
+        check_work(content)
+    kinds = ("PNG", "GIF", "TIFF", "WEBP", "BMP", "JPEG2000", "AVIF", "PPM", "ICO", "JPEG")
+    contents = [saved(kind, mode="RGB") for kind in kinds] + [scans(30), PNG]
+    for number in range(3000):
+        damaged = bytearray(contents[number % len(contents)])
+        for _ in range(1 + number % 9):
+            damaged[random.randrange(len(damaged))] = random.choice((0, 1, 127, 255, random.randrange(256)))
+        with suppress(TooMuchWork):  # and nothing else is raised
+            check_work(bytes(damaged[: random.randrange(len(damaged)) if number % 3 == 0 else None]))
+
+
+def test_an_open_file_is_read_as_its_content_is(tmp_path):
+    (tmp_path / "scans").write_bytes(scans(501))
+    with (tmp_path / "scans").open("rb") as file, pytest.raises(TooMuchWork, match="501 scans"):
+        check_work(file.fileno())
+
+
+def test_the_service_has_the_same_limits():
+    copy = ROOT / "scripts" / "clients" / "service" / "work.py"
+    assert copy.read_text() == (ROOT / "imgcls" / "data" / "pictures" / "work.py").read_text()
+    assert work.MAX_SCANS == 500
