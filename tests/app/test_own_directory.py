@@ -71,11 +71,11 @@ def test_a_directory_has_one_writer(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("program", ["eval", "verify"])
-def test_results_of_another_program_are_left_alone(program, ask, tmp_path):
+@pytest.mark.parametrize(("program", "words"), [("eval", ["eval.source=outputs/pets"]), ("verify", [])])
+def test_results_of_another_program_are_left_alone(program, words, ask, tmp_path):
     """All three write a summary.json."""
     (tmp_path / "outputs" / "pets" / "checkpoints").mkdir(parents=True)
-    result = ask(program, "run.name=pets", cwd=tmp_path)
+    result = ask(program, *words, "run.name=pets", cwd=tmp_path)
     assert "holds results of imgcls.train. Choose another run.name." in result.stderr
     assert result.returncode == 2
     assert [path.name for path in (tmp_path / "outputs" / "pets").iterdir()] == ["checkpoints"]
