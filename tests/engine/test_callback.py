@@ -4,15 +4,17 @@ import json
 import textwrap
 
 import pytest
-from test_trainer import all_callbacks, make_loader, make_trainer
+from test_trainer import all_callbacks, make_loader, make_trainer, weights_of
 from tiny_run import TINY, assert_same_end, finish, last, rows, starter, status
 
-from imgcls.callbacks.checkpoint import Checkpoint
+from imgcls.callbacks.checkpoint import Checkpoint, restore
 from imgcls.callbacks.evaluation import Evaluation
 from imgcls.callbacks.history import History
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.engine.callback import Callback
 from imgcls.errors import UserError
+from imgcls.run.checkpoint import list_checkpoints, point
+from imgcls.weights.safe_pickle import load_pickle
 
 OWN = """
     import os
@@ -185,3 +187,30 @@ def test_the_best_of_another_monitor_is_no_measure(tmp_path, caplog, monkeypatch
     top = checkpoint(tmp_path, "top1")
     top.load_values({"best": 0.5})
     assert (top.best, caplog.text) == (0.5, "")
+
+
+def test_a_run_that_goes_back_leaves_what_came_after_aside(tmp_path):
+    """Under the same names other weights are saved then, and of them the newest is kept."""
+
+    def callbacks():
+        evaluation = Evaluation(make_loader(shuffle=False), every=1, topk=(1,))
+        saved = Checkpoint(tmp_path / "checkpoints", every=1, every_steps=2, keep=9, monitor="loss", mode="max")
+        return [LRSchedule(), evaluation, History(tmp_path), saved]
+
+    make_trainer(epochs=3).fit(make_loader(), 3, callbacks())
+    root = tmp_path / "checkpoints"
+    names = [path.name for path in list_checkpoints(root)]
+    first = root / "epoch-0001-step-00000003"
+    for monitor_best in ("epoch-0003-step-00000009", first.name):
+        point(root, "best", root / monitor_best)
+        trainer, again = make_trainer(epochs=3, grad_clip_norm=0.01), callbacks()
+        restore(first, trainer, again)
+        assert [path.name for path in list_checkpoints(root)] == names[: names.index(first.name) + 1]
+        assert sorted(path.name for path in (root / "passed_over").iterdir()) == names[names.index(first.name) + 1 :]
+        assert (root / "last").resolve() == (root / "best").resolve() == first
+        trainer.fit(make_loader(), 3, again)
+        assert [path.name for path in list_checkpoints(root)] == names
+        saved = load_pickle(root / "last" / "network.pdparams")
+        assert all((saved[name] == value).all() for name, value in weights_of(trainer).items())
+    restore(root / names[-1], make_trainer(epochs=3), callbacks())
+    assert [path.name for path in list_checkpoints(root)] == names
