@@ -61,14 +61,19 @@ def read_batches(
     pool = Pool(_Reading(read, room, limit), num_workers, ahead, start=start, limit=limit)
     good: list[str] = []
     path = ""
+
+    def fetch(answer: tuple[str, int | UserError]) -> tuple[str, np.ndarray | UserError]:
+        path, read_to = answer
+        return path, read_to if isinstance(read_to, UserError) else room.array[read_to].copy()
+
     try:
-        for path, read_to in pool.map(enumerate(paths)):
-            if isinstance(read_to, UserError):
-                report(path, read_to)
+        for path, image in pool.map(enumerate(paths), fetch):
+            if isinstance(image, UserError):
+                report(path, image)
                 continue
             if not good:
                 images = np.empty((batch_size, *image_shape), np.uint8)
-            images[len(good)] = room.array[read_to]
+            images[len(good)] = image
             good.append(path)
             if len(good) == batch_size:
                 yield good, images

@@ -76,8 +76,8 @@ def read_text(path: str | os.PathLike, limit: int = TEXT_BYTES) -> str:
         with contextlib.suppress(UnicodeDecodeError, LookupError):
             return content.decode(encoding)
     raise UserError(
-        f"{path} is damaged: it is not UTF-8. If an earlier version wrote it in another locale, set LC_ALL to that one, "
-        "such as LC_ALL=zh_CN.GBK."
+        f"{path} is damaged: it is not UTF-8. If an earlier version wrote it in another locale, set LC_ALL to that "
+        "one, such as LC_ALL=zh_CN.GBK."
     )
 
 

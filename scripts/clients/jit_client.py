@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 # ruff: noqa: E402 (what follows must be set before Paddle is imported)
