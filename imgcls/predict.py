@@ -19,11 +19,13 @@ FEW = 32
 
 @entry_point("predict")
 def main(config: DictConfig) -> None:
+    from imgcls.data.formats.image_files import LeftOut
     from imgcls.deploy.inputs import find_pictures
 
     settings = config.predict
+    left_out = LeftOut()
     inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
-    pictures = find_pictures(inputs)
+    pictures = find_pictures(inputs, left_out)
     require_paddle()
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
@@ -39,6 +41,8 @@ def main(config: DictConfig) -> None:
 
     start_log()
     select_device(None)
+    if left_out:
+        log.info("%s", left_out.line())
     source = open_source(config)
     topk = settings.topk or min(TOPK, len(source.class_names))
     if topk > len(source.class_names) and settings.output == "classes":

@@ -1,9 +1,10 @@
-"""Every file of a data set decoded and hashed, by several processes."""
+"""Every file of a data set decoded, hashed and looked at, by several processes."""
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from imgcls.data.checking import likeness
 from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import bullet_list, printable
 from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image, too_slow
@@ -16,23 +17,30 @@ FILES_PER_TASK = 32
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What one file turned out to be: the sha256 of its content, or why it cannot be read."""
+    """What one file turned out to be: the sha256 of its content and its ``likeness.look``, or why it cannot be read."""
 
     index: int
     size: tuple[int, int] = (0, 0)
     digest: bytes | None = None
+    look: bytes | None = None
     fault: str | None = None
 
 
-def check_file(samples: Samples, index: int, max_pixels: int = MAX_PIXELS) -> FileCheck:
-    """Decode one image and hash its file."""
+def check_file(samples: Samples, index: int, max_pixels: int = MAX_PIXELS, looks: bool = False) -> FileCheck:
+    """Decode one image and hash its file.
+
+    Args:
+        looks: note how it looks, too.
+    """
     name = printable(samples.path(index))
     try:
         source = samples.source(index)
         with open_image(source, name, max_pixels) as photo:
             size = photo.size
-            photo.decode_shrunk(min(size), 1)  # damage shows at any resolution, and a small one is fast
-        return FileCheck(index, size, _digest(source))
+            # Damage shows at any resolution, and a small one is fast.
+            image, _ = photo.decode_shrunk(min(size), likeness.SIDE if looks else 1)
+            seen = likeness.look(image) if looks else None
+        return FileCheck(index, size, _digest(source), seen)
     except BadImage as error:
         return FileCheck(index, fault=str(error))
     except OSError as error:
@@ -40,7 +48,11 @@ def check_file(samples: Samples, index: int, max_pixels: int = MAX_PIXELS) -> Fi
 
 
 def check_files(
-    samples: Samples, num_workers: int, max_pixels: int = MAX_PIXELS, max_decode_seconds: float | None = None
+    samples: Samples,
+    num_workers: int,
+    max_pixels: int = MAX_PIXELS,
+    max_decode_seconds: float | None = None,
+    looks: bool = False,
 ) -> Iterator[FileCheck]:
     """Check every file, in processes of their own.
 
@@ -48,6 +60,7 @@ def check_files(
         num_workers: processes; 0 for this one.
         max_decode_seconds: of processor time for one image; a process that takes longer is killed and
             replaced, and the file cannot be read. Without processes there is no such limit.
+        looks: note how each looks, too.
 
     Raises:
         UserError: a process died; names the file that it may have died of.
@@ -64,7 +77,7 @@ def check_files(
                 checks.append(FileCheck(index, fault=fault))
                 continue
             with limit.on(index):
-                checks.append(check_file(samples, index, max_pixels))
+                checks.append(check_file(samples, index, max_pixels, looks))
         return checks
 
     try:
