@@ -10,7 +10,7 @@ from imgcls.machine.installation import gpu_count, require_paddle
 from imgcls.run.logs import log, start_log, system_line
 
 
-@entry_point("benchmark", first_word="benchmark.what")
+@entry_point("benchmark")
 def main(config: DictConfig) -> None:
     require_paddle()
     from rich.console import Console

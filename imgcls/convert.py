@@ -9,6 +9,7 @@ from imgcls.app.program import entry_point
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
 from imgcls.machine.installation import require_paddle
+from imgcls.run.lock import held
 from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
@@ -19,17 +20,16 @@ if TYPE_CHECKING:
 
 @entry_point("convert")
 def main(config: DictConfig) -> None:
+    settings, model = config.convert, config.model
+    output = Path(settings.output)
+    _require_absent(output)
     require_paddle()
     from imgcls.models.registry import build_model
     from imgcls.weights.fluid.training import select_averaged
     from imgcls.weights.load import load_into
     from imgcls.weights.source import locate_weights, read_weights
 
-    settings, model = config.convert, config.model
     start_log()
-    output = Path(settings.output)
-    if output.exists():
-        raise UserError(f"convert.output={output} exists already; choose another name or remove it.")
     arrays, naming = weights = read_weights(locate_weights(settings.source))
     if settings.weights == "averaged":
         arrays = select_averaged(arrays)
@@ -44,8 +44,16 @@ def main(config: DictConfig) -> None:
     log.info(report.summary())
     if settings.fuse:
         network = _fused(network, model.name)
-    _write(network, output)
+    beside = output.absolute().with_name(f".{output.name}.lock")
+    with held(output, beside, "convert.output"):
+        _require_absent(output)
+        _write(network, output)
     log.info("%s with %d classes: %s", model.name, num_classes, output)
+
+
+def _require_absent(output: Path) -> None:
+    if output.exists():
+        raise UserError(f"convert.output={output} exists already; choose another name or remove it.")
 
 
 def _class_count(model: DictConfig, weights: "Weights") -> int:

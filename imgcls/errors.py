@@ -35,3 +35,14 @@ def close_matches(word: str, candidates: Iterable[str], limit: int = 3) -> str:
     if not matches:
         return ""
     return " Did you mean " + " or ".join(f"'{match}'" for match in matches) + "?"
+
+
+def listed(entries: Iterable[object], limit: int = 10, separator: str = ", ") -> str:
+    """The first few of a list for a message, and how many more there are.
+
+    >>> listed(range(12), 3)
+    '0, 1, 2, and 9 more'
+    """
+    names = [str(entry) for entry in entries]
+    rest = [f"and {len(names) - limit:,} more"] if len(names) > limit else []
+    return separator.join([*names[:limit], *rest])

@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
 @entry_point("export")
 def main(config: DictConfig) -> None:
-    require_paddle()
-    from imgcls.app.source import build_network, load_source
-    from imgcls.deploy.contract import unrecorded_class_names
-    from imgcls.deploy.exporter import check_photos, export, require_replaceable
-    from imgcls.machine.device import select_device
+    from imgcls.deploy.contract import require_replaceable, unrecorded_class_names
 
     settings = config.export
-    start_log()
-    select_device(0)
     directory = Path(settings.dir or output_directory())
     require_replaceable(directory)
+    require_paddle()
+    from imgcls.app.source import build_network, load_source
+    from imgcls.deploy.exporter import check_photos, export
+    from imgcls.machine.device import select_device
+
+    start_log()
+    select_device(0)
     source = load_source(config, settings.source, settings.weights)
     model, data = source.config.model, source.config.data
     class_names = source.class_names or unrecorded_class_names(data.class_map, model.num_classes or data.num_classes)

@@ -4,6 +4,7 @@ For the training pictures these are the very ones that ``imgcls.train`` shows it
 that epoch, with the same configuration.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ def main(config: DictConfig) -> None:
     from imgcls.callbacks.viewer import first_images
     from imgcls.machine.device import select_device
     from imgcls.report.contact_sheet import contact_sheet
+    from imgcls.report.fonts import font_file, labels_of
 
     settings = config.preview
     training = settings.split == "train"
@@ -55,8 +57,10 @@ def main(config: DictConfig) -> None:
         seed=config.trainer.seed,
     )
     pictures = [seen_as.denormalize(one.image) for one in seen]
-    captions = [_caption(one.shares, samples.class_names) for one in seen]
     path = output_directory() / "preview.png"
+    shown = {label: samples.class_names[label] for one in seen for label, _ in one.shares}
+    names = labels_of(shown, path.name, can_draw=font_file)
+    captions = [_caption(one.shares, names) for one in seen]
     contact_sheet(pictures, captions).save(path)
     log.info("%d %s pictures: %s", len(seen), settings.split, path)
 
@@ -67,7 +71,7 @@ def _evenly_spaced(samples: "Samples", count: int) -> "Samples":
     return samples.subset(picked)
 
 
-def _caption(shares: tuple[tuple[int, float], ...], class_names: tuple[str, ...]) -> list[str]:
+def _caption(shares: tuple[tuple[int, float], ...], class_names: Mapping[int, str]) -> list[str]:
     """The class name; of a mixed picture a line for each, with its share."""
     if len(shares) == 1:
         return [class_names[shares[0][0]]]

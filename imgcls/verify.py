@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
     sizes = {split: len(samples) for split, samples in found.samples.items()}
     with progress_bar(total=sum(sizes.values()), desc="verifying", unit=" pictures") as bar:
         for split, samples in found.samples.items():
-            for check in check_files(samples, num_workers, data.max_pixels, looks):
+            for check in check_files(samples, num_workers, data.max_pixels, data.max_decode_seconds, looks):
                 verification.add(split, check)
                 bar.update()
     problems = [*verification.finish(), *found.wrong_lines]

@@ -12,4 +12,4 @@ if [ "${1:-}" = --dali ]; then
     shift
 fi
 make_environment "$extras"
-exec .venv/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"
+exec .venv/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder "$@"

@@ -24,8 +24,11 @@ from pathlib import Path
 import hydra
 
 ROOT = Path(__file__).parent.parent
-READ_AT_LOAD = ("OMP_", "MKL_", "FLAGS_", "MALLOC_", "GLIBC_", "LD_", "CUDA_", "IMGCLS_CPU_TUNING")
-"""How the names begin of variables that a library reads when it loads."""
+READ_AT_LOAD = (
+    *("OMP_", "MKL_", "FLAGS_", "MALLOC_", "GLIBC_", "LD_", "CUDA_", "IMGCLS_CPU_TUNING"),
+    *("LC_", "LANG", "LOCPATH", "PYTHONUTF8", "PYTHONIOENCODING"),
+)
+"""How the names begin of variables that a library or Python reads when it loads."""
 LIBRARIES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "imgcls.app.program", "imgcls.app.training")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.resume import config_hash
+from imgcls.app.resume import config_hash, resume_command
 from imgcls.callbacks.checkpoint import Checkpoint
 from imgcls.callbacks.evaluation import Evaluation
 from imgcls.callbacks.history import History
@@ -24,6 +24,7 @@ from imgcls.engine.callback import Callback
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import telling
+from imgcls.run.checkpoint import Writer
 from imgcls.run.directory import Run
 from imgcls.run.logs import system_line
 
@@ -67,6 +68,7 @@ def training_callbacks(
     val_loader: Loader | None,
     num_classes: int,
     texts: dict[str, str],
+    writers: dict[str, Writer],
 ) -> list[Callback]:
     """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens.
 
@@ -74,6 +76,7 @@ def training_callbacks(
         features: those of ``optional_callbacks``.
         val_loader: ``None`` where nothing is evaluated.
         texts: kept in each checkpoint, content by name.
+        writers: of more files in each checkpoint, by name.
     """
     settings, first = config.trainer, current_ranks().first
     same = [SameBatch(settings.same_batch)] if settings.same_batch else []
@@ -109,6 +112,7 @@ def training_callbacks(
             monitor=settings.monitor,
             mode=settings.monitor_mode,
             extra=texts,
+            writers=writers,
         ),
-        Preemption(f"the same command with run.name={run.path.name} trainer.resume=auto"),
+        Preemption(resume_command(config, run.path)),
     ]

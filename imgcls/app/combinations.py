@@ -10,7 +10,7 @@ from omegaconf import DictConfig, ListConfig
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.rows import problems, rows
 from imgcls.data.choices import SHARED
-from imgcls.errors import UserError, close_matches
+from imgcls.errors import UserError, close_matches, listed
 from imgcls.functional.monitoring import metric_names
 
 MASTER = re.compile(r"[^\s:]+:\d+")
@@ -37,7 +37,7 @@ def check(config: DictConfig, program: str, own_metrics: bool = False) -> None:
     """
     found = [*_keys(config, program), *_combinations(config, own_metrics)]
     if found:
-        raise UserError("\n       ".join(found))
+        raise UserError(listed(found, separator="\n       "))
 
 
 def _keys(config: DictConfig, program: str) -> Iterator[str]:
@@ -60,6 +60,9 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _answers(config)
     if "trainer" in config and not own_metrics:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
+    warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
+    if warmup and epochs is not None and warmup >= epochs:
+        yield f"lr_schedule.warmup_epochs={warmup:g}: must be less than trainer.epochs={epochs}."
     if _get(config, "loss.name") == "own" and _get(config, "callbacks.label_smoothing.enabled"):
         yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
     if _get(config, "data.format") == "own" and _get(config, "data.cache"):
@@ -67,7 +70,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     root, reads_files = _get(config, "data.root"), _get(config, "data.format") in ("folder", "list", "tar")
     if root is None and reads_files and "trainer" in config:
         yield f"data.root is required: data={config.data.name} needs data.root=<directory>."
-    if root is not None and not Path(root).is_dir():
+    if root is not None and _get(config, "data.format") != "synthetic" and not Path(root).is_dir():
         yield f"data.root={root}: there is no such directory."
 
 

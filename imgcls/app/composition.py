@@ -12,7 +12,8 @@ from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.model_group import register_model_group
-from imgcls.app.overrides import OPEN, canonical
+from imgcls.app.named_files import require_named_files
+from imgcls.app.overrides import OPEN, canonical, python_value
 from imgcls.app.own_directory import claim
 from imgcls.app.program import conf_directory, typed, user_message
 from imgcls.errors import UserError
@@ -33,24 +34,26 @@ def composed(
     Raises:
         UserError: an unknown key, choice or value.
     """
-    choices, values = _choices_and_values(sections or {})
+    choices, values = _choices_and_values(sections or {}, program)
     register_model_group()
     before = dict(Singleton._instances)
     GlobalHydra.instance().clear()
     try:
         try:
             with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
-                config = hydra.compose(program, overrides=canonical([*choices, *overrides]), return_hydra_config=True)
-            for key, value in values:
-                OmegaConf.update(config, key, value, force_add=bool(OPEN.match(key)))
-            HydraConfig.instance().set_config(config)
-            result = typed(config, program, own_metrics)
-            claim(config, tuple(key for key, _ in values))
+                words = canonical([*choices, *overrides], program)
+                config = hydra.compose(program, overrides=words, return_hydra_config=True)
+                for key, value in values:
+                    OmegaConf.update(config, key, value, force_add=bool(OPEN.match(key)))
+                HydraConfig.instance().set_config(config)
+                given = tuple(key for key, _ in values)
+                result = require_named_files(typed(config, program, own_metrics, given))
+            claim(config, given)
             directory = Path(config.hydra.run.dir)
             if "run" in result:
                 result.run.name = directory.name
         except Exception as error:
-            message = user_message(error)
+            message = user_message(error, program)
             if message is None or isinstance(error, UserError):
                 raise
             raise UserError(message) from error
@@ -64,7 +67,7 @@ def composed(
         Singleton._instances.update(before)
 
 
-def _choices_and_values(sections: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, Any]]]:
+def _choices_and_values(sections: Mapping[str, Any], program: str) -> tuple[list[str], list[tuple[str, Any]]]:
     choices, values = [], []
     for section, given in sections.items():
         if isinstance(given, str):
@@ -75,7 +78,7 @@ def _choices_and_values(sections: Mapping[str, Any]) -> tuple[list[str], list[tu
                 choices.append(f"{section}={own.pop('name')}")
             elif "_target_" in own:
                 choices.append(f"{section}=own")
-            values += _flat(own, f"{section}.")
+            values += [python_value(key, value, program) for key, value in _flat(own, f"{section}.")]
         else:
             raise UserError(f"{section}={given!r}: give the name of a choice, or a mapping of keys to values.")
     return choices, values

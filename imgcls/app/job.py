@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.program import given_keys
+from imgcls.app.resume import require_same_run
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
-from imgcls.run.directory import Run, RunDirectory
+from imgcls.machine.reading import read_text
+from imgcls.machine.streams import open_closed_descriptors
+from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, matches
+from imgcls.run.directory import Run, RunDirectory, require_free
 from imgcls.run.launcher import Job, RankFailed, in_rank, run_ranks
 from imgcls.run.logs import log, start_log
 from imgcls.run.signals import interruptible
@@ -42,6 +46,8 @@ def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Cal
         The best value of ``trainer.monitor``; ``None`` on other ranks than 0.
     """
     settings = config.trainer
+    open_closed_descriptors()
+    _require_startable(config, directory)
     with interruptible():
         if job_of(settings).size > 1 and not in_rank():
             if callbacks:
@@ -51,6 +57,28 @@ def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Cal
         from imgcls.app.training import train
 
         return train(config, lambda: _open_run(config, directory), callbacks)
+
+
+def _require_startable(config: DictConfig, directory: Path) -> None:
+    """Refuse what can be refused before Paddle is loaded: a run that is there, a key that has changed.
+
+    Raises:
+        UserError: see ``require_free`` and ``require_same_run``.
+    """
+    resume = config.trainer.resume
+    if resume is None:
+        require_free(directory)
+    elif checkpoint := _newest_of(directory, resume):
+        classes = read_text(checkpoint / "classes.txt")  # what the data has is not known yet
+        require_same_run(checkpoint, {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": classes})
+
+
+def _newest_of(directory: Path, resume: str) -> Path | None:
+    """The checkpoint that a run most likely goes on from, whole or not; ``None`` if there is none of this library."""
+    found = list_checkpoints(directory / "checkpoints") if resume == "auto" else [Path(resume)]
+    if not found or is_fluid_checkpoint(found[-1]):
+        return None
+    return found[-1] if matches(found[-1], ("config.yaml", "classes.txt")) else None
 
 
 def run_job(config: DictConfig, directory: Path) -> float | None:

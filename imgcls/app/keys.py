@@ -40,7 +40,7 @@ WEIGHTS = one_of("network", "ema")
 class ModelConfig:
     name: str = key()
     num_classes: int | None = key(at_least(1), default=None)  # from the data when left out
-    pretrained: Any = key(default=None, free=True)  # true, or a path
+    pretrained: Any = key(default=None, free=True, path=True, switch=True)  # true, or a path
     exclude: list[str] = key(default=[], free=True)  # patterns of tensors not to load
     freeze: list[str] = key(default=[])  # patterns of tensors not to train
     data_format: str = key(one_of(*DATA_FORMATS), default="NCHW")
@@ -57,18 +57,19 @@ class DataConfig:
     name: str = key()
     format: str = key()
     backend: str = key(one_of("pillow", "dali"))
-    root: str | None = key(free=True)
-    train_list: str | None = key()
-    val_list: str | None = key()
+    root: str | None = key(free=True, path=True)
+    train_list: str | None = key(free=True, path=True)  # what they hold may not change, see ``require_same_samples``
+    val_list: str | None = key(free=True, path=True)
     val_share: float | None = key(PART)
     val_seed: int = key(at_least(0), unrecorded=0)
-    class_map: str | None = key()
+    class_map: str | None = key(free=True, path=True)
     num_classes: int | None = key(at_least(1))
     train_size: int | None = key(at_least(1))
     val_size: int | None = key(at_least(1))
     check_files: str = key(one_of(*FILE_CHECKS), free=True)
     allow_empty_classes: bool = key(free=True)
     max_pixels: int = key(at_least(1))  # with on_error=skip, which images are left out
+    max_decode_seconds: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=30.0)
     worker_timeout: int = key(at_least(1), free=True, of_the_job=True)
     on_error: str = key(one_of("fail", "skip"), free=True, of_the_job=True)
     max_errors: int = key(at_least(0), free=True, of_the_job=True)
@@ -218,7 +219,7 @@ class TrainerConfig:
     batch_size: int = key(at_least(1))
     eval_batch_size: int = key(at_least(1), free=True)
     num_workers: int = key(at_least(0), free=True)
-    gpus: int | None = key(at_least(0), free=True)
+    gpus: int | None = key(at_least(0), free=True, note="It says how many; CUDA_VISIBLE_DEVICES=0,1 says which.")
     processes: int = key(at_least(1), free=True)
     nodes: int = key(at_least(1), free=True, fingerprint=False)
     node_rank: int = key(at_least(0), free=True, fingerprint=False)
@@ -235,7 +236,7 @@ class TrainerConfig:
     monitor_mode: str = key(one_of(*MODES), free=True, unrecorded="auto")
     topk: list[int] = key(POSITIVE, free=True)
     log_every: int = key(at_least(1), free=True)
-    resume: str | None = key(free=True)
+    resume: str | None = key(free=True, path=True)
     seed: int = key(at_least(0))
     deterministic: bool = key()
     compile: bool = key()
@@ -251,14 +252,14 @@ class LoggerConfig:
 
 @dataclass
 class RunConfig:
-    root: str = key(free=True, fingerprint=False)
+    root: str = key(free=True, fingerprint=False, path=True)
     name: str = key(free=True, fingerprint=False)
     lock: bool = key(free=True, fingerprint=False)
 
 
 @dataclass
 class EvalConfig:
-    source: str | None = key()  # run directory, checkpoint or weights
+    source: str | None = key(path=True)  # run directory, checkpoint or weights
     split: str = key(SPLIT)
     batch_size: int = key(at_least(1))
     num_workers: int = key(at_least(0))
@@ -269,8 +270,8 @@ class EvalConfig:
 
 @dataclass
 class PredictConfig:
-    source: str | None = key()  # run directory, checkpoint, weights or export directory
-    input: Any = key()  # a path, a pattern, or a list of them
+    source: str | None = key(path=True)  # run directory, checkpoint, weights or export directory
+    input: Any = key(path=True, several=True)  # a path, a pattern, or a list of them
     output: str = key(one_of("classes", "features"))
     format: str = key(one_of("jsonl", "csv"))
     topk: int | None = key(at_least(1))
@@ -292,8 +293,8 @@ class PredictConfig:
 
 @dataclass
 class ExportConfig:
-    source: str | None = key()  # run directory, checkpoint or weights
-    dir: str | None = key()  # the job's own directory when left out
+    source: str | None = key(path=True)  # run directory, checkpoint or weights
+    dir: str | None = key(path=True)  # the job's own directory when left out
     input: str = key(one_of(*LAYOUTS))
     output: str | None = key(one_of(*OUTPUTS))
     dynamic_size: bool = key()
@@ -305,8 +306,8 @@ class ExportConfig:
 
 @dataclass
 class ConvertConfig:
-    source: str = key()
-    output: str = key()
+    source: str = key(path=True)
+    output: str = key(path=True)
     weights: str = key(one_of("parameters", "averaged"))
     fuse: bool = key()
 
@@ -339,6 +340,11 @@ class VerifyConfig:
     min_size: int = key(at_least(0))
     similar: bool = key()
     num_workers: int | None = key(at_least(0))
+
+
+@dataclass
+class CompareConfig:
+    runs: list[str] = key(NOT_EMPTY)  # directories of runs or sweeps
 
 
 @dataclass
@@ -429,6 +435,13 @@ class Verify(Program):
     verify: VerifyConfig = section(VerifyConfig)
 
 
+@dataclass
+class Compare(Program):
+    """``imgcls.compare``"""
+
+    compare: CompareConfig = section(CompareConfig)
+
+
 SCHEMAS = {
     "train": Train,
     "eval": Eval,
@@ -438,4 +451,5 @@ SCHEMAS = {
     "benchmark": Benchmark,
     "preview": Preview,
     "verify": Verify,
+    "compare": Compare,
 }

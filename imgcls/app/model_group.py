@@ -4,6 +4,8 @@ A configuration source of its own rather than entries of Hydra's ``ConfigStore``
 its entries many times in every composition.
 """
 
+from dataclasses import asdict
+
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -50,7 +52,7 @@ class ModelGroup(ConfigSource):
             std=list(info.std),
         )
         return ConfigResult(
-            provider=self.provider, path=SEARCH_PATH, config=OmegaConf.structured(node), header={"package": GROUP}
+            provider=self.provider, path=SEARCH_PATH, config=OmegaConf.create(asdict(node)), header={"package": GROUP}
         )
 
 

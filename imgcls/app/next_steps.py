@@ -1,18 +1,15 @@
 """What to type after a training: commands for this run that can be pasted as they are."""
 
 import os
-import re
 import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from imgcls.app.text_value import text_value
 from imgcls.data.formats.build import SAMPLE_PHOTOS
 from imgcls.data.formats.samples import Samples
-
-PLAIN = re.compile(r"/?[\w.+-]+(/[\w.+-]+)+|[a-z]+_\w+", re.ASCII)
-"""Paths, and names of modules mostly, that neither Hydra nor OmegaConf takes for anything else."""
 
 
 def next_steps(run: Path, imports: Sequence[str], val_samples: Samples | None) -> list[str]:
@@ -29,10 +26,10 @@ def next_steps(run: Path, imports: Sequence[str], val_samples: Samples | None) -
         ("predict", {"predict.source": source, "predict.input": photo}),
         ("export", {"export.source": source, "export.dir": f"{source}-export"}),
     ]
-    own = [f"imports=[{','.join(map(_value, imports))}]"] if imports else []
+    own = [f"imports=[{','.join(map(text_value, imports))}]"] if imports else []
     return [
         shlex.join(
-            [python_command(), "-m", f"imgcls.{program}", *own, *(f"{key}={_value(v)}" for key, v in keys.items())]
+            [python_command(), "-m", f"imgcls.{program}", *own, *(f"{key}={text_value(keys[key])}" for key in keys)]
         )
         for program, keys in commands
         if program != "eval" or val_samples is not None
@@ -54,11 +51,3 @@ def _a_photo(samples: Samples | None) -> str:
     """The first validation picture; where they are no files, a bundled one."""
     path = samples.path(0) if samples is not None and len(samples) else ""
     return path if os.path.isfile(path) and path.isprintable() else str(next(SAMPLE_PHOTOS.rglob("val/*/*.jpg")))
-
-
-def _value(text: str) -> str:
-    """A text in Hydra's grammar: in double quotes, which the shell's single ones leave readable."""
-    if PLAIN.fullmatch(text):
-        return text
-    # Hydra takes a backslash for an escape only where quotes follow.
-    return '"' + re.sub(r'(\\*)("|\Z)', lambda match: match[1] * 2 + match[2].replace('"', '\\"'), text) + '"'

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
 
@@ -18,14 +18,22 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigKeyError,
+    GrammarParseError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
 from imgcls.app.combinations import check
+from imgcls.app.conf import conf_directory, known_rows
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.model_group import register_model_group
-from imgcls.app.overrides import canonical, imports
-from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, close_matches
+from imgcls.app.named_files import require_named_files
+from imgcls.app.overrides import canonical, imports, unknown_choice, unknown_key
+from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, listed
 from imgcls.machine.modules import import_modules
 from imgcls.machine.streams import prepare_streams
 from imgcls.machine.text import escape_controls
@@ -47,26 +55,13 @@ SYSTEM_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """Errors of the system that say all there is to say: no permission, read-only, disk full."""
 
 
-def conf_directory() -> Path:
-    """``conf/`` beside the package in a checkout, inside it in an installed wheel."""
-    package = Path(__file__).parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
-
-
-def entry_point(name: str, first_word: str | None = None) -> Callable:
-    """Make a function of one configuration the program ``python -m imgcls.<name>``.
-
-    Args:
-        first_word: the key that a first argument without a key is for.
-    """
+def entry_point(name: str) -> Callable:
+    """Make a function of one configuration the program ``python -m imgcls.<name>``."""
 
     def decorate(function: Callable[[DictConfig], float | None]) -> Callable[[], None]:
         @wraps(function)
         def main() -> None:
             prepare_streams()
-            if first_word and sys.argv[1:] and re.fullmatch(r"\w+", sys.argv[1]):
-                sys.argv[1] = f"{first_word}={sys.argv[1]}"
             sys.exit(_run(name, function))
 
         return main
@@ -99,27 +94,55 @@ def given_keys() -> list[str]:
     return [override.lstrip("+~").split("=", 1)[0] for override in HydraConfig.get().overrides.task]
 
 
-def typed(config: DictConfig, name: str, own_metrics: bool = False) -> DictConfig:
+def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Iterable[str] = ()) -> DictConfig:
     """The composed configuration merged into its schema, resolved, without keys its group does not have.
+
+    Of a run that goes on, what the command does not give is that of its checkpoint.
 
     Args:
         own_metrics: see ``check``.
+        given: keys that are set beside those of the command.
 
     Raises:
         UserError: unknown key, wrong type, value missing or out of range.
     """
+    result = _typed(config, name)
+    if name == "train" and result.trainer.resume is not None:
+        from imgcls.app.continuation import continued
+
+        overrides = list(HydraConfig.get().overrides.task)
+        keys = [*given_keys(), *given]
+        result = continued(
+            result, _run_directory(result), overrides, keys, lambda chosen: _typed(hydra.compose(name, chosen), name)
+        )
+    check(result, name, own_metrics)
+    return result
+
+
+def _typed(config: DictConfig, name: str) -> DictConfig:
     schema = OmegaConf.structured(SCHEMAS[name])
     sections = SCHEMAS[name].__dataclass_fields__
     plain = OmegaConf.create({key: config[key] for key in config if key in sections})
-    result = OmegaConf.merge(schema, plain)
+    try:
+        result = OmegaConf.merge(schema, plain)
+    except ValidationError as error:
+        raise UserError(_wrong_type(error, plain, name)) from error
     required = sorted(OmegaConf.missing_keys(plain))
     if required:
         raise UserError(f"{required[0]} is required: add {required[0]}=... to the command.")
     result = OmegaConf.masked_copy(result, list(plain))
     _drop_missing(result)
     OmegaConf.resolve(result)
-    check(result, name, own_metrics)
     return result
+
+
+def _run_directory(config: DictConfig) -> Path:
+    """Of the run, also before it is made, and on ranks that do not write to it."""
+    settings = HydraConfig.get()
+    if launch.in_rank() and not launch.is_first():
+        return Path(config.run.root, config.run.name)
+    known = not OmegaConf.is_missing(settings.runtime, "output_dir")
+    return Path(settings.runtime.output_dir if known else settings.run.dir)
 
 
 def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
@@ -132,13 +155,13 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     def job(config: DictConfig) -> float | None:
         # Raised through Hydra, an error would get Hydra's own words on top; a sweep goes on after one.
         try:
-            settings = typed(config, name)
+            settings = require_named_files(typed(config, name))
             with _written_alone(name):
                 return function(settings)
         except Exception as error:
             number = HydraConfig.get().job.num if HydraConfig.get().mode is RunMode.MULTIRUN else 0
             failures[number] = error
-            report(error)
+            report(error, name)
             return None
         finally:
             with contextlib.suppress(OSError):
@@ -146,7 +169,7 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
 
     try:
         import_modules(imports(sys.argv[1:]))
-        sys.argv[1:] = canonical(sys.argv[1:])
+        sys.argv[1:] = canonical(sys.argv[1:], name)
         if launch.in_rank() and not launch.is_first():
             sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp()}")  # rank 0 makes the run's directory
         directory = str(conf_directory())
@@ -155,13 +178,13 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
         with interruptible():
             hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
     except HydraException as error:
-        return report(error)
+        return report(error, name)
     except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made
         return report(UserError(f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."))
     except (Exception, Interrupted) as error:
-        return report(error)
+        return report(error, name)
     if len(failures) > 1 or any(failures):
-        print(f"Failed jobs of this sweep: {', '.join(map(str, failures))}", file=sys.stderr)
+        print(f"Failed jobs of this sweep: {listed(failures)}", file=sys.stderr)
     return max((_status(error) for error in failures.values()), default=0)
 
 
@@ -170,12 +193,12 @@ def _check_before_writing(directory: str, name: str) -> None:
     with hydra.initialize_config_dir(directory, version_base="1.3"):
         config = hydra.compose(name, overrides=sys.argv[1:], return_hydra_config=True)
         HydraConfig.instance().set_config(config)
-        typed(config, name)
+        require_named_files(typed(config, name))
 
 
-def report(error: BaseException) -> int:
+def report(error: BaseException, program: str = "train") -> int:
     """Print what a person needs and return the exit status; bugs keep their traceback."""
-    message = str(error) if isinstance(error, Interrupted) else user_message(error)
+    message = str(error) if isinstance(error, Interrupted) else user_message(error, program)
     if message is None:
         sys.excepthook(type(error), error, error.__traceback__)
     else:
@@ -190,36 +213,43 @@ def _status(error: BaseException) -> int:
     return 1 if user_message(error) is None else USER_ERROR_STATUS
 
 
-def user_message(error: BaseException) -> str | None:
+def user_message(error: BaseException, program: str = "train") -> str | None:
     """The message for a mistake in the command or the data; ``None`` for a bug."""
     if isinstance(error, UserError):
         return str(error)
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(cause, InterpolationResolutionError | GrammarParseError):
+        return _broken_reference(cause)
     if isinstance(cause, ConfigKeyError | AttributeError) and getattr(cause, "full_key", None):
-        return _unknown_key(cause)
-    if isinstance(cause, ValidationError):
-        return f"{cause.full_key}: {str(cause).splitlines()[0]}"
+        return unknown_key(cause.full_key, program, known=[str(key) for key in cause.parent_node or ()] or None)
     if isinstance(error, MissingConfigException) and (match := NO_SUCH_CHOICE.search(str(error))):
-        return _unknown_choice(error, **match.groupdict())
+        return unknown_choice(match["group"], match["choice"], error.options or [], program)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    if isinstance(error, UnicodeEncodeError) and (encoding := sys.getfilesystemencoding()) != "utf-8":
+        return f"In this locale ({encoding}) no file can be called {error.object!r}. Leave PYTHONUTF8=0 out."
     if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
         return f"{error.filename or 'Writing failed'}: {error.strerror}."
     return None
 
 
-def _unknown_choice(error: MissingConfigException, group: str, choice: str) -> str:
-    options = error.options or ()
-    return f"There is no {group}={choice}.{close_matches(choice, options)} There are: {', '.join(options)}."
+def _wrong_type(error: ValidationError, config: DictConfig, program: str) -> str:
+    key = (error.full_key or "").partition("[")[0]
+    row = known_rows(program).get(key)
+    if row is None:
+        return f"{key or 'The configuration'}: {str(error).splitlines()[0]}"
+    value = OmegaConf.select(config, key, throw_on_missing=False)
+    shown = str(value).replace("'", "") if isinstance(value, ListConfig | DictConfig) else value
+    return f"{key}={shown}: must {row.must()}. {row.note}".rstrip()
 
 
-def _unknown_key(error: OmegaConfBaseException) -> str:
-    parent, _, key = error.full_key.rpartition(".")
-    known = list(error.parent_node) if error.parent_node is not None else []
-    if not known:
-        known = list(getattr(error.object_type, "__dataclass_fields__", ()))
-    where = f"in '{parent}'" if parent else "at the top level"
-    return f"There is no key '{key}' {where}.{close_matches(key, map(str, known))} Known: {', '.join(map(str, known))}."
+def _broken_reference(error: OmegaConfBaseException) -> str:
+    name = re.search(r"'([^']*)'", str(error))
+    where = f"{error.full_key}: " if error.full_key else ""
+    return (
+        f"{where}the reference to '{name[1] if name else '...'}' leads nowhere. ${{model.name}} stands for the value "
+        "of another key, ${oc.env:HOME} for an environment variable."
+    )
 
 
 def _drop_missing(config: DictConfig) -> None:

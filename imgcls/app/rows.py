@@ -1,9 +1,9 @@
 """What is known of one key beside its type: what its value must be, and what may become of it later."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from omegaconf import MISSING, ListConfig
 
@@ -16,11 +16,13 @@ class Rule:
         holds: whether a value meets it.
         words: what the value must do: "must be at least 1" without its first word.
         each: of a list, look at every value by itself.
+        example: of a list that meets it.
     """
 
     holds: Callable[[Any], bool]
     words: str
     each: bool = False
+    example: str = ""
 
 
 def at_least(smallest: float) -> Rule:
@@ -40,15 +42,22 @@ def false_or(*choices: str) -> Rule:
 
 
 NOT_EMPTY = Rule(bool, "name at least one")
-BOUNDS = Rule(lambda pair: len(pair) == 2 and 0 < pair[0] <= pair[1], "be two positive numbers, the smaller first")
+BOUNDS = Rule(
+    lambda pair: len(pair) == 2 and 0 < pair[0] <= pair[1],
+    "be two positive numbers, the smaller first",
+    example="[0.5,1.0]",
+)
 SHARES = Rule(lambda shares: all(share <= 1 for share in shares), "be shares of the image, at most 1")
 PART = Rule(lambda share: 0 <= share < 1, "be at least 0 and less than 1: 0.2 is a fifth")
-COLOUR = Rule(lambda values: len(values) == 3, "be three numbers, for red, green and blue")
+COLOUR = Rule(
+    lambda values: len(values) == 3, "be three numbers, for red, green and blue", example="[0.485,0.456,0.406]"
+)
 JITTER = Rule(
     lambda values: len(values) == 4 and min(values) >= 0 and values[3] <= 0.5,
     "be four numbers from 0 up, the last at most 0.5",
+    example="[0.4,0.4,0.4,0.1]",
 )
-POSITIVE = Rule(lambda values: bool(values) and min(values) >= 1, "be a list of positive numbers")
+POSITIVE = Rule(lambda values: bool(values) and min(values) >= 1, "be a list of positive numbers", example="[1,5]")
 
 
 def problems(key: str, value: Any, rules: Iterable[Rule]) -> Iterator[str]:
@@ -74,6 +83,11 @@ class Row:
             a run takes it from its own command.
         fingerprint: it is part of ``config_hash``: it does not say where a run is.
         unrecorded: the value of runs from before there was such a key; they go on, and their fingerprint stays.
+        path: it holds a path, in which ``~`` is a home directory.
+        several: it holds one text, or a list of them in brackets.
+        switch: it holds a text, or one of ``true`` and ``false``.
+        note: a sentence for whoever gave it a value of the wrong kind.
+        type: of its values, from its class.
     """
 
     rules: tuple[Rule, ...]
@@ -81,6 +95,47 @@ class Row:
     of_the_job: bool
     fingerprint: bool
     unrecorded: Any
+    path: bool = False
+    several: bool = False
+    switch: bool = False
+    note: str = ""
+    type: Any = None
+
+    @property
+    def kind(self) -> Any:
+        """The type of a value that is given: ``int`` of an ``int | None``, ``list`` of a ``list[str]``."""
+        if self.path:
+            return str
+        of = [one for one in get_args(self.type) if one is not type(None)] if self.optional else [self.type]
+        return get_origin(of[0]) or of[0] if len(of) == 1 else Any
+
+    @property
+    def optional(self) -> bool:
+        """Whether ``null`` is a value of it."""
+        return self.type is Any or type(None) in get_args(self.type)
+
+    @property
+    def texts(self) -> bool:
+        """Whether it holds a list of texts."""
+        return self.type == list[str]
+
+    def must(self) -> str:
+        """What a value must be, for a message: ``be a whole number, at least 1``."""
+        rules = [rule.words.removeprefix("be ") for rule in self.rules]
+        if self.kind is list and self.rules and self.rules[0].example:
+            return f"be a list in brackets, of {rules[0].removeprefix('a list of ')}, such as {self.rules[0].example}"
+        kind = [] if rules and self.kind is str else [KINDS.get(self.kind, "of another kind")]
+        return f"be {', '.join([*kind, *rules])}{', or null' * self.optional}"
+
+
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    list: "a list in brackets, such as [1,2]",
+    dict: "a mapping, such as {key: value}",
+}
 
 
 def key(
@@ -90,9 +145,13 @@ def key(
     of_the_job: bool = False,
     fingerprint: bool = True,
     unrecorded: Any = None,
+    path: bool = False,
+    several: bool = False,
+    switch: bool = False,
+    note: str = "",
 ) -> Any:
     """A row; only ``model`` has a default here, for its choices are no files of ``conf/``."""
-    metadata = {"row": Row(rules, free, of_the_job, fingerprint, unrecorded)}
+    metadata = {"row": Row(rules, free, of_the_job, fingerprint, unrecorded, path, several, switch, note)}
     if isinstance(default, list | dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -111,5 +170,15 @@ def rows(schema: type) -> dict[str, Row]:
         if is_dataclass(entry.type):
             found |= {f"{entry.name}.{name}": row for name, row in rows(entry.type).items()}
         else:
-            found[entry.name] = entry.metadata["row"]
+            found[entry.name] = replace(entry.metadata["row"], type=entry.type)
     return found
+
+
+@cache
+def sections(schema: type) -> tuple[str, ...]:
+    """The dotted names of what holds the rows of a configuration."""
+    found: list[str] = []
+    for entry in fields(schema):
+        if is_dataclass(entry.type):
+            found += [entry.name, *(f"{entry.name}.{name}" for name in sections(entry.type))]
+    return tuple(found)

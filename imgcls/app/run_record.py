@@ -1,23 +1,29 @@
 """What a run wrote down, taken over by the programs that use its result."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from imgcls.app.keys import Train
-from imgcls.app.rows import rows
+from imgcls.app.keys import DataConfig, ModelConfig, Train, TransformConfig
+from imgcls.app.rows import problems, rows
 from imgcls.data.formats.class_names import read_class_names
+from imgcls.data.paths import advice_on_form, printable
 from imgcls.errors import UserError
+from imgcls.machine.limits import CONFIG_NODES, IMAGE_SIDE
+from imgcls.machine.reading import read_yaml, shown
+from imgcls.run.checkpoint import FOR_USE, MANIFEST, DamagedCheckpoint, read_manifest, verify
 
-SECTIONS = ("model", "data", "transform")
+SECTIONS = {"model": ModelConfig, "data": DataConfig, "transform": TransformConfig}
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A checkpoint with the configuration and the class names of the run that wrote it."""
+    """A whole checkpoint with the configuration and the class names of the run that wrote it."""
 
     checkpoint: Path
     config: DictConfig
@@ -29,10 +35,10 @@ class RunRecord:
         Raises:
             UserError: the run did not keep an average.
         """
-        file = self.checkpoint / f"{kind}.pdparams"
-        if not file.is_file():
+        name = f"{kind}.pdparams"
+        if name not in read_manifest(self.checkpoint):
             raise UserError(f"{self.checkpoint} has no {kind} weights: the run did not keep an average.")
-        return file
+        return self.checkpoint / name
 
 
 def read_record(source: str | Path) -> RunRecord | None:
@@ -42,20 +48,73 @@ def read_record(source: str | Path) -> RunRecord | None:
         ``None`` when ``source`` is something else, a weights file for instance.
 
     Raises:
-        UserError: there is nothing at ``source``.
+        UserError: there is nothing at ``source``, or the checkpoint is damaged; nothing of it is read before
+            all of it has been compared with its manifest.
     """
     path = Path(source)
-    if not path.exists():
-        raise UserError(f"{path}: there is no such run, checkpoint or weights file.")
-    candidates = (path, path / "checkpoints" / "best", path / "checkpoints" / "last")
-    for candidate in candidates:
-        if (candidate / "network.pdparams").is_file():
-            config = OmegaConf.create((candidate / "config.yaml").read_text(encoding="utf-8"))
-            class_names = read_class_names(candidate / "classes.txt")
-            return RunRecord(candidate.resolve(), config, class_names)
+    if not os.path.exists(path):  # which takes a name that no file can have for one that is not there
+        raise UserError(f"{printable(path)}: there is no such run, checkpoint or weights file.{advice_on_form(path)}")
+    for candidate in (path, path / "checkpoints" / "best", path / "checkpoints" / "last"):
+        if candidate.is_symlink() and not candidate.exists():
+            raise UserError(f"{candidate} leads to a checkpoint that is gone. Name another one of the run.")
+        if any((candidate / name).is_file() for name in (FOR_USE[0], MANIFEST)):
+            return _read(candidate.resolve())
     if (path / "checkpoints").is_dir():
         raise UserError(f"{path} is a run without a checkpoint yet.")
     return None
+
+
+def _read(checkpoint: Path) -> RunRecord:
+    try:
+        verify(checkpoint, FOR_USE)
+    except DamagedCheckpoint as error:
+        raise DamagedCheckpoint(f"{error} Name another checkpoint of the run, or a file of weights.") from error
+    file = checkpoint / "config.yaml"
+    content = read_yaml(file, CONFIG_NODES)
+    if wrong := [*_problems(content)]:
+        raise UserError(f"{file} is no configuration of a run: {' '.join(wrong[:5])}")
+    class_names = read_class_names(checkpoint / "classes.txt")
+    return RunRecord(checkpoint, OmegaConf.create(content), class_names)
+
+
+def _problems(content: dict[str, Any]) -> Iterator[str]:
+    """What makes the sections of a recorded configuration unfit for use; keys of other versions are left alone."""
+    for key, value in _leaves(content):
+        if not isinstance(key, str | int) or (isinstance(value, str) and "${" in value):
+            yield "it holds interpolations or odd keys, and what a run records is resolved."
+            return
+        if key == "_target_" and not isinstance(value, str):
+            yield "a _target_ is no name."
+    names = content.get("imports", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        yield "imports is no list of names."
+    for section, schema in SECTIONS.items():
+        values = content.get(section)
+        if not isinstance(values, dict):
+            yield f"there is no section {section}."
+            continue
+        known = rows(schema)
+        own = {key: value for key, value in values.items() if key in schema.__dataclass_fields__}
+        try:
+            typed = OmegaConf.merge(OmegaConf.structured(schema), own)
+        except OmegaConfBaseException as error:
+            yield f"{section}: {shown(str(error).partition(chr(10))[0], 200)}."
+            continue
+        for key, row in known.items():
+            yield from problems(f"{section}.{key}", OmegaConf.select(typed, key), row.rules)
+    for key in ("size", "resize_size"):
+        if isinstance(side := (content.get("transform") or {}).get(key), int) and side > IMAGE_SIDE:
+            yield f"transform.{key} is more than {IMAGE_SIDE} pixels."
+
+
+def _leaves(value: dict | list, key: Any = "") -> Iterator[tuple[Any, Any]]:
+    """Every value that is no container, with the key it stands under, and every key of a container."""
+    for name, item in value.items() if isinstance(value, dict) else ((key, item) for item in value):
+        if isinstance(item, dict | list):
+            yield name, None
+            yield from _leaves(item, name)
+        else:
+            yield name, item
 
 
 def _unrecorded(section: str, config: DictConfig) -> dict[str, Any]:
@@ -66,18 +125,48 @@ def _unrecorded(section: str, config: DictConfig) -> dict[str, Any]:
 
 
 def merge_record(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictConfig:
-    """The run's model, data and transform sections, under whatever the command line says itself.
+    """The run's model, data and transform sections, under whatever the command line says itself."""
+    return overlay(config, record.config, given, SECTIONS)
+
+
+def overlay(config: DictConfig, recorded: DictConfig, given: Iterable[str], sections: Iterable[str]) -> DictConfig:
+    """Recorded sections in place of a configuration's own, under whatever the command line says itself.
 
     Args:
         given: keys of the command line: ``data`` replaces the section, ``data.root`` only that value.
+        sections: those to take over, where both have them.
     """
     result = OmegaConf.create(OmegaConf.to_container(config))
     given = list(given)
-    for section in SECTIONS:
-        if section in given or section not in config:
+    for section in sections:
+        if section in given or section not in config or section not in recorded:
             continue
-        result[section] = {**_unrecorded(section, config), **record.config[section]}
+        result[section] = {**_unrecorded(section, config), **recorded[section]}
         for key in given:
             if key.startswith(f"{section}."):
                 OmegaConf.update(result, key, OmegaConf.select(config, key), force_add=True)
     return result
+
+
+def require_modules(needed: Iterable[str], imports: Iterable[str], checkpoint: Path) -> None:
+    """Import nothing because a checkpoint says so: whoever uses it names the modules again.
+
+    Args:
+        needed: modules, or paths of ``.py`` files, that the run has used.
+        imports: those that are named now.
+
+    Raises:
+        UserError: one of them is not named.
+    """
+    named = set(map(_module, imports))
+    needed = list({_module(name): name for name in reversed([*needed])}.values())[::-1]
+    missing = [name for name in needed if _module(name) not in named]
+    if missing:
+        raise UserError(
+            f"The run in {checkpoint} used modules of its owner's: {', '.join(missing)}. Nothing is imported "
+            f"because a file says so. If they are yours, add 'imports=[{','.join(needed)}]'."
+        )
+
+
+def _module(name: str) -> str:
+    return Path(name).stem if name.endswith(".py") else name

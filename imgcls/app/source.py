@@ -10,12 +10,11 @@ from omegaconf import DictConfig
 from imgcls.app.keys import DataConfig
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
-from imgcls.app.run_record import RunRecord, merge_record, read_record
+from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
 from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
 from imgcls.models.registry import build_model, model_info
-from imgcls.run.checkpoint import verify
 from imgcls.run.logs import log
 from imgcls.weights.load import load_pretrained
 
@@ -56,7 +55,8 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
             result.model.pretrained = str(source)
         return Source(result, (), None)
     given = given_keys()
-    _require_modules(config, record, given)
+    needed = own_modules(record.config, data="data" not in given and "data" in config)
+    require_modules(needed, config.imports, record.checkpoint)
     _require_class_count(config, record, given)
     result = merge_record(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
@@ -100,21 +100,6 @@ def _named(source: Source, class_map: str, labels_too: bool) -> Source:
     return source
 
 
-def _require_modules(config: DictConfig, record: RunRecord, given: list[str]) -> None:
-    """Import nothing because a checkpoint says so: whoever uses it names the modules again.
-
-    Raises:
-        UserError: a module of the user's own that the run had is not named.
-    """
-    needed = own_modules(record.config, data="data" not in given and "data" in config)
-    missing = [name for name in needed if name not in config.imports]
-    if missing:
-        raise UserError(
-            f"The run in {record.checkpoint} used modules of its owner's: {', '.join(missing)}. Nothing is imported "
-            f"because a file says so. If they are yours, add 'imports=[{','.join(needed)}]'."
-        )
-
-
 def own_modules(config: DictConfig, data: bool = True) -> list[str]:
     """Modules of the user's own without which a run cannot be used.
 
@@ -132,9 +117,8 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "netwo
         config: the sections to use: the record's own, or these under the command line's.
 
     Raises:
-        UserError: the checkpoint is damaged, or has no such weights.
+        UserError: the checkpoint has no such weights.
     """
-    verify(record.checkpoint)
     config.model.pretrained = str(record.weights(weights))
     config.model.exclude = []
     return Source(config, tuple(record.class_names), record.checkpoint)
@@ -152,16 +136,21 @@ def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:
     )
 
 
-def build_network(model: DictConfig, num_classes: int, require_all: bool = False) -> paddle.nn.Layer:
+def build_network(
+    model: DictConfig, num_classes: int, require_all: bool = False, filled_later: bool = False
+) -> paddle.nn.Layer:
     """The network with its weights.
 
     Args:
         require_all: for use, not for training: no tensor may be left at random values.
+        filled_later: all of them will come from a checkpoint, so none are loaded here.
 
     Raises:
         UserError: the weights do not fit, or ``require_all`` and there are none or not all.
     """
     network = build_model(model.name, num_classes=num_classes, data_format=model.data_format, **model.args)
+    if filled_later:
+        return network
     if not model.pretrained:
         if require_all:
             raise UserError(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.overrides import as_typed
 from imgcls.app.program import failures
 from imgcls.functional.monitoring import best_row, direction
 from imgcls.machine.text import printable_text
@@ -19,26 +20,32 @@ class Leaderboard(Callback):
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.monitors: set[tuple[str, str]] = set()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if "num" in config.hydra.job:
-            print(f"\njob {config.hydra.job.num}: {' '.join(config.hydra.overrides.task)}")
+            shown = " ".join("=".join(as_typed(override)) for override in config.hydra.overrides.task)
+            print(f"\njob {config.hydra.job.num}: {shown}")
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         number = config.hydra.job.get("num", 0)
         failed = number in failures
         # Of a job that failed, what is there was left by an older run.
         summary = Path(config.hydra.runtime.output_dir) / "summary.json"
+        if not failed and (recorded := summary.with_name("config.yaml")).exists():
+            settings = OmegaConf.load(recorded).trainer  # a job that goes on has those of its run
+            self.monitors.add((settings.monitor, direction(settings.monitor, settings.monitor_mode)))
         reached = json.loads(summary.read_text(encoding="utf-8"))["best"] if summary.exists() and not failed else {}
-        overrides = dict(override.lstrip("+").split("=", 1) for override in config.hydra.overrides.task)
+        overrides = dict(map(as_typed, config.hydra.overrides.task))
         self.rows.append({"job": number, "status": "failed" if failed else "done", **overrides, **reached})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from rich.console import Console
         from rich.table import Table
 
-        monitor = config.trainer.monitor
-        better = direction(monitor, config.trainer.monitor_mode)
+        monitor, better = config.trainer.monitor, direction(config.trainer.monitor, config.trainer.monitor_mode)
+        if len(self.monitors) == 1:
+            ((monitor, better),) = self.monitors
         self.rows.sort(key=lambda row: _place(row.get(monitor), better))
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         path = Path(config.hydra.sweep.dir) / "leaderboard.csv"

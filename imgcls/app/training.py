@@ -1,6 +1,7 @@
 """One process of a training run: from a configuration to a trained network, top to bottom."""
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,17 @@ from imgcls.app.combinations import monitor_problems
 from imgcls.app.data import make_loader, read_samples, training_transform
 from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
-from imgcls.app.resume import config_hash, require_same_run, write_texts
+from imgcls.app.resume import (
+    Before,
+    config_hash,
+    ended,
+    recorded_epochs,
+    require_same_run,
+    require_same_samples,
+    sample_writers,
+    starts_anew,
+    write_texts,
+)
 from imgcls.app.source import build_network, own_modules, preprocessing
 from imgcls.callbacks.checkpoint import restore
 from imgcls.callbacks.history import History
@@ -29,7 +40,7 @@ from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import best_row, direction
-from imgcls.functional.schedules import build_schedule
+from imgcls.functional.schedules import Schedule, build_schedule
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
 from imgcls.machine.text import write_json
@@ -65,12 +76,19 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     with agree_on_run(ranks, open_run) as run:
         texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": class_names_text(class_names)}
         fluid = run.start_from is not None and is_fluid_checkpoint(run.start_from)
+        before: Before | None = None
         if run.start_from and not fluid:
             require_same_run(run.start_from, texts)
+            before = require_same_samples(run.start_from, train_samples, val_samples)
         if ranks.first:
+            (run.path / "summary.json").unlink(missing_ok=True)  # of what the run had reached before
             write_texts(run.path, texts)
             start_log(run.path / "train.log")
         log.info(system_line(config_hash(config)))
+        if settings.resume == "auto" and not run.start_from:
+            log.warning("%s", starts_anew(run.path))
+        for remark in before.remarks if before else ():
+            log.warning("%s", remark)
 
         seen = preprocessing(config.transform, config.model)
         train_loader = make_loader(
@@ -104,7 +122,7 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
                 _warn_of_one_class(name, samples)
 
         paddle.seed(settings.seed)  # what the weights do not fill
-        network = build_network(config.model, len(class_names))
+        network = build_network(config.model, len(class_names), filled_later=run.start_from is not None)
         if settings.sync_bn and ranks.count > 1:
             network = synchronise_batch_norms(network)
         frozen = freeze(network, config.model.freeze)
@@ -118,15 +136,27 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
             compile=settings.compile,
             loss=_loss(config.loss),
         )
-        trainer.prepare(_optimizer(config, network, len(train_loader)))
-        callbacks = training_callbacks(config, features, run, val_loader, len(class_names), texts)
+        base_lr = _learning_rate(config.optimizer, settings.batch_size)
+        schedule = _schedule(config, base_lr, len(train_loader), settings.epochs)
+        trainer.prepare(_optimizer(config.optimizer, network, OptimizerLR(schedule)))
+        writers = sample_writers(train_samples, val_samples) if ranks.first else {}
+        callbacks = training_callbacks(config, features, run, val_loader, len(class_names), texts, writers)
         if fluid:
             restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
         elif run.start_from:
             restore(run.start_from, trainer, callbacks)
         if run.start_from:
             log.info("continuing from %s, after %d updates", run.start_from, trainer.progress.step)
-        trainer.fit(train_loader, settings.epochs, callbacks)
+        epochs = settings.epochs
+        if before:
+            updates = len(train_loader) if before.count is None else math.ceil(before.count / settings.batch_size)
+            then = recorded_epochs(run.start_from), updates
+            old = _schedule(config, base_lr, then[1], then[0])
+            _tell_length(then, (epochs, len(train_loader)), *(one(trainer.progress.step) for one in (old, schedule)))
+        if run.start_from and (said := ended(run.start_from, trainer.progress, epochs, settings.max_steps)):
+            log.warning("%s", said)
+            epochs = trainer.progress.epoch
+        trainer.fit(train_loader, epochs, callbacks)
         ranks.barrier()
         if not ranks.first:
             return None
@@ -135,24 +165,36 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         return best
 
 
-def _optimizer(config: DictConfig, network: paddle.nn.Layer, steps_per_epoch: int) -> paddle.optimizer.Optimizer:
-    """The optimizer, whose learning rate follows the schedule."""
+def _schedule(config: DictConfig, base_lr: float, steps_per_epoch: int, epochs: int) -> Schedule:
+    """The learning rate over a run of that length."""
     section = config.lr_schedule
-    own_schedule = section.name == "own"
-    schedule = build_schedule(
-        find_own(section, "lr_schedule") if own_schedule else section.name,
-        base_lr=_learning_rate(config.optimizer, config.trainer.batch_size),
+    own = section.name == "own"
+    return build_schedule(
+        find_own(section, "lr_schedule") if own else section.name,
+        base_lr=base_lr,
         steps_per_epoch=steps_per_epoch,
-        epochs=config.trainer.epochs,
+        epochs=epochs,
         **_without(section, "name", "_target_", "args"),
-        **(section.args if own_schedule else {}),
+        **(section.args if own else {}),
     )
-    section = config.optimizer
+
+
+def _tell_length(then: tuple[int, int], now: tuple[int, int], rate_then: float, rate_now: float) -> None:
+    """Say what becomes of a run whose length has changed: epochs and updates of each, and the next learning rate."""
+    if then != now:
+        log.warning(
+            "The run was %d epochs of %d updates and is %d of %d now; the learning rate of the next update is %.3g, "
+            "not %.3g as by the old length.",
+            *(*then, *now, rate_now, rate_then),
+        )
+
+
+def _optimizer(section: DictConfig, network: paddle.nn.Layer, lr: OptimizerLR) -> paddle.optimizer.Optimizer:
     options = _without(section, "name", "lr", "scale_lr", "base_batch_size", "_target_", "args")
     if section.name != "own":
-        return build_optimizer(section.name, network, OptimizerLR(schedule), **options)
+        return build_optimizer(section.name, network, lr, **options)
     make = partial(call, find_own(section, "optimizer"), "optimizer._target_", **section.args)
-    return build_own_optimizer(make, network, OptimizerLR(schedule), **options)
+    return build_own_optimizer(make, network, lr, **options)
 
 
 def _loss(section: DictConfig) -> Loss | None:

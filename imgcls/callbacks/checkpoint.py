@@ -1,10 +1,11 @@
 """Saves the whole state of a run as checkpoint directories, and loads it back."""
 
-import json
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import paddle
 
 from imgcls.callbacks.nan_guard import ADVICE
@@ -14,9 +15,20 @@ from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import direction, is_better
 from imgcls.machine.paddle_internals import unclaimed_state
+from imgcls.machine.reading import read_json
 from imgcls.machine.text import json_text
-from imgcls.run.checkpoint import list_checkpoints, point, remove_old, write_checkpoint
-from imgcls.weights.safe_pickle import load_pickle
+from imgcls.run.checkpoint import (
+    Writer,
+    list_checkpoints,
+    point,
+    progress_of,
+    read_manifest,
+    remove_old,
+    set_aside,
+    verify,
+    write_checkpoint,
+)
+from imgcls.weights.safe_pickle import load_pickle, only_arrays
 
 log = logging.getLogger("imgcls")
 
@@ -34,6 +46,7 @@ class Checkpoint(Callback):
         monitor: metric that decides which is best.
         mode: see ``direction``.
         extra: more text files for each checkpoint, name to content.
+        writers: functions that write more files, by name.
     """
 
     def __init__(
@@ -44,7 +57,8 @@ class Checkpoint(Callback):
         keep: int,
         monitor: str,
         mode: str = "auto",
-        extra: dict[str, str] | None = None,
+        extra: Mapping[str, str] | None = None,
+        writers: Mapping[str, Writer] | None = None,
     ):
         super().__init__()
         self.root = root
@@ -54,6 +68,7 @@ class Checkpoint(Callback):
         self.monitor = monitor
         self.direction = direction(monitor, mode)
         self.extra = extra or {}
+        self.writers = writers or {}
         self.best: float | None = None
 
     def on_train_batch_end(self, step, logs=None):
@@ -93,6 +108,21 @@ class Checkpoint(Callback):
                 *(*before, self.monitor, self.direction),
             )
 
+    def go_back_to(self, path: Path) -> None:
+        """Let no checkpoint stand in the way that this run wrote after ``path``, if that is one of its own."""
+        path = path.resolve()
+        newer = [one for one in list_checkpoints(self.root.resolve()) if progress_of(one) > progress_of(path)]
+        if path.parent != self.root.resolve() or progress_of(path) < (0, 0) or not newer:
+            return
+        best_is_newer = (self.root / "best").resolve() in newer
+        log.warning("Checkpoints after %s are passed over, and now in %s.", path.name, set_aside(self.root, newer))
+        point(self.root, "last", path)
+        if best_is_newer:
+            (self.root / "best").unlink()
+            evaluated = ((one, _evaluated(one).get(self.monitor)) for one in list_checkpoints(self.root))
+            if best := next((one for one, metric in evaluated if metric is not None and metric == self.best), None):
+                point(self.root, "best", best)
+
     def save(self, is_best: bool = False) -> None:
         """Write a checkpoint of this moment and let ``last`` point to it, and ``best`` if it is.
 
@@ -126,6 +156,7 @@ class Checkpoint(Callback):
         return {
             **{name: partial(_save_tensors, content) for name, content in tensors.items()},
             **{name: partial(_save_text, content) for name, content in texts.items()},
+            **self.writers,
         }
 
 
@@ -133,20 +164,50 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
     """Put a run back to where it was when the (verified) checkpoint ``path`` was written.
 
     State of callbacks that the run no longer has is left out; new callbacks start fresh.
+
+    Raises:
+        UserError: a file holds something other than a run's state.
     """
-    state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    load_float32_state(trainer.network, load_pickle(path / "network.pdparams"))
-    trainer.optimizer.set_state_dict(_with_master_tensors(load_pickle(path / "optimizer.pdopt")))
+    state = read_json(path / "state.json")
+    network, optimizer = load_pickle(path / "network.pdparams"), load_pickle(path / "optimizer.pdopt")
+    if not isinstance(state, dict) or not all(isinstance(state.get(key), dict) for key in ("trainer", "callbacks")):
+        raise UserError(f"{path / 'state.json'} is not the state of a run.")
+    if not only_arrays(network):
+        raise UserError(f"{path / 'network.pdparams'} is not a dict of tensors.")
+    if not all(map(_is_optimizer_state, optimizer, optimizer.values())):
+        raise UserError(f"{path / 'optimizer.pdopt'} is not the state of an optimizer.")
+    load_float32_state(trainer.network, network)
+    trainer.optimizer.set_state_dict(_with_master_tensors(optimizer))
     trainer.load_state(state["trainer"])
+    recorded = read_manifest(path)
     for callback in callbacks:
-        tensors = path / f"{callback.name}.pdparams"
-        if tensors.exists():
-            callback.load_tensors(load_pickle(tensors))
+        if (name := f"{callback.name}.pdparams") in recorded:
+            tensors = load_pickle(path / name)
+            if not only_arrays(tensors):
+                raise UserError(f"{path / name} is not a dict of tensors.")
+            callback.load_tensors(tensors)
         if callback.name in state["callbacks"]:
             callback.load_values(state["callbacks"][callback.name])
-    for newer in list_checkpoints(path.parent):
-        if newer.name > path.name:
-            log.warning("%s is passed over.", newer)
+        if isinstance(callback, Checkpoint) and trainer.ranks.first:
+            callback.go_back_to(path)
+
+
+def _evaluated(path: Path) -> dict[str, float]:
+    """Metrics of the weights in a checkpoint; none of one that is damaged or was written within an epoch."""
+    try:
+        verify(path)
+    except UserError:
+        return {}
+    state = read_json(path / "state.json")["trainer"]
+    return {} if state["progress"]["batch"] else state["metrics"]
+
+
+def _is_optimizer_state(name: object, value: object) -> bool:
+    if name == "master_weights":
+        return only_arrays(value)
+    if name == "LR_Scheduler":
+        return isinstance(value, dict) and not any(isinstance(each, tuple | set) for each in value.values())
+    return isinstance(name, str) and isinstance(value, np.ndarray | np.generic | float | int)
 
 
 def _named_like(own: dict[str, paddle.Tensor], weights: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:

@@ -10,6 +10,10 @@ class MaxSteps(Callback):
         super().__init__()
         self.max_steps = max_steps
 
+    def on_train_begin(self, logs=None):
+        if self.trainer.progress.step >= self.max_steps:  # interrupted at the end of its last epoch
+            self.trainer.stop_training = True
+
     def on_train_batch_end(self, step, logs=None):
         if self.trainer.progress.step >= self.max_steps:
             self.trainer.stop_training = True

@@ -47,8 +47,12 @@ class ProgressBar(Callback):
             if self.bar.disable and (first or trainer.steps_per_epoch > self.every):
                 log.info("epoch %d step %d: %s", progress.epoch + 1, progress.step, ", ".join(self._status()))
         if not self.bar.disable:
-            self.bar.set_postfix_str(" ".join(self._status()).replace("data wait", "wait"), refresh=first)
+            self.bar.set_postfix_str(" ".join(self._status()).replace("data wait", "wait"), refresh=False)
             self.bar.update()
+            if first:
+                self.bar.refresh()
+        if progress.batch >= trainer.steps_per_epoch:
+            self.bar.close()  # makes room for that of the evaluation
 
     def on_epoch_end(self, epoch, logs=None):
         self.bar.close()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.machine.text import write_json
 
 FILE = "settings.json"
@@ -30,7 +30,7 @@ def agree(directory: Path, settings: Mapping[str, Any], resume: bool) -> bool:
         except (ValueError, AttributeError) as error:
             raise UserError(f"{file} is damaged. Predict again under another run.name.") from error
         if different:
-            changes = ", ".join(f"{key} was {before.get(key)}, now {settings[key]}" for key in different)
+            changes = listed(f"{key} was {before.get(key)}, now {settings[key]}" for key in different)
             raise UserError(
                 f"{directory} cannot be gone on with: {changes}. Give the same settings, or another run.name."
             )

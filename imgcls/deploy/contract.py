@@ -1,6 +1,5 @@
 """``inference.yaml``: all that a client must know to use an exported model, and whether its files are whole."""
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -14,8 +13,10 @@ from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.transforms import INTERPOLATIONS
 from imgcls.deploy.choices import GRAPHS, LAYOUTS, OUTPUTS
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
+from imgcls.machine.limits import IMAGE_SIDE
+from imgcls.machine.reading import read_yaml
 
 FILE = "inference.yaml"
 NAME = "inference"
@@ -28,6 +29,7 @@ FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES), strict=True))
 
 FORMAT = 1
 CHANNEL_ORDER, CROP = "RGB", "center"
+LARGEST = 1e6  # of what a value in 0 to 1 is shifted and divided by
 ADVICE = "Export the model again."
 
 
@@ -95,9 +97,13 @@ def read_contract(directory: str | Path) -> Contract:
         UserError: it is missing, not YAML, of another format, or values make no sense (all are named).
     """
     path = Path(directory) / FILE
-    content = _read_mapping(path)
+    try:
+        content = read_yaml(path)
+    except UserError as error:
+        raise UserError(f"{error} {'Is this an export directory?' if not path.is_file() else ADVICE}") from error
     if content.get("format") != FORMAT:
-        raise UserError(f"{path} has format {content.get('format')!r}; this version of imgcls reads format {FORMAT}.")
+        has = _shown(content.get("format"))
+        raise UserError(f"{path} has format {has}; this version of imgcls reads format {FORMAT}.")
     problems = [
         f"{key} is missing" if key not in content else f"{key} is {_shown(content[key])}, expected {expected}"
         for key, (is_right, expected) in RULES.items()
@@ -105,13 +111,30 @@ def read_contract(directory: str | Path) -> Contract:
     ]
     problems = problems or list(_contradictions(content))
     if problems:
-        raise UserError(f"{path} makes no sense: {'; '.join(problems)}. {ADVICE}")
+        raise UserError(f"{path} makes no sense: {listed(problems, separator='; ')}. {ADVICE}")
     return _from_mapping(content)
 
 
 def unrecorded_class_names(class_map: str | None, num_classes: int | None) -> tuple[str, ...]:
     """Names for weights that come without: of a class map, or the defaults for their number (ImageNet's if unknown)."""
     return read_class_map(class_map) if class_map else default_class_names(num_classes or 1000)
+
+
+def require_replaceable(directory: Path) -> None:
+    """Refuse a place that holds anything but an export.
+
+    Raises:
+        UserError: it is a file, or a directory with other content.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file. Choose another export.dir.")
+    content = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+    others = sorted(content.difference((FILE,), *FILES.values()))
+    if others or (content and FILE not in content):
+        raise UserError(
+            f"{directory} is left alone: it holds {listed(others) or 'model files'} and is no export of this "
+            "library. Choose another export.dir."
+        )
 
 
 def verify_files(directory: str | Path, contract: Contract) -> None:
@@ -124,7 +147,11 @@ def verify_files(directory: str | Path, contract: Contract) -> None:
         path = Path(directory) / name
         if not path.is_file():
             raise UserError(f"{path} is missing: the export is not whole. {ADVICE}")
-        if sha256(path) != expected:
+        try:
+            found = sha256(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+        if found != expected:
             raise UserError(f"{path} is damaged or of another export: its sha256 is not the one in {FILE}. {ADVICE}")
 
 
@@ -169,19 +196,6 @@ def _from_mapping(content: Mapping[str, Any]) -> Contract:
     return Contract(preprocessing=preprocessing, class_names=tuple(map(class_name, content["class_names"])), **known)
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}. Is this an export directory?") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UserError(f"{path}{f', line {mark.line + 1}' if mark else ''}: this is not YAML. {ADVICE}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no keys and values. {ADVICE}")
-    return content
-
-
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -210,8 +224,16 @@ def _is_switch(value: object) -> bool:
     return isinstance(value, bool)
 
 
+def _is_text_or_none(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, (*value, *value.values())))
+
+
 def _is_size(value: object) -> bool:
-    return type(value) is int and value >= 1
+    return type(value) is int and 1 <= value <= IMAGE_SIDE
 
 
 def _are_names(value: object) -> bool:
@@ -220,7 +242,7 @@ def _are_names(value: object) -> bool:
 
 def _are_three(value: object) -> bool:
     is_list = isinstance(value, list) and len(value) == 3
-    return is_list and all(type(number) in (int, float) and math.isfinite(number) for number in value)
+    return is_list and all(type(number) in (int, float) and -LARGEST <= number <= LARGEST for number in value)
 
 
 def _are_three_positive(value: object) -> bool:
@@ -242,8 +264,8 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "input": _one_of(*LAYOUTS),
     "layout": _one_of(*LAYOUTS.values()),
     "channel_order": _one_of(CHANNEL_ORDER),
-    "image_size": (_is_size, "a number of pixels"),
-    "resize_size": (_is_size, "a number of pixels"),
+    "image_size": (_is_size, f"a number of pixels up to {IMAGE_SIDE}"),
+    "resize_size": (_is_size, f"a number of pixels up to {IMAGE_SIDE}"),
     "interpolation": _one_of(*INTERPOLATIONS),
     "jpeg_reductions": (_are_reductions, f"{list(REDUCTIONS)}"),
     "crop": _one_of(CROP),
@@ -252,9 +274,13 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "output": _one_of(*OUTPUTS),
     "dynamic_size": (_is_switch, "true or false"),
     "sha256": (_are_digests, f"the sha256 of {' or of '.join(' and '.join(names) for names in FILES.values())}"),
+    "source": (_is_text_or_none, "a text"),
+    "source_sha256": (_is_text_or_none, "a text"),
+    "versions": (_are_texts, "names and versions"),
+    "date": (_is_text, "a text"),
     "class_names": (_are_names, "a list of texts"),
 }
 """Check of each key's value, and what is expected in words."""
 
-OPTIONAL = {"dynamic_size": False}
+OPTIONAL = {"dynamic_size": False, "source": None, "source_sha256": None, "versions": {}, "date": ""}
 """Keys that may be left out, and what that means."""

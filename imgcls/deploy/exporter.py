@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from imgcls.deploy.agreement import bundled_photos
-from imgcls.deploy.contract import FILE, FILES, MODEL_FILES, Contract, write_contract
+from imgcls.deploy.contract import FILES, MODEL_FILES, Contract, require_replaceable, write_contract
 from imgcls.deploy.engines import ENGINES_OF
 from imgcls.deploy.graph import OTHER_SIZE, evaluation_mode, name_in_graph, save_graph
 from imgcls.deploy.onnx_graph import convert, require_onnx
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 from imgcls.machine.files import atomic_write, sha256
 from imgcls.models.layers import Network
+from imgcls.run.lock import held
 from imgcls.weights.fluid.files import read_inference_model
 
 TOLERANCE = 1e-4
@@ -56,7 +57,9 @@ def export(
     if graph == "onnx":
         require_onnx("paddle2onnx", "onnx", *(("onnxruntime",) if images is not None else ()))
     try:
-        with atomic_write(directory.absolute(), durable=True) as partial:
+        final = directory.absolute()
+        lock = final.with_name(f".{final.name}.lock")
+        with held(final, lock, "export.dir"), atomic_write(final, durable=True) as partial:
             partial.mkdir(parents=True)
             save_graph(network, contract, partial)
             _require_whole(network, partial)
@@ -72,23 +75,6 @@ def export(
 def check_photos(contract: Contract) -> np.ndarray:
     """A few of the bundled photos as the network is shown them, uint8 ``[4, size, size, 3]``."""
     return bundled_photos(contract.preprocessing, every=9)
-
-
-def require_replaceable(directory: Path) -> None:
-    """Refuse a place that holds anything but an export.
-
-    Raises:
-        UserError: it is a file, or a directory with other content.
-    """
-    if directory.exists() and not directory.is_dir():
-        raise UserError(f"{directory} is a file. Choose another export.dir.")
-    content = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
-    others = sorted(content.difference((FILE,), *FILES.values()))
-    if others or (content and FILE not in content):
-        raise UserError(
-            f"{directory} is left alone: it holds {', '.join(others[:3]) or 'model files'} and is no export of this "
-            "library. Choose another export.dir."
-        )
 
 
 def compare(network: Network, directory: Path, contract: Contract, images: np.ndarray) -> dict[str, float]:
@@ -157,9 +143,7 @@ def _require_whole(network: Network, directory: Path) -> None:
         if name not in tensors or not np.array_equal(array, tensors[name].numpy())
     ]
     if different:
-        raise ExportDiffers(
-            f"Tensors in the file are not the network's: {', '.join(different[:5])}. Nothing was written."
-        )
+        raise ExportDiffers(f"Tensors in the file are not the network's: {listed(different)}. Nothing was written.")
 
 
 def _answers(predictor: Predictor, contract: Contract, images: np.ndarray) -> np.ndarray:

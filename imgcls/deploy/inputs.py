@@ -2,11 +2,13 @@
 
 import glob
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imgcls.data.formats.image_files import LeftOut, is_foreign, suffixes_in_words, takes_file, takes_folder
-from imgcls.data.paths import printable
+from imgcls.data.formats.links import Visited
+from imgcls.data.paths import advice_on_form, printable
 from imgcls.errors import UserError
 
 LIST_SUFFIX = ".txt"
@@ -52,25 +54,28 @@ def _expand(entry: str, left_out: LeftOut) -> list[str]:
         found = sorted(_matches(path, left_out))
         nothing = f"No file matches the pattern {printable(path)}."
     else:
-        raise UserError(f"There is nothing at {printable(os.path.abspath(path))}. Check predict.input.")
+        here = printable(os.path.abspath(path))
+        raise UserError(f"There is nothing at {here}. Check predict.input.{advice_on_form(path)}")
     if not found:
         raise UserError(nothing)
     return found
 
 
 def _below(directory: str, left_out: LeftOut) -> Iterator[str]:
-    visited = set()  # links to directories are followed, once
-    for parent, folders, files in os.walk(directory, followlinks=True):
-        place = os.path.realpath(parent)
-        if place in visited:
-            folders.clear()
-            continue
-        visited.add(place)
-        folders[:] = [name for name in folders if takes_folder(os.fsencode(name), left_out)]
-        for name in files:
-            path = os.path.join(parent, name)
-            if takes_file(os.fsencode(name), lambda path=path: path, left_out):
-                yield path
+    visited, waiting = Visited(directory), deque([directory])
+    while waiting:
+        for parent, folders, files in os.walk(waiting.popleft()):
+            if not visited.enter(parent):
+                folders.clear()
+                continue
+            folders[:] = sorted(name for name in folders if takes_folder(os.fsencode(name), left_out))
+            paths = (os.path.join(parent, name) for name in folders)
+            waiting.extend(path for path in paths if os.path.islink(path) and visited.follows(path))
+            for name in files:
+                path = os.path.join(parent, name)
+                if takes_file(os.fsencode(name), lambda path=path: path, left_out):
+                    yield path
+    visited.tell()
 
 
 def _matches(pattern: str, left_out: LeftOut) -> Iterator[str]:
@@ -87,8 +92,17 @@ def _matches(pattern: str, left_out: LeftOut) -> Iterator[str]:
 
 def _listed(path: Path) -> list[str]:
     try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+        text = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         raise UserError(f"Cannot read the list {printable(path)}: {error.strerror}.") from error
+    if b"\0" in text:
+        raise UserError(f"The list {printable(path)} is no text in UTF-8. Save it as UTF-8.")
+    lines = text.splitlines()
     names = (os.fsdecode(line.strip()) for line in lines)
-    return [os.path.join(path.parent, name) for name in names if name]
+    return [_place(path.parent, name) for name in names if name]
+
+
+def _place(directory: Path, name: str) -> str:
+    """Where a line of a list points to; backslashes of Windows stand for slashes, unless a file is called so."""
+    path = os.path.join(directory, name)
+    return path if os.path.exists(path) else os.path.join(directory, name.replace("\\", "/"))

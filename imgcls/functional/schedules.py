@@ -9,7 +9,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 
-from imgcls.errors import UserError, close_matches
+from imgcls.errors import UserError, close_matches, listed
 
 Schedule = Callable[[float], float]
 """Learning rate of update ``step``, counted from 0; a fraction arises where a schedule starts within an epoch."""
@@ -170,7 +170,7 @@ def _check_options(name: str, options: dict, known: list[str]) -> None:
         if key not in known:
             raise UserError(
                 f"The schedule '{name}' has no option '{key}'.{close_matches(key, known)} "
-                f"It has: {', '.join(known) or 'none of its own'}."
+                f"It has: {listed(known) or 'none of its own'}."
             )
         if key == "decay_epochs" and value is not None and value <= 0:
             raise UserError(f"decay_epochs of the schedule '{name}' is {value:g}; it must be more than 0.")

@@ -8,13 +8,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from imgcls.machine.reading import open_regular
+
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 """What a file system says that cannot lock: NFS without its lock service, Lustre without flock, some FUSE mounts."""
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """Hex digest of a file's content."""
-    with open(path, "rb") as file:
+    """Hex digest of a regular file's content.
+
+    Raises:
+        OSError: it cannot be read, or is a device or a pipe.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -7,12 +7,16 @@ Beyond these a file is refused in one message. A reader takes no more memory tha
 TEXT_BYTES = 4 << 20
 """A small text: ``classes.txt``, a saved answer of a server."""
 
-JSON_BYTES = 1 << 20
-"""``manifest.json``, ``state.json``."""
+JSON_BYTES = 6 << 20
+JSON_CONTAINERS = 200_000
+"""``manifest.json``, ``state.json``; the history of a run takes some 300 bytes an epoch."""
 
 YAML_BYTES = 8 << 20
 YAML_NODES = 200_000
-"""``config.yaml``, ``inference.yaml``; a list of class names takes a node a class."""
+"""``inference.yaml``; a list of class names takes a node a class."""
+
+CONFIG_NODES = 10_000
+"""``config.yaml`` of a run, of the same size in bytes; the largest of ours has some 300."""
 
 PLAIN_CHARACTERS = 4096
 """Of one YAML value without quotes, which is tried as a number."""
@@ -35,14 +39,20 @@ TENSORS = 100_000
 WEIGHTS_BYTES = 8 << 30
 """Of an archive, a directory or a download. The largest published file takes 3.3 GB."""
 
-PICKLE_STEPS = 1_000_000
-"""Instructions of a pickle, those that make a container counted several times. A tensor takes about 40."""
+IMAGE_SIDE = 8192
+"""Pixels; what a checkpoint or an export may want of an image's height and width."""
+
+PICKLE_STEPS = 600_000
+"""Instructions of a pickle. A tensor takes about 40."""
 
 COPIES_BYTES = 64 << 20
-"""What decoding may copy beyond the file's own size."""
+"""What decoding may make of a file beyond the file's own size."""
 
 EXPANSION = 4
 """Tensors of a compressed archive may be so many times its size, and ``COPIES_BYTES`` more."""
+
+SAMPLES_EXPANSION = 64
+"""The list of a checkpoint's samples, which repeats itself, may be so many times its file's size, and as much more."""
 
 DIRECTORY_BYTES = 4 << 20
 """Of the table at the end of a zip file."""

@@ -1,6 +1,8 @@
 """Files that a stranger may have made, read within the bounds of ``machine.limits``."""
 
+import contextlib
 import json
+import locale
 import os
 import stat
 from typing import Any, BinaryIO
@@ -11,6 +13,7 @@ from imgcls.errors import UserError
 from imgcls.machine.limits import (
     DEPTH,
     JSON_BYTES,
+    JSON_CONTAINERS,
     NUMBER_DIGITS,
     PLAIN_CHARACTERS,
     TEXT_BYTES,
@@ -53,24 +56,29 @@ def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
         UserError: it is larger.
     """
     with open_regular(path) as file:
-        content = file.read(limit + 1) if _size(file) <= limit else None
-    if content is None or len(content) > limit:
-        raise UserError(f"{path} is refused: it is larger than {limit:,} bytes.")
-    return content
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise UserError(f"{path} is refused: it is larger than {limit:,} bytes.")
+        return file.read(size)
 
 
 def read_text(path: str | os.PathLike, limit: int = TEXT_BYTES) -> str:
-    """A UTF-8 text of at most ``limit`` bytes.
+    """A text of at most ``limit`` bytes: UTF-8, or of an earlier version, which wrote in its locale's encoding.
 
     Raises:
-        UserError: it is larger, cannot be read, or is not UTF-8.
+        UserError: it is larger, cannot be read, or is neither UTF-8 nor in the encoding of this locale.
     """
     try:
-        return read_bytes(path, limit).decode("utf-8")
+        content = read_bytes(path, limit)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is damaged: it is not UTF-8.") from error
+    for encoding in ("utf-8", locale.getencoding()):
+        with contextlib.suppress(UnicodeDecodeError, LookupError):
+            return content.decode(encoding)
+    raise UserError(
+        f"{path} is damaged: it is not UTF-8. If an earlier version wrote it in another locale, set LC_ALL to that "
+        "one, such as LC_ALL=zh_CN.GBK."
+    )
 
 
 def read_json(path: str | os.PathLike) -> Any:
@@ -80,31 +88,37 @@ def read_json(path: str | os.PathLike) -> Any:
         UserError: it is larger, deeper, cannot be read, or is not JSON.
     """
     text = read_text(path, JSON_BYTES)
+    if text.count("{") + text.count("[") > JSON_CONTAINERS:
+        raise UserError(f"{path} is refused: more than {JSON_CONTAINERS:,} lists and objects.")
     try:
         value = json.loads(text, parse_int=_whole_number)
-        if not _is_shallow(value):
+        if isinstance(value, dict | list) and not _is_shallow(value):
             raise ValueError(f"it is nested more than {DEPTH} deep")
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: it is not JSON ({error}).") from error
     return value
 
 
-def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
+def read_yaml(path: str | os.PathLike, nodes: int = YAML_NODES) -> dict[str, Any]:
     """The keys and values of a YAML file such as this library writes.
 
     The plain subset: no anchors, aliases, tags, merges or second documents; whole numbers of at most
-    ``NUMBER_DIGITS``; ``YAML_BYTES``, ``YAML_NODES`` and ``DEPTH`` bound the rest.
+    ``NUMBER_DIGITS``; ``YAML_BYTES`` and ``DEPTH`` bound the rest.
+
+    Args:
+        nodes: so many keys and values at most.
 
     Raises:
         UserError: naming the line, where there is one.
     """
     text = read_text(path, YAML_BYTES)
     try:
-        content = _value(_Loader(text))
+        content = _value(_Loader(text), nodes)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error)
-        where = f"{path}{f', line {mark.line + 1}' if mark else ''}"
+        line = mark and min(mark.line, text.rstrip("\n").count("\n")) + 1  # the end is taken for one more
+        where = f"{path}, line {line}" if mark else str(path)
         raise UserError(f"{where}: this is not YAML as imgcls writes it ({shown(reason)}).") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no keys and values.")
@@ -119,7 +133,7 @@ class _Refused(yaml.MarkedYAMLError):
         super().__init__(problem=problem, problem_mark=event.start_mark)
 
 
-def _value(loader: Any) -> Any:
+def _value(loader: Any, limit: int) -> Any:
     """The one document, event by event: nothing is built before its size and depth are known to be allowed."""
     result: list[Any] = []
     open_containers: list[tuple[Any, list[Any]]] = []  # each with the key that waits for its value
@@ -136,8 +150,8 @@ def _value(loader: Any) -> Any:
             open_containers.pop()
             continue
         nodes += 1
-        if nodes > YAML_NODES:
-            raise _Refused(f"more than {YAML_NODES:,} values", event)
+        if nodes > limit:
+            raise _Refused(f"more than {limit:,} values", event)
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise _Refused("anchors and aliases", event)
         if event.tag not in (None, "!"):
@@ -194,8 +208,13 @@ def _whole_number(digits: str) -> int:
 def _is_shallow(value: Any) -> bool:
     level, depth = [value], 0
     while level and depth <= DEPTH:
-        inner = (each.values() if isinstance(each, dict) else each if isinstance(each, list) else () for each in level)
-        level, depth = [each for items in inner for each in items], depth + 1
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
+        ]
+        depth += 1
     return not level
 
 
@@ -204,7 +223,3 @@ def _require_regular(status: os.stat_result) -> None:
         raise IsADirectoryError("it is a directory")
     if not stat.S_ISREG(status.st_mode):
         raise OSError("it is a device, a pipe or a socket, not a file")
-
-
-def _size(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size

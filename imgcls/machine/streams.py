@@ -24,12 +24,8 @@ def prepare_streams() -> None:
     files and pipes in UTF-8; what cannot be said is escaped. Output that nobody reads any more
     (``| head``) is dropped.
     """
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the smallest free number
-    if _began_elsewhere() and sys.getfilesystemencoding() != "utf-8" and "PYTHONUTF8" not in os.environ:
+    open_closed_descriptors()
+    if _is_program() and sys.getfilesystemencoding() != "utf-8" and "PYTHONUTF8" not in os.environ:
         _begin_again_in_utf8()
     if sys.stdout is sys.__stdout__:
         sys.stdout = _steady(1)
@@ -37,7 +33,16 @@ def prepare_streams() -> None:
         sys.stderr = _steady(2)
 
 
-def _began_elsewhere() -> bool:
+def open_closed_descriptors() -> None:
+    """Standard input, output and error on nothing where they are closed, before a file takes their numbers."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the smallest free number
+
+
+def _is_program() -> bool:
     """Whether this process is ``python -m imgcls...`` and no debugger, notebook or test that calls it."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return spec is not None and spec.name.startswith("imgcls.") and sys.gettrace() is None
@@ -48,6 +53,7 @@ def _begin_again_in_utf8() -> None:
         arguments = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]  # the bytes as they were typed
     except OSError:
         return
+    arguments[:1] = [os.fsencode(sys.executable), b"-X", b"utf8"]  # the variable is for the children, and not for -I
     os.execve(sys.executable, arguments, {**inherited_environment(), "PYTHONUTF8": "1"})
 
 

@@ -20,7 +20,8 @@ from imgcls.models.registry import ModelInfo, catalogue, list_models
 WIDTH = 110  # of the table where there is no terminal
 PROVENANCE = """\
 Top-1 and top-5 are percentages on ImageNet validation as they were published with the weights, not measured here.
-MACs are the multiplications of convolutions and fully connected layers for one picture of the input size.\
+MACs are the multiplications of convolutions and fully connected layers for one picture of the input size.
+Weights that are pinned are taken only with the sha256 of the catalogue; the others are noted down when first fetched.\
 """
 PAGE = """\
 # Models
@@ -100,7 +101,8 @@ def print_table(infos: Sequence[ModelInfo]) -> None:
     )
     for info in infos:
         accuracy = " / ".join(_accuracies(info)) if info.top1 else ""
-        weights = "bundled" if info.bundled else "url" if info.weights_url else ""
+        published = "pinned" if info.weights_sha256 else "url" if info.weights_url else ""
+        weights = "bundled" if info.bundled else published
         table.add_row(info.name, info.family, *_sizes(info), accuracy, weights)
     Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(table)
 
@@ -125,6 +127,7 @@ def print_markdown(infos: Sequence[ModelInfo]) -> None:
     lines = [_line(MARKDOWN_COLUMNS), _line(MARKDOWN_COLUMNS.values())]
     for info in infos:
         link = f"[{info.weights_url.rsplit('/', 1)[1]}]({info.weights_url})" if info.weights_url else ""
+        link += " (pinned)" if info.weights_sha256 else ""
         weights = f"bundled; {link}" if info.bundled else link
         evaluation = [str(info.resize_size), info.interpolation, *_accuracies(info)]
         lines.append(_line([f"`{info.name}`", info.family, *_sizes(info), *evaluation, weights]))
@@ -170,7 +173,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS
-    FORMATS[options.format](infos)
+    try:
+        FORMATS[options.format](infos)
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"error: standard output: {error.strerror}.", file=sys.stderr)
+        return USER_ERROR_STATUS
     return 0
 
 

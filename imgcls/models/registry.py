@@ -18,7 +18,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imgcls.errors import UserError, close_matches
+from imgcls.errors import UserError, close_matches, listed
 from imgcls.machine.installation import require_paddle
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ ARGUMENT_TYPES = {bool: bool, int: Integral, float: Real, str: str}
 class ModelInfo:
     """What is known of one model without building it.
 
-    ``bundled`` says that ImageNet weights ship with this package.
+    ``bundled`` says that ImageNet weights ship with this package. ``weights_sha256`` is what the file
+    behind ``weights_url`` must have, where that is known for certain.
     ``top1`` and ``top5`` are the percentages its authors published for ImageNet validation, not
     measured here. ``params`` counts trainable elements, ``macs`` the multiplications of
     convolutions and fully connected layers for one image of ``input_size``; of a user's own network
@@ -57,6 +58,7 @@ class ModelInfo:
     top1: float | None
     top5: float | None
     weights_url: str | None
+    weights_sha256: str | None
     bundled: bool
 
 
@@ -166,6 +168,7 @@ def register_model(
     top1: float | None = None,
     top5: float | None = None,
     weights_url: str | None = None,
+    weights_sha256: str | None = None,
 ) -> None:
     """Make a network of your own one of the models, in this process.
 
@@ -183,6 +186,7 @@ def register_model(
         interpolation, mean, std: how images are resized, and normalised.
         family, params, macs, top1, top5: shown by ``python -m imgcls.models``.
         weights_url: of a tar of weights, one file a tensor, as the published ones are.
+        weights_sha256: of that file; another one is thrown away.
 
     Raises:
         UserError: there is such a model already, or the name, ``build`` or a fact cannot be.
@@ -193,6 +197,8 @@ def register_model(
     _require_free(key, build)
     _require_build(key, build)
     _require_facts(key, mean, std, input_size=input_size, resize_size=1 if resize_size is None else resize_size)
+    if weights_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(weights_sha256)):
+        raise UserError(f"{name}: weights_sha256={weights_sha256!r} is no sha256: give its 64 hexadecimal digits.")
     info = ModelInfo(
         name=key,
         published_name=name,
@@ -209,6 +215,7 @@ def register_model(
         top1=top1,
         top5=top5,
         weights_url=weights_url,
+        weights_sha256=weights_sha256,
         bundled=False,
     )
     _own[key] = OwnModel(info, build)
@@ -280,7 +287,7 @@ def _require_arguments(model: str, build: Callable, arguments: dict[str, Any]) -
                 continue
             known = [name for name in annotations if name != "num_classes"]
             raise UserError(
-                f"{model} takes no argument '{key}'.{close_matches(key, known)} It takes: {', '.join(known) or 'none'}."
+                f"{model} takes no argument '{key}'.{close_matches(key, known)} It takes: {listed(known) or 'none'}."
             )
         if not isinstance(value, ARGUMENT_TYPES.get(annotations[key], object)):
             raise UserError(f"{model}: {key}={value!r} is no {annotations[key].__name__}.")
@@ -305,6 +312,7 @@ def _info(row: dict[str, str]) -> ModelInfo:
         top1=float(row["top1"]) if row["top1"] else None,
         top5=float(row["top5"]) if row["top5"] else None,
         weights_url=WEIGHTS_HOST + row["weights_file"] if row["weights_file"] else None,
+        weights_sha256=row["sha256"] or None,
         bundled=row["bundled"] == "yes",
     )
 

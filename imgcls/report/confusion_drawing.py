@@ -5,17 +5,28 @@ from pathlib import Path
 
 import numpy as np
 
+from imgcls.report.fonts import fonts_for, labels_of
 from imgcls.report.title import draw_title
 
 MAX_NAMED_CLASSES = 60
 
 
 def draw_confusion_matrix(counts: np.ndarray, names: Sequence[str], path: Path, title: str = "") -> None:
-    """Rows are true classes, coloured by their share of each prediction; numbers where they can be read."""
+    """Rows are true classes, coloured by their share of each prediction; numbers where they can be read.
+
+    A name that no font can draw is its class number, which a warning explains.
+    """
+    named = len(names) <= MAX_NAMED_CLASSES
+    labels = list(labels_of(dict(enumerate(names)), path.name).values()) if named else []
+    with fonts_for([*labels, title]):
+        _draw(counts, labels, path, title)
+
+
+def _draw(counts: np.ndarray, labels: Sequence[str], path: Path, title: str) -> None:
+    """``labels`` are empty where there are too many classes."""
     from matplotlib.figure import Figure
 
-    classes = len(names)
-    named = classes <= MAX_NAMED_CLASSES
+    classes, named = len(counts), bool(labels)
     side = min(3 + 0.45 * classes, 16) if named else 12
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     draw_title(figure, title)
@@ -27,8 +38,8 @@ def draw_confusion_matrix(counts: np.ndarray, names: Sequence[str], path: Path, 
     axes.set_ylabel("true")
     if named:
         # A dollar sign would begin a formula.
-        axes.set_xticks(range(classes), names, rotation=90, parse_math=False)
-        axes.set_yticks(range(classes), names, parse_math=False)
+        axes.set_xticks(range(classes), labels, rotation=90, parse_math=False)
+        axes.set_yticks(range(classes), labels, parse_math=False)
         for true, predicted in np.argwhere(counts):
             color = "white" if share[true, predicted] > 0.5 else "black"
             axes.text(predicted, true, counts[true, predicted], ha="center", va="center", color=color)

@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from imgcls.report.fonts import font_file
 
 SMALLEST_TILE = 160
 GAP = 12
@@ -33,21 +36,20 @@ def contact_sheet(pictures: Sequence[np.ndarray], captions: Sequence[Sequence[st
 
     sheet = Image.new("RGB", (GAP + columns * across, GAP + rows * down), PAPER)
     draw = ImageDraw.Draw(sheet)
-    font = _font()
     for number, (picture, lines) in enumerate(zip(pictures, captions, strict=True)):
         left, top = GAP + number % columns * across, GAP + number // columns * down
         sheet.paste(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST), (left, top))
         for line_number, line in enumerate(lines):
             place = (left, top + height + 2 + line_number * LINE_HEIGHT)
+            font = _font(line)
             draw.text(place, _cut(line, font, width), INK, font)
     return sheet
 
 
-def _font() -> ImageFont.FreeTypeFont:
-    """Matplotlib's own font, which has more scripts than Pillow's."""
-    from matplotlib import font_manager
-
-    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), FONT_SIZE)
+@cache
+def _font(text: str) -> ImageFont.FreeTypeFont:
+    """One that has the text; else matplotlib's own, which has more scripts than Pillow's."""
+    return ImageFont.truetype(font_file(text) or font_file(""), FONT_SIZE)
 
 
 def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:

@@ -30,17 +30,19 @@ def read_curves(checkpoint: Path | None) -> list[Panel]:
     return _panels(history) if history.is_file() else []
 
 
-def _panels(history: Path) -> list[Panel]:
+def read_history(history: Path) -> dict[str, list[tuple[float, float]]]:
+    """Each column of a ``metrics.csv`` as points ``(epoch, value)``, where both are numbers; without empty ones."""
     with history.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = list(csv.DictReader(file))
     columns = [name for name in (rows[0] if rows else ()) if name]
-    panels = []
-    for part, title in PANELS:
-        curves = {name: _points(rows, name) for name in columns if part in name}
-        curves = {name: points for name, points in curves.items() if points}
-        if curves:
-            panels.append(Panel(title, curves))
-    return panels
+    curves = {name: _points(rows, name) for name in columns}
+    return {name: points for name, points in curves.items() if points}
+
+
+def _panels(history: Path) -> list[Panel]:
+    curves = read_history(history)
+    panels = [Panel(title, {name: curves[name] for name in curves if part in name}) for part, title in PANELS]
+    return [panel for panel in panels if panel.curves]
 
 
 def _points(rows: Sequence[dict[str, str]], column: str) -> list[tuple[float, float]]:

@@ -1,24 +1,32 @@
 """Checkpoint directories: whole or absent, verified before they are used.
 
 A checkpoint is written beside its final name, flushed to disk, and published by one rename.
-``manifest.json`` holds the sha256 of each file. The links ``last`` and ``best`` always point to
-published directories.
+``manifest.json`` holds the sha256 of each file; what it does not list is not read. The links ``last``
+and ``best`` always point to published directories.
 """
 
 import contextlib
-import json
+import os
+import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write, remove, sha256
+from imgcls.machine.reading import read_json, shown
 from imgcls.machine.text import write_json
 from imgcls.weights.fluid.training import LEARNING_RATE, STEP_COUNTER
+from imgcls.weights.source import MANIFEST, NETWORK_FILE
 
-MANIFEST = "manifest.json"
 FORMAT = 1
+ASIDE = "passed_over"
 PATTERN = "epoch-*-step-*"
+NAME = re.compile(r"epoch-(\d+)-step-(\d+)")
+FOR_USE = (NETWORK_FILE, "config.yaml", "classes.txt")
+"""What eval, predict and export need of a checkpoint."""
+TO_GO_ON = (*FOR_USE, "optimizer.pdopt", "state.json")
+"""What a run needs that is continued."""
 Writer = Callable[[Path], None]
 
 
@@ -65,14 +73,32 @@ def point(root: Path, name: str, target: Path) -> None:
 
 def list_checkpoints(root: Path) -> list[Path]:
     """Published checkpoints below ``root``, oldest first."""
-    return sorted(path for path in root.glob(PATTERN) if path.is_dir())
+    found = [path for path in root.glob(PATTERN) if NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=progress_of)
+
+
+def progress_of(path: Path) -> tuple[int, int]:
+    """Epochs finished and updates done, as the name of a checkpoint's directory tells; -1 where it does not."""
+    match = NAME.fullmatch(path.name)
+    return (int(match[1]), int(match[2])) if match else (-1, -1)
+
+
+def set_aside(root: Path, newer: Iterable[Path]) -> Path:
+    """Move checkpoints out of a run that goes on from before them, and return where they are now."""
+    aside = root / ASIDE
+    with _as_user_error(aside):
+        aside.mkdir(exist_ok=True)
+        for path in newer:
+            remove(aside / path.name)
+            path.rename(aside / path.name)
+    return aside
 
 
 def remove_old(root: Path, keep: int) -> None:
     """Delete all but the newest ``keep`` checkpoints and the ones ``last`` and ``best`` point to."""
-    linked = {(root / name).resolve() for name in ("last", "best")}
+    linked = {os.path.realpath(root / name) for name in ("last", "best")}
     for path in list_checkpoints(root)[:-keep]:
-        if path.resolve() not in linked:
+        if os.path.realpath(path) not in linked:
             leaving = root / f".{path.name}.removed"
             with _as_user_error(path):
                 remove(leaving)
@@ -87,34 +113,77 @@ def remove_remains(root: Path) -> None:
             remove(path)
 
 
-def verify(path: Path) -> None:
-    """Compare every file with the manifest.
+def read_manifest(path: Path) -> dict[str, str]:
+    """The sha256 of each file of a checkpoint, by its name within the directory.
+
+    Raises:
+        DamagedCheckpoint: the manifest is missing, of another format, lists nothing, or no plain names.
+    """
+    try:
+        manifest = read_json(path / MANIFEST)
+        recorded, version = dict(manifest["sha256"]), manifest["format"]
+    except (UserError, ValueError, KeyError, TypeError) as error:
+        raise DamagedCheckpoint(f"{path / MANIFEST} is missing or unreadable: this is no whole checkpoint.") from error
+    if version != FORMAT:
+        raise DamagedCheckpoint(
+            f"{path} has checkpoint format {shown(str(version))}; this version of imgcls reads format {FORMAT}."
+        )
+    for name, digest in recorded.items():
+        if os.path.basename(name) != name or name in ("", ".", "..") or not name.isprintable():
+            raise DamagedCheckpoint(f"{path / MANIFEST} lists {shown(name)!r}, which is no file of a checkpoint.")
+        if not isinstance(digest, str):
+            raise DamagedCheckpoint(f"{path / MANIFEST} has no sha256 for {shown(name)!r}.")
+    if not recorded:
+        raise DamagedCheckpoint(f"{path / MANIFEST} lists no files: this is no whole checkpoint.")
+    return recorded
+
+
+def verify(path: Path, required: Iterable[str] = (), files: Collection[str] | None = None) -> None:
+    """Compare every file with the manifest, or those that are named.
+
+    Args:
+        required: files that the manifest must list.
 
     Raises:
         DamagedCheckpoint: naming the first file that is missing or differs, or another format.
     """
-    try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        recorded = dict(manifest["sha256"])
-        version = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpoint(f"{path / MANIFEST} is missing or unreadable: this is no whole checkpoint.") from error
-    if version != FORMAT:
-        raise DamagedCheckpoint(
-            f"{path} has checkpoint format {version}; this version of imgcls reads format {FORMAT}."
-        )
+    recorded = read_manifest(path)
+    for name in required:
+        if name not in recorded:
+            raise DamagedCheckpoint(f"{path / MANIFEST} does not list {name}: this is no whole checkpoint.")
     for name, expected in recorded.items():
-        if not (path / name).is_file():
-            raise DamagedCheckpoint(f"{path / name} is missing.")
-        if sha256(path / name) != expected:
+        if files is not None and name not in files:
+            continue
+        try:
+            found = sha256(path / name)
+        except (FileNotFoundError, IsADirectoryError):
+            raise DamagedCheckpoint(f"{path / name} is missing.") from None
+        except OSError as error:
+            raise DamagedCheckpoint(f"{path / name} cannot be read: {error.strerror or error}.") from error
+        if found != expected:
             raise DamagedCheckpoint(f"{path / name} is damaged: its sha256 differs from the manifest's.")
 
 
-def newest_whole(root: Path, report: Callable[[str], None]) -> Path | None:
-    """The newest checkpoint that verifies; damaged ones are reported and passed over."""
+def matches(path: Path, names: Iterable[str]) -> bool:
+    """Whether a checkpoint's manifest lists these files and they are as it says; the others are not looked at."""
+    try:
+        recorded = read_manifest(path)
+        return all(recorded.get(name) == sha256(path / name) for name in names)
+    except (DamagedCheckpoint, OSError):
+        return False
+
+
+def newest_whole(
+    root: Path, report: Callable[[str], None], required: Iterable[str] = (), files: Collection[str] | None = None
+) -> Path | None:
+    """The newest checkpoint that verifies; damaged ones are reported and passed over.
+
+    Args:
+        required, files: see ``verify``.
+    """
     for path in reversed(list_checkpoints(root)):
         try:
-            verify(path)
+            verify(path, required, files)
         except DamagedCheckpoint as error:
             report(f"{error} Trying the checkpoint before it.")
         else:

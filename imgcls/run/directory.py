@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from imgcls.errors import Interrupted, UserError
 from imgcls.machine.files import NO_LOCKS, atomic_write
 from imgcls.machine.text import write_json
-from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, newest_whole, remove_remains, verify
+from imgcls.run.checkpoint import (
+    TO_GO_ON,
+    is_fluid_checkpoint,
+    list_checkpoints,
+    newest_whole,
+    remove_remains,
+    verify,
+)
 from imgcls.run.lock import hold
 
 if TYPE_CHECKING:
@@ -85,24 +92,20 @@ class RunDirectory(Run):
 
     def rewind(self) -> None:
         """Start from the newest whole checkpoint there is now; from the beginning if there is none yet."""
-        self.start_from = newest_whole(self.checkpoints, self.report)
+        self.start_from = newest_whole(self.checkpoints, self.report, TO_GO_ON)
 
     def _find(self, resume: str | None) -> Path | None:
         if resume is None:
-            if list_checkpoints(self.checkpoints):
-                raise UserError(
-                    f"{self.path} already holds a run. Continue it with trainer.resume=auto, choose another "
-                    "run.name, or remove the directory."
-                )
+            require_free(self.path)
             return None
         if resume != "auto":
             given = Path(resume)
             if not given.is_dir():
                 raise UserError(f"trainer.resume={resume}: there is no such checkpoint directory.")
             if not is_fluid_checkpoint(given):
-                verify(given)
+                verify(given, TO_GO_ON)
             return given.resolve()
-        newest = newest_whole(self.checkpoints, self.report)
+        newest = newest_whole(self.checkpoints, self.report, TO_GO_ON)
         if newest is None and list_checkpoints(self.checkpoints):
             raise UserError(f"No checkpoint in {self.checkpoints} is whole; this run cannot be continued.")
         return newest
@@ -122,6 +125,19 @@ class RunDirectory(Run):
         # What ends a run, a full disk for instance, must not be hidden by an error of the note about it.
         with contextlib.suppress(OSError), atomic_write(self.path / STATUS) as partial:
             write_json(partial, content)
+
+
+def require_free(path: Path) -> None:
+    """Refuse a directory that holds a run.
+
+    Raises:
+        UserError: it does.
+    """
+    if list_checkpoints(path / "checkpoints"):
+        raise UserError(
+            f"{path} already holds a run. Continue it with trainer.resume=auto, choose another "
+            "run.name, or remove the directory."
+        )
 
 
 def agree_on_run(ranks: "Ranks", make: Callable[[], Run]) -> Run:

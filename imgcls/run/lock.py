@@ -13,14 +13,19 @@ from imgcls.errors import UserError
 LOCK = ".lock"
 
 
-def hold(path: Path) -> int:
+def hold(path: Path, lock: Path | None = None, choose: str = "run.name") -> int:
     """Lock a directory for this process, until the descriptor that is returned is closed.
+
+    Args:
+        lock: the file that is locked; one in the directory when left out.
+        choose: the key that names another directory, for the message.
 
     Raises:
         UserError: another process holds it.
         OSError: it cannot be written to, or its file system has no locks.
     """
-    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    lock = lock or path / LOCK
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         # A record lock, unlike flock's, is not inherited by data workers, who may outlive a killed run a little.
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -29,34 +34,35 @@ def hold(path: Path) -> int:
         os.close(descriptor)
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             raise
+        what = f"the run {path}" if choose == "run.name" else path
         raise UserError(
-            f"Another process is writing the run {path} ({holder or 'unknown'}). Wait for it, stop it, or "
-            "choose another run.name."
+            f"Another process is writing {what} ({holder or 'unknown'}). Wait for it, stop it, or choose another "
+            f"{choose}."
         ) from error
-    if not _is_there(descriptor, path / LOCK):  # removed by the one that held it until now
+    if not _is_there(descriptor, lock):  # removed by the one that held it until now
         os.close(descriptor)
-        return hold(path)
+        return hold(path, lock, choose)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
     return descriptor
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, lock: Path | None = None, choose: str = "run.name") -> Iterator[None]:
     """Hold a directory while this context lasts, and leave no lock behind; not held where there are no locks.
 
     Raises:
-        UserError: another process holds it.
+        UserError: see ``hold``.
     """
     try:
-        descriptor = hold(path)
+        descriptor = hold(path, lock, choose)
     except OSError:
         yield
         return
     try:
         yield
     finally:
-        (path / LOCK).unlink(missing_ok=True)
+        (lock or path / LOCK).unlink(missing_ok=True)
         os.close(descriptor)
 
 

@@ -1,8 +1,8 @@
 """Published weights from the network into a cache: fetched once, checked ever after.
 
 The cache is ``$IMGCLS_CACHE``, or ``~/.cache/imgcls``. Beside each file lies its sha256, noted down
-after the first download (or when a file put there by hand is first used). ``$IMGCLS_WEIGHTS_URL``
-names a mirror that has the same file names.
+after the first download (or when a file put there by hand is first used); where the catalogue knows the
+published file's, that counts. ``$IMGCLS_WEIGHTS_URL`` names a mirror that has the same file names.
 """
 
 import contextlib
@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 from imgcls.errors import UserError
 from imgcls.machine.files import NO_LOCKS, atomic_write, sha256
+from imgcls.machine.reading import read_text
 from imgcls.weights.fluid.files import check_tar
-from imgcls.weights.transfer import DownloadFailed, download
+from imgcls.weights.transfer import SCHEMES, DownloadFailed, download, without_secrets
 
 CACHE_VARIABLE = "IMGCLS_CACHE"
 MIRROR_VARIABLE = "IMGCLS_WEIGHTS_URL"
@@ -30,7 +31,7 @@ def cache_directory() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/imgcls").expanduser()
 
 
-def fetch(url: str, cache: str | Path | None = None, timeout: float = TIMEOUT) -> Path:
+def fetch(url: str, cache: str | Path | None = None, timeout: float = TIMEOUT, pinned: str | None = None) -> Path:
     """The cached file of a published ``*_pretrained.tar``, downloaded if it is not there.
 
     Of several processes that ask at once, one downloads and the others wait for it.
@@ -39,55 +40,71 @@ def fetch(url: str, cache: str | Path | None = None, timeout: float = TIMEOUT) -
         url: http or https.
         cache: directory in place of ``cache_directory()``.
         timeout: seconds without a byte after which a connection counts as dead.
+        pinned: the sha256 that the file must have, fetched now or before.
 
     Raises:
         UserError: it cannot be had (the message says where to put the file by hand), what came is no
-            tar, the cache cannot be written, or the cached file changed since it was first used.
+            whole tar, the cache cannot be written, or the cached file changed since it was first used.
     """
     name = PurePosixPath(urlsplit(url).path).name
+    if name in ("", "..") or not name.isprintable():
+        raise UserError(f"{without_secrets(url)} is no address of a file of weights.")
     if mirror := os.environ.get(MIRROR_VARIABLE):
-        url = f"{mirror.rstrip('/')}/{name}"
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise UserError(f"Weights come over http or https, not from '{url}'. Check {MIRROR_VARIABLE}.")
+        parts = urlsplit(mirror)
+        url = parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl()
+    if urlsplit(url).scheme not in SCHEMES:
+        raise UserError(f"Weights come over http or https, not from '{without_secrets(url)}'. Check {MIRROR_VARIABLE}.")
     target = Path(cache or cache_directory()) / name
     if not (target.exists() and _record(target).exists()):
         with _os_errors(target), _lock(target):
             if not target.exists():
-                _download(url, target, timeout)
+                _download(url, target, timeout, pinned)
             elif not _record(target).exists():
                 _note(target, _sha256(target))
-    _verify(target)
+    _verify(target, pinned)
     return target
 
 
-def _download(url: str, target: Path, timeout: float) -> None:
+def _download(url: str, target: Path, timeout: float, pinned: str | None) -> None:
     part = target.with_name(target.name + ".part")
-    log.info("downloading %s to %s", url, target)
+    address = without_secrets(url)
+    log.info("downloading %s to %s", address, target)
     try:
         download(url, part, timeout=timeout)
     except DownloadFailed as error:
         raise UserError(
-            f"Cannot download {url}: {error}. Without a network, get that file elsewhere and put it at {target}, "
+            f"Cannot download {address}: {error}. Without a network, get that file elsewhere and put it at {target}, "
             "or set model.pretrained=<path of the file>."
         ) from None
     try:
         check_tar(part)
     except UserError as error:
         part.unlink()
-        raise UserError(f"{url} gave something other than weights, which was thrown away: {error}") from None
+        raise UserError(f"{address} gave something other than weights, which was thrown away: {error}") from None
     digest = _sha256(part)
+    if pinned and digest != pinned:
+        part.unlink()
+        raise UserError(
+            f"{address} is not the file that was published (sha256 {digest}, which should be {pinned}); it was thrown "
+            "away. Take it from another mirror."
+        )
     if _record(target).exists() and digest != _recorded(target):
         part.unlink()
         raise UserError(
-            f"{url} is not the file it was when it was first downloaded (sha256 {digest}, then {_recorded(target)}); "
-            f"it was thrown away. If the new one is to be trusted, delete {_record(target)}."
+            f"{address} is not the file it was when it was first downloaded (sha256 {digest}, then "
+            f"{_recorded(target)}); it was thrown away. If the new one is to be trusted, delete {_record(target)}."
         )
     _note(target, digest)
     part.replace(target)
 
 
-def _verify(target: Path) -> None:
+def _verify(target: Path, pinned: str | None) -> None:
     digest = _sha256(target)
+    if pinned and digest != pinned:
+        raise UserError(
+            f"{target} is not the file that was published (sha256 {digest}, which should be {pinned}). "
+            "Delete it to have it downloaded again."
+        )
     if digest != _recorded(target):
         raise UserError(
             f"{target} has changed since it was first used (sha256 {digest}, then {_recorded(target)}). "
@@ -100,7 +117,7 @@ def _record(target: Path) -> Path:
 
 
 def _recorded(target: Path) -> str:
-    return (_record(target).read_text(encoding="utf-8").split() or ["nothing"])[0]
+    return (read_text(_record(target)).split() or ["nothing"])[0][:64]
 
 
 def _note(target: Path, digest: str) -> None:
@@ -118,7 +135,8 @@ def _sha256(path: Path) -> str:
 def _lock(target: Path) -> Iterator[None]:
     """Held by one process at a time; the system frees it when its holder dies."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(target.name + ".lock").open("wb") as file:
+    descriptor = os.open(target.with_name(target.name + ".lock"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    with open(descriptor, "wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -30,7 +30,7 @@ from imgcls.weights.report import LoadReport, Mismatch, Stored, WeightsMismatch,
 from imgcls.weights.source import Naming, locate_weights, read_weights
 
 ASSETS = Path(__file__).parents[1] / "assets" / "weights"
-SHOWN_IN_ERRORS = 20
+SHOWN_IN_ERRORS = 10
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def load_pretrained(
                 "network's file. Take weights from elsewhere: model.pretrained=<path>."
             )
         raise
-    log.log(logging.WARNING if report.reinitialised else logging.INFO, "%s", report.summary())
+    log.log(logging.INFO if report.is_plain else logging.WARNING, "%s", report.summary())
     return report
 
 
@@ -115,7 +115,7 @@ def _own_weights(info: ModelInfo) -> Path:
         return ASSETS / f"{info.name}.npz"
     if info.weights_url is None:
         raise UserError(f"No weights were published for {info.name}. Name a file: model.pretrained=<path>.")
-    return fetch(info.weights_url)
+    return fetch(info.weights_url, pinned=info.weights_sha256)
 
 
 def _stored_names(names: dict[str, str], arrays: Mapping[str, np.ndarray], naming: Naming | None) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 
 SHOWN = 6  # tensors a summary names per line; the full lists are in the report
 
@@ -54,6 +54,12 @@ class LoadReport:
     training_state: int = 0
     source: str = "the weights"
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every tensor of the network was filled as it is, and nothing but training state was left over."""
+        other = (self.reinitialised, self.adapted, self.missing, self.excluded)
+        return not any(other) and len(self.unexpected) == self.training_state
+
     def summary(self) -> str:
         """One line for what was loaded and one for each kind of tensor that was not."""
         lines = [f"{len(self.loaded)} tensors loaded from {self.source}"]
@@ -87,6 +93,4 @@ class WeightsMismatch(UserError):
 
 def some(tensors: Iterable[object], limit: int = SHOWN) -> str:
     """The first few, comma separated, and how many more there are."""
-    names = [str(tensor) for tensor in tensors]
-    rest = f", and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + rest
+    return listed(tensors, limit)

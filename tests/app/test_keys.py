@@ -20,7 +20,11 @@ from imgcls.app.rows import rows
 from imgcls.errors import UserError
 
 CONF = conf_directory()
-REQUIRED = {"predict": ["predict.input=photo.jpg"], "convert": ["convert.source=old", "convert.output=new.pdparams"]}
+REQUIRED = {
+    "predict": ["predict.input=photo.jpg"],
+    "convert": ["convert.source=old", "convert.output=new.pdparams"],
+    "compare": ["compare.runs=[outputs/a]"],
+}
 
 
 @cache
@@ -71,6 +75,7 @@ def test_a_command_is_checked_before_anything_heavy_is_loaded():
 
 
 AT_LEAST = {
+    0.1: "data.max_decode_seconds",
     0: """data.max_errors transform.randaugment.num_layers optimizer.lr optimizer.weight_decay
         optimizer.head_lr_multiplier optimizer.grad_clip_norm lr_schedule.warmup_epochs callbacks.cutmix.alpha
         callbacks.mixup.alpha trainer.num_workers trainer.gpus trainer.node_rank trainer.max_restarts
@@ -219,10 +224,12 @@ MAY_CHANGE = {
     "model.pretrained": None,
     "model.exclude": ["head"],
     "data.root": "elsewhere",
+    "data.class_map": "elsewhere",
     "data.check_files": "none",
     "data.allow_empty_classes": True,
     "data.on_error": "skip",
     "data.max_errors": 7,
+    "data.max_decode_seconds": 7.0,
     "data.worker_timeout": 7,
     "callbacks.extra": [{"_target_": "mine.Callback"}],
     "callbacks.nan_guard.enabled": False,

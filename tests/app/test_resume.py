@@ -4,7 +4,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from imgcls.app.resume import config_hash, require_same_run
+from imgcls.app.resume import COUNTS, config_hash, require_same_run, resume_command
 from imgcls.errors import UserError
 
 CONFIG = {
@@ -67,6 +67,31 @@ def test_what_is_trained_may_not(key, value, message, checkpoint):
         require_same_run(checkpoint, texts(changed(key, value)))
     assert f"has changed: {message}. " in str(refusal.value)
     assert str(checkpoint) in str(refusal.value)
+
+
+def test_lists_may_lie_elsewhere_where_the_samples_are_known(checkpoint):
+    config = changed("data.val_list", "moved/val.txt")
+    with pytest.raises(UserError, match=r"data\.val_list: was None, is moved/val\.txt"):
+        require_same_run(checkpoint, texts(config))
+    (checkpoint / COUNTS).write_text("{}")
+    require_same_run(checkpoint, texts(config))
+
+
+@pytest.mark.parametrize(
+    ("imports", "root", "words"),
+    [
+        ([], "outputs", "python -m imgcls.train 'run.name=宠物 1' trainer.resume=auto"),
+        (
+            ["mine"],
+            "el se",
+            "python -m imgcls.train 'imports=[mine]' 'run.root=el se' 'run.name=宠物 1' trainer.resume=auto",
+        ),
+    ],
+)
+def test_what_is_typed_to_go_on(imports, root, words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    config = OmegaConf.create({"imports": imports, "trainer": {"nodes": 1}})
+    assert resume_command(config, tmp_path / root / "宠物 1") == words
 
 
 def test_every_change_is_named_the_classes_last(checkpoint):

@@ -1,11 +1,15 @@
 """What a program takes over from the run it is given, and what the command line keeps."""
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 from omegaconf import OmegaConf
 
 from imgcls.app.program import given_keys
 from imgcls.app.run_record import merge_record, read_record
 from imgcls.errors import UserError
+from imgcls.run.checkpoint import write_checkpoint
 
 RECORD = {
     "model": {"name": "resnet50", "num_classes": 7},
@@ -21,27 +25,32 @@ DEFAULT = {
 }
 
 
+NAMES = ("epoch-0001-step-00000001", "epoch-0001-step-00000002")
+
+
 @pytest.fixture
 def run(tmp_path):
     """A run with two checkpoints, whose names say which they are."""
-    for name in ("epoch-0001", "epoch-0002"):
-        checkpoint = tmp_path / "run" / "checkpoints" / name
-        checkpoint.mkdir(parents=True)
-        (checkpoint / "network.pdparams").touch()
-        (checkpoint / "classes.txt").write_text(f"{name}\nb\n")
-        (checkpoint / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(RECORD)))
-    (tmp_path / "run" / "checkpoints" / "last").symlink_to("epoch-0002")
+    for step in (1, 2):
+        texts = {
+            "network.pdparams": "",
+            "classes.txt": f"{step}\nb\n",
+            "config.yaml": OmegaConf.to_yaml(OmegaConf.create(RECORD)),
+        }
+        writers = {name: partial(Path.write_text, data=text, encoding="utf-8") for name, text in texts.items()}
+        write_checkpoint(tmp_path / "run" / "checkpoints", 1, step, writers)
+    (tmp_path / "run" / "checkpoints" / "last").symlink_to(NAMES[1])
     return tmp_path / "run"
 
 
 def test_a_run_is_its_best_checkpoint_or_else_its_last(run):
-    assert read_record(run).class_names == ["epoch-0002", "b"]
-    (run / "checkpoints" / "best").symlink_to("epoch-0001")
+    assert read_record(run).class_names == ["2", "b"]
+    (run / "checkpoints" / "best").symlink_to(NAMES[0])
     found = read_record(run)
-    assert found.class_names == ["epoch-0001", "b"]
-    assert found.checkpoint == (run / "checkpoints" / "epoch-0001").resolve()
+    assert found.class_names == ["1", "b"]
+    assert found.checkpoint == (run / "checkpoints" / NAMES[0]).resolve()
     assert found.config == OmegaConf.create(RECORD)
-    assert read_record(run / "checkpoints" / "last").class_names == ["epoch-0002", "b"]
+    assert read_record(run / "checkpoints" / "last").class_names == ["2", "b"]
 
 
 def test_what_is_no_run(tmp_path):

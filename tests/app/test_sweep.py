@@ -68,6 +68,15 @@ def test_the_lowest_loss_is_first(tmp_path, capsys):
     assert [row["job"] for row in end(tmp_path, board, "loss", "max")] == ["0", "3", "1", "2"]
 
 
+def test_jobs_that_go_on_are_ranked_by_what_their_runs_had(tmp_path):
+    board = Leaderboard()
+    for number, loss in enumerate((2.0, 0.5)):
+        config = job(tmp_path, number, ["trainer.resume=auto"], {"loss": loss, "top1": loss / 4})
+        (tmp_path / f"job-{number}" / "config.yaml").write_text("trainer: {monitor: loss, monitor_mode: auto}")
+        board.on_job_end(config, None)
+    assert [row["job"] for row in end(tmp_path, board)] == ["1", "0"]
+
+
 def test_what_an_older_run_left_is_not_what_a_job_reached(tmp_path):
     board, config = Leaderboard(), job(tmp_path, 0, ["optimizer.lr=9"], {"top1": 1.0})
     failures[0] = UserError("It failed.")

@@ -57,6 +57,19 @@ def test_lines(tmp_path, content, expected):
     assert as_pairs(read(tmp_path, content, **options)) == expected
 
 
+@pytest.mark.parametrize("made_on", ["windows", "linux"])
+def test_backslashes_of_windows(made_on, tmp_path):
+    """Separators, unless a file is called so."""
+    root = tmp_path / "my\\photos"
+    names = {"windows": ["cat/一 1.jpg", "dog/2.jpg"], "linux": ["cat\\一 1.jpg", "dog\\2.jpg"]}[made_on]
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    samples = read(root, "\ufeffcat\\一 1.jpg\t0\r\ndog\\2.jpg\t1\r\n", check_files="all")
+    assert [samples.path(i) for i in range(2)] == [str(root / name) for name in names]
+    assert [samples.label(i) for i in range(2)] == [0, 1]
+
+
 def test_many_random_lines_agree_with_plain_python(tmp_path):
     rng = np.random.default_rng(0)
     alphabet = list("ab 7./_\té")

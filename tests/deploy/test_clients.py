@@ -1,7 +1,6 @@
 """Clients that know ``inference.yaml`` only and cannot import imgcls give the bits of ``imgcls.predict``."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -9,18 +8,23 @@ import pytest
 from locations import ROOT
 
 from imgcls.data.formats.build import SAMPLE_PHOTOS
-from imgcls.machine.cpu import THREAD_VARIABLES
+from imgcls.machine.cpu import inherited_environment
 
 CLIENTS = ROOT / "scripts" / "clients"
 
 
 def run_client(client, *arguments, cwd):
-    """In isolated mode, away from the repository, without the environment that importing imgcls made here."""
-    tuned = (*THREAD_VARIABLES, "MKL_DEBUG_CPU_TYPE", "PYTHONPATH")
+    """In isolated mode, away from the repository, without the environment that importing imgcls made here.
+
+    Threads that the whole test run was given stay: with another number, BLAS adds in another order.
+    """
+    environment = inherited_environment()
+    for name in ("MKL_DEBUG_CPU_TYPE", "PYTHONPATH"):
+        environment.pop(name, None)
     return subprocess.run(
         [sys.executable, "-I", CLIENTS / "without_imgcls.py", CLIENTS / client, *map(str, arguments)],
         cwd=cwd,
-        env={name: value for name, value in os.environ.items() if name not in tuned},
+        env=environment,
         capture_output=True,
         text=True,
         check=True,

@@ -65,6 +65,14 @@ def test_names_that_are_not_utf8(tmp_path):
         assert os.path.isfile(path)
 
 
+def test_a_list_of_windows(tmp_path):
+    (tmp_path / "猫").mkdir()
+    (tmp_path / "猫" / "1.jpg").touch()
+    (tmp_path / "it\\is.jpg").touch()
+    (tmp_path / "list.txt").write_text("\ufeff猫\\1.jpg\r\nit\\is.jpg\r\n", encoding="utf-8")
+    assert names(tmp_path, find_pictures(str(tmp_path / "list.txt"))) == ["猫/1.jpg", "it\\is.jpg"]
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [

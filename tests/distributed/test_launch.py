@@ -1,5 +1,6 @@
 """The parent of several processes: what it starts, shows, passes on, and how it ends. No Paddle in here."""
 
+import io
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from imgcls.errors import Interrupted, UserError
 from imgcls.machine import cpu
 from imgcls.run import launcher as launch
 from imgcls.run.launcher import Job, RankFailed, log_file, run_ranks
+from imgcls.run.signals import STOPPING
 
 HEAD = "import os, signal, sys, time\nrank = int(os.environ['PADDLE_TRAINER_ID'])\n"
 
@@ -120,6 +122,20 @@ def test_rank_0_is_shown_and_every_log_kept(script, tmp_path, capfd):
         assert f"from {rank} frozen" in read(log_file(logs, rank))
 
 
+def test_ranks_go_on_when_nobody_listens(script, tmp_path, monkeypatch):
+    """As below ``| head``, and without a standard error; what they say is in their logs."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = script("print('from', rank, flush=True)\ntime.sleep(0.3)\nprint('done')")
+    with open(writer, "wb", buffering=0) as pipe:
+        broken = io.TextIOWrapper(pipe, write_through=True)
+        for number, listener in enumerate((broken, None)):
+            monkeypatch.setattr(sys, "stderr", listener)
+            run_ranks(command, Job(2), tmp_path / f"logs-{number}")
+            assert all("done" in read(log_file(tmp_path / f"logs-{number}", rank)) for rank in range(2))
+        broken.detach()
+
+
 def test_when_a_rank_dies_the_others_stop_in_time(script, tmp_path):
     """The survivor here ignores SIGTERM, as one inside a collective does."""
     command = script(
@@ -174,7 +190,7 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_reaches_all_and_they_have_time(parent, script, tmp_path, number):
     process = parent(script(SAVES_AND_STOPS))
     process.send_signal(number)

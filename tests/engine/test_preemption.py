@@ -11,6 +11,7 @@ from imgcls.callbacks.preemption import Preemption
 from imgcls.engine.callback import Callback
 from imgcls.errors import Interrupted
 from imgcls.run.checkpoint import newest_whole
+from imgcls.run.signals import STOPPING
 from imgcls.weights.safe_pickle import load_pickle
 
 EPOCHS = 2
@@ -63,10 +64,10 @@ def run(directory, validation, *extra, resume: bool = False):
 
 
 def assert_continues_to_the_same_bits(tmp_path):
-    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    handlers = [signal.getsignal(number) for number in STOPPING]
     resumed, with_callbacks = run(tmp_path / "parts", make_loader(shuffle=False), resume=True)
     whole, of_whole = run(tmp_path / "whole", make_loader(shuffle=False))
-    assert handlers == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    assert handlers == [signal.getsignal(number) for number in STOPPING]
     assert_same_bits(weights_of(resumed), weights_of(whole))
     timing = ("images_per_second", "data_wait")
     rows = [
@@ -77,7 +78,7 @@ def assert_continues_to_the_same_bits(tmp_path):
     assert len(rows[0]) == EPOCHS
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", STOPPING)
 @pytest.mark.parametrize("step", [1, 2])
 def test_a_signal_in_training(tmp_path, number, step):
     """The update under way is finished; step 2 is the last of its epoch."""
@@ -87,6 +88,16 @@ def test_a_signal_in_training(tmp_path, number, step):
     saved = newest_whole(tmp_path / "parts" / "checkpoints", pytest.fail)
     assert saved.name == f"epoch-0000-step-{step + 1:08d}"
     assert_continues_to_the_same_bits(tmp_path)
+
+
+def test_what_nohup_ignores_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        trainer, _ = run(tmp_path / "whole", make_loader(shuffle=False), SignalInTraining(signal.SIGHUP, 1))
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert trainer.progress.epoch == EPOCHS
 
 
 def test_a_signal_in_evaluation(tmp_path):

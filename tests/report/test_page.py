@@ -214,3 +214,76 @@ def test_few_classes_and_one_epoch(opened, classes):
     assert point_at_cell(driver, 0, 0, classes)[2].startswith(f"{confusion.counts[0, 0]} of 5 pictures")
     assert len(driver.find_elements(By.CSS_SELECTOR, "#curves circle")) == 3
     assert texts(driver, "[data-name=loss] b") == ["\N{EN DASH}"]
+
+
+NAMES = (
+    "golden retriever",
+    "花猫 (国内)",
+    "a_very_long_name_of_some_data_set_2020",
+    "dog, domestic dog, Canis familiaris",
+    "gy",
+)
+"""As data sets have them."""
+
+CUT = """
+const cut = [];
+for (const node of document.querySelectorAll("body *")) {
+  const box = node.getBoundingClientRect();
+  if (!box.width || node.closest(".scroll")) continue;
+  if (box.left < -1 || box.right > document.documentElement.clientWidth + 1) cut.push(node.outerHTML);
+  const hides = getComputedStyle(node).overflowX !== "visible";
+  if (hides && !node.closest(".labels") && node.scrollWidth > node.clientWidth + 1) cut.push(node.outerHTML);
+  if (hides && node.closest(".labels") && node.clientHeight < 15) cut.push(node.outerHTML);
+}
+return cut;
+"""
+
+
+@pytest.fixture
+def screen(browser):
+    """A screen of so many pixels across, light or dark."""
+
+    def set_to(width: int, scheme: str):
+        metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+    yield set_to
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def luminance(driver, script: str) -> float:
+    """Of a colour in the page, 0 to 255."""
+    return float(np.mean([int(part) for part in re.findall(r"\d+", driver.execute_script(script))[:3]]))
+
+
+@pytest.mark.parametrize("classes", [len(NAMES), 40])
+def test_a_phone(opened, screen, classes):
+    screen(400, "light")
+    names = NAMES if classes == len(NAMES) else tuple(f"class number {number}" for number in range(classes))
+    driver = opened("a run with quite a long name, on a phone", evaluation(names, 300)[0])
+    assert driver.get_log("browser") == []
+    assert driver.execute_script("return document.documentElement.scrollWidth") == 400
+    assert driver.execute_script(CUT) == []
+    assert point_at_cell(driver, 1, 1, classes)[0] == f"true: {names[1]}"
+
+
+def test_a_dark_room(opened, screen):
+    """Light letters on a dark page, in the matrix too, which follows while the page is open."""
+    empty = """
+const canvas = document.querySelector("#confusion canvas");
+return [...canvas.getContext("2d").getImageData(canvas.width - 9, canvas.height - 9, 1, 1).data].join();
+"""
+    paper = "return getComputedStyle(document.querySelector('section')).backgroundColor"
+    ink = "return getComputedStyle(document.querySelector('h2')).color"
+    screen(1200, "light")
+    driver = opened("dark", evaluation(NAMES, 60)[0])
+    assert [luminance(driver, script) > 128 for script in (paper, ink, empty)] == [True, False, True]
+    screen(1200, "dark")
+    assert [luminance(driver, script) > 128 for script in (paper, ink, empty)] == [False, True, False]
+    for name in ("quiet", "right", "wrong", *(f"series-{number}" for number in range(2, 6))):
+        colour = f"getComputedStyle(document.documentElement).getPropertyValue('--{name}')"
+        hexadecimal = driver.execute_script(f"return {colour}").strip(" #")
+        assert max(bytes.fromhex(hexadecimal)) > 150, name

@@ -38,7 +38,7 @@ from translate_args import TranslationError, hydra_value, translate  # noqa: E40
 def compose(overrides: list[str], program: str = "train") -> DictConfig:
     register_model_group()
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
-        config = hydra.compose(program, overrides=canonical(overrides))
+        config = hydra.compose(program, overrides=canonical(overrides, program))
         OmegaConf.resolve(config)
     return config
 

@@ -101,6 +101,23 @@ def test_missing_tensors_are_an_error_unless_allowed(source, network):
     assert equal(network, before, ["head.bias"])
 
 
+def test_what_is_not_filled_or_not_used_is_a_warning(source, network, tmp_path, monkeypatch, caplog):
+    """Which Python shows where nothing was done about logs; what fits exactly is none."""
+    monkeypatch.setattr("imgcls.run.logs.log.propagate", True)
+    info, path = model_info("shufflenetv2_x0_25"), str(tmp_path / "weights.pdparams")
+    for extra, exclude, words in (
+        ({}, [], None),
+        ({"odd": np.zeros(3, np.float32)}, [], "1 in the file but not in the network: odd [3]"),
+        ({}, ["head"], "2 excluded, left as they were: head.weight, head.bias"),
+    ):
+        paddle.save({name: paddle.to_tensor(array) for name, array in (source["structured"] | extra).items()}, path)
+        caplog.clear()
+        load_pretrained(network, info, path, exclude)
+        warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        assert len(warned) == (words is not None)
+        assert words is None or words in warned[0]
+
+
 def test_unexpected_tensors_are_reported(source, network):
     extra = {f"odd_{index}": np.zeros((index, 2), np.float32) for index in range(9)}
     report = load_into(network, source["fluid"] | extra)

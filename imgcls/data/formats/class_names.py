@@ -6,6 +6,7 @@ from pathlib import Path
 
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
+from imgcls.machine.reading import read_text
 from imgcls.machine.text import printable_text
 
 IMAGENET_CLASS_MAP = Path(__file__).parents[2] / "assets" / "imagenet_labels.txt"
@@ -27,7 +28,7 @@ def class_names_text(class_names: Iterable[str]) -> str:
 
 def read_class_names(path: Path) -> list[str]:
     """What ``class_names_text`` has written."""
-    return [class_name(name) for name in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    return [class_name(name) for name in read_text(path).split("\n")[:-1]]
 
 
 def folder_of_class(folders: Iterable[bytes], where: str) -> dict[str, bytes]:
@@ -59,6 +60,7 @@ def default_class_names(num_classes: int) -> tuple[str, ...]:
 def read_class_map(path: str | Path) -> tuple[str, ...]:
     """Class names from a file of lines ``index name[, other name]``, in order of the index.
 
+    A blank or a tab stands between the two; a UTF-8 byte-order mark and Windows line ends are fine.
     Blank lines are ignored; the lines may come in any order but every index from 0 up is there once.
 
     Raises:
@@ -78,7 +80,7 @@ def read_class_map(path: str | Path) -> tuple[str, ...]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        index_text, _, name = line.strip().partition(" ")
+        index_text, name = (*line.split(None, 1), "")[:2]
         if not index_text.isdecimal() or not name.strip():
             raise UserError(f"{path}, line {number}: expected 'index name', found {line.strip()[:60]!r}.")
         index = int(index_text)

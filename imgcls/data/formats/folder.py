@@ -1,11 +1,13 @@
 """A directory per class: ``root/<class name>/**/<image>``."""
 
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from imgcls.data.formats.class_names import folder_of_class
 from imgcls.data.formats.image_files import OUTSIDE, LeftOut, is_foreign, suffixes_in_words, takes_file, takes_folder
+from imgcls.data.formats.links import Visited
 from imgcls.data.formats.samples import Samples, require_directory, require_samples_in_every_class
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError, close_matches
@@ -18,7 +20,7 @@ def class_folders(root: str | os.PathLike) -> tuple[str, ...]:
 
 def _class_folders(root: str | os.PathLike) -> dict[str, bytes]:
     with os.scandir(os.fsencode(root)) as entries:
-        folders = [entry.name for entry in entries if entry.is_dir() and not is_foreign(entry.name)]
+        folders = [entry.name for entry in entries if not is_foreign(entry.name) and os.path.isdir(entry.path)]
     return folder_of_class(folders, printable(root))
 
 
@@ -58,8 +60,10 @@ def read_folder(
         refuse_other_classes(printable(root), found, class_names)
 
     _note_beside(os.fsencode(root), left_out)
-    images = (_images_of_class(os.fsencode(root), folders.get(name), left_out) for name in class_names)
+    visited = _enter_classes(os.fsencode(root), folders.values())
+    images = (_images_of_class(os.fsencode(root), folders.get(name), visited, left_out) for name in class_names)
     samples = Samples.of_classes(root, images, class_names)
+    visited.tell()
     noted = f"\n{left_out.line()}" if left_out else ""
     if not len(samples):
         raise UserError(
@@ -76,30 +80,43 @@ def _note_beside(root: bytes, left_out: LeftOut) -> None:
     """What is beside the class directories; pictures there have no class."""
     with os.scandir(root) as entries:
         for entry in entries:
-            if entry.is_dir():
+            if os.path.isdir(entry.path):
                 takes_folder(entry.name, left_out)
             elif takes_file(entry.name, lambda: None, left_out):
                 left_out.files[f"{os.path.splitext(printable(entry.name))[1].lower()} {OUTSIDE}"] += 1
 
 
-def _images_of_class(root: bytes, folder: bytes | None, left_out: LeftOut) -> list[bytes]:
-    return [] if folder is None else sorted(_images(os.path.join(root, folder), folder, left_out))
+def _enter_classes(root: bytes, folders: Iterable[bytes]) -> Visited:
+    """The classes' own directories have been entered, real ones first: no link inside a class may lead to them."""
+    visited = Visited(root)
+    for folder in sorted(folders, key=lambda folder: (os.path.islink(os.path.join(root, folder)), folder)):
+        visited.enter(os.path.join(root, folder))
+    return visited
 
 
-def _images(directory: bytes, prefix: bytes, left_out: LeftOut, above: frozenset = frozenset()) -> Iterator[bytes]:
-    """Paths of the images in a directory and below it, starting with ``prefix``."""
-    status = os.stat(directory)
-    here = (status.st_dev, status.st_ino)
-    if here in above:  # a symbolic link to a directory that is being searched
-        return
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            name = prefix + b"/" + entry.name
-            if entry.is_dir():
-                if takes_folder(entry.name, left_out):
-                    yield from _images(entry.path, name, left_out, above | {here})
-            elif takes_file(entry.name, partial(os.fsdecode, entry.path), left_out):
-                yield name
+def _images_of_class(root: bytes, folder: bytes | None, visited: Visited, left_out: LeftOut) -> list[bytes]:
+    return [] if folder is None else sorted(_images(os.path.join(root, folder), folder, visited, left_out))
+
+
+def _images(directory: bytes, prefix: bytes, visited: Visited, left_out: LeftOut) -> Iterator[bytes]:
+    """Paths of the images in a directory and below it, starting with ``prefix``; links are followed at the end."""
+    waiting, links = [(directory, prefix)], deque()
+    while waiting or links:
+        directory, prefix = waiting.pop() if waiting else links.popleft()
+        if not visited.enter(directory):
+            continue
+        with os.scandir(directory) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                name = prefix + b"/" + entry.name
+                if not visited.is_directory(entry):
+                    if takes_file(entry.name, partial(os.fsdecode, entry.path), left_out):
+                        yield name
+                elif not takes_folder(entry.name, left_out):
+                    continue
+                elif not entry.is_symlink():
+                    waiting.append((entry.path, name))
+                elif visited.follows(entry.path):
+                    links.append((entry.path, name))
 
 
 def refuse_other_classes(where: str, found: tuple[str, ...], expected: tuple[str, ...]) -> None:

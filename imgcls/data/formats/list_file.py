@@ -1,7 +1,7 @@
 """Lists of samples: a text file of lines ``path label``, as the original's ``train_list.txt``.
 
-The label is what follows the last blank, so paths may hold blanks. Windows line ends, blank lines,
-a UTF-8 byte-order mark and names in any encoding are fine. Lists of ImageNet's size are read in
+The label is what follows the last blank, so paths may hold blanks. Windows line ends and backslashes,
+tabs, blank lines, a UTF-8 byte-order mark and names in any encoding are fine. Lists of ImageNet's size are read in
 about a second: the lines are taken apart by numpy, and only wrong lines are looked at one by one.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from imgcls.data.choices import FILE_CHECKS
 from imgcls.data.formats.class_names import default_class_names
 from imgcls.data.formats.samples import Samples, require_samples_in_every_class
-from imgcls.data.paths import bullet_list, printable
+from imgcls.data.paths import advice_on_form, bullet_list, printable
 from imgcls.errors import UserError
 
 CHECK_ALL_UP_TO = 100_000
@@ -62,6 +62,8 @@ def read_list(
     name = printable(list_file)
     text = _read_bytes(list_file, name)
     lines = _checked_lines(text, num_classes, name, on_wrong_line)
+    if b"\\" in text and _is_of_windows(text, lines, os.fspath(root)):
+        text = text.replace(b"\\", b"/")
     if class_names is None:
         class_names = default_class_names(num_classes or int(lines.labels.max()) + 1)
     samples = Samples(os.fspath(root), text, lines.starts, lines.path_ends, lines.labels.astype(np.int32), class_names)
@@ -73,6 +75,14 @@ def read_list(
             samples, name, "Add images, lower num_classes, or set data.allow_empty_classes=true."
         )
     return samples
+
+
+def _is_of_windows(text: bytes, lines: "_Lines", root: str) -> bool:
+    """Whether backslashes stand between directories: the first path with one is a file only with slashes instead."""
+    line = np.searchsorted(lines.starts, text.index(b"\\"), side="right") - 1
+    path, directory = text[lines.starts[line] : lines.path_ends[line]], os.fsencode(root)
+    as_it_is, with_slashes = (os.path.join(directory, one) for one in (path, path.replace(b"\\", b"/")))
+    return not os.path.exists(as_it_is) and os.path.exists(with_slashes)
 
 
 def parse_list(text: bytes, name: str) -> tuple[list[bytes], list[int]]:
@@ -211,7 +221,10 @@ def _refuse_missing_files(samples: Samples, line_numbers: np.ndarray, name: str,
     checked = np.linspace(0, len(samples) - 1, count).astype(np.int64)
     missing = [i for i in checked if not os.path.isfile(samples.path(i))]
     if missing:
-        lines = [f"line {line_numbers[i]}: {printable(samples.path(i))}" for i in missing[:SHOWN]]
+        lines = [
+            f"line {line_numbers[i]}: {printable(samples.path(i))}{advice_on_form(samples.path(i))}"
+            for i in missing[:SHOWN]
+        ]
         raise UserError(
             f"{len(missing):,} of {count:,} files checked of the list {name} do not exist:\n"
             f"{bullet_list(lines, len(missing))}\n"

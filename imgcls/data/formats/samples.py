@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from imgcls.data.paths import bullet_list
+from imgcls.data.paths import advice_on_form, bullet_list, printable
 from imgcls.errors import UserError, close_matches
 
 
@@ -60,6 +60,11 @@ class Samples:
     def relative_path(self, index: int) -> bytes:
         """Path of one sample from ``root``."""
         return self.text[self.starts[index] : self.ends[index]]
+
+    def relative_paths(self, start: int, stop: int) -> list[bytes]:
+        """Paths of the samples from number ``start`` to before ``stop``."""
+        text, bounds = self.text, (self.starts[start:stop].tolist(), self.ends[start:stop].tolist())
+        return [text[begin:end] for begin, end in zip(*bounds, strict=True)]
 
     def source(self, index: int) -> str | bytes:
         """What the image of one sample is decoded from: a path, or the content."""
@@ -137,7 +142,12 @@ def require_directory(root: str | os.PathLike | None, setting: str) -> Path:
         raise UserError(f"No data directory is given. Set {setting} to the directory with your images.")
     path = Path(root)
     if not path.exists():
-        raise UserError(f"The data directory {path.absolute()} does not exist. Set {setting} to an existing directory.")
+        raise UserError(
+            f"The data directory {printable(path.absolute())} does not exist. Set {setting} to an existing "
+            f"directory.{advice_on_form(path)}"
+        )
     if not path.is_dir():
-        raise UserError(f"{path.absolute()} is not a directory. Set {setting} to the directory with your images.")
+        raise UserError(
+            f"{printable(path.absolute())} is not a directory. Set {setting} to the directory with your images."
+        )
     return path

@@ -36,6 +36,11 @@ class TarSamples(Samples):
     def relative_path(self, index: int) -> bytes:
         return os.path.join(os.fsencode(self.shards[self.shard_of[index]].name), super().relative_path(index))
 
+    def relative_paths(self, start: int, stop: int) -> list[bytes]:
+        names = [os.fsencode(shard.name) for shard in self.shards]
+        members = zip(self.shard_of[start:stop].tolist(), super().relative_paths(start, stop), strict=True)
+        return [os.path.join(names[shard], member) for shard, member in members]
+
     def source(self, index: int) -> bytes:
         """The content of one image.
 

@@ -4,9 +4,11 @@ const MATRIX = {
   smallest: 320,
   largest: 600,
   perClass: 90,
-  label: 13,
+  label: 15,
   number: 18,
   wide: 64,
+  lines: 3,
+  longest: 200,
   snap: 6,
   fewest: 8,
   zoom: 2.5,
@@ -14,7 +16,9 @@ const MATRIX = {
 
 function confusionMatrix({ names, cells, classes }) {
   const total = names.length;
-  const side = Math.min(MATRIX.largest, Math.max(MATRIX.smallest, total * MATRIX.perClass));
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const room = document.querySelector("#confusion .columns").clientWidth - parseInt(colour("--labels")) - 2;
+  const side = Math.min(MATRIX.largest, Math.max(MATRIX.smallest, total * MATRIX.perClass), room);
   const counts = new Map(cells.map(([label, predicted, times]) => [label * total + predicted, times]));
   const share = (label, times) => times / classes.pictures[label];
   // Where cells overlap, the larger share is seen.
@@ -43,13 +47,14 @@ function confusionMatrix({ names, cells, classes }) {
     pencil.clearRect(0, 0, side, side);
     const gap = cell >= MATRIX.label ? 1 : 0;
     if (gap) {
-      pencil.fillStyle = "#f1f3f6";
+      pencil.fillStyle = colour("--empty");
       for (let row = Math.floor(view.top); row < view.top + view.size; row++) {
         for (let column = Math.floor(view.left); column < view.left + view.size; column++) {
           pencil.fillRect((column - view.left) * cell, (row - view.top) * cell, cell - gap, cell - gap);
         }
       }
     }
+    const [ink, right, wrong] = ["--ink", "--right-cell", "--wrong-cell"].map(colour);
     pencil.textAlign = "center";
     pencil.textBaseline = "middle";
     for (const [label, predicted, times] of ordered) {
@@ -57,18 +62,22 @@ function confusionMatrix({ names, cells, classes }) {
       if (x < -cell || y < -cell || x > side || y > side) continue;
       const seen = Math.max(cell - gap, 2); // a cell narrower than a pixel would vanish
       const strength = 0.2 + 0.8 * Math.sqrt(share(label, times));
-      pencil.fillStyle = label === predicted ? `rgb(29 78 216 / ${strength})` : `rgb(194 65 12 / ${strength})`;
+      pencil.fillStyle = `rgb(${label === predicted ? right : wrong} / ${strength})`;
       pencil.fillRect(x + (cell - gap - seen) / 2, y + (cell - gap - seen) / 2, seen, seen);
       if (cell >= MATRIX.number) {
         const text = times.toLocaleString("en");
         pencil.font = `${Math.min(15, cell * 0.45, cell / (0.65 * text.length))}px system-ui, sans-serif`;
-        pencil.fillStyle = strength > 0.6 ? "#fff" : "#111827";
+        pencil.fillStyle = strength > 0.6 ? "#fff" : ink;
         pencil.fillText(text, x + (cell - gap) / 2, y + (cell - gap) / 2 + 1);
       }
     }
-    writeLabels(rows, names, view.top, view.size, cell, "top", "height");
-    writeLabels(columns, names, view.left, view.size, cell, "left", "width");
-    columns.className = `labels below ${cell >= MATRIX.wide ? "level" : "upright"}`;
+    writeLabels(rows, names, view.top, view.size, cell, false);
+    writeLabels(columns, names, view.left, view.size, cell, true);
+    const level = cell >= MATRIX.wide;
+    columns.className = `labels below ${level ? "level" : "upright"}`;
+    pencil.font = "12px system-ui, sans-serif";
+    const longest = Math.max(...names.map((name) => pencil.measureText(name).width));
+    columns.style.height = level ? "" : `${Math.min(MATRIX.longest, longest) + 14}px`;
   }
 
   function look(next) {
@@ -145,14 +154,15 @@ function confusionMatrix({ names, cells, classes }) {
 
   marker.hidden = true;
   paint();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
   const drawing = element("div", { class: "drawing" }, rows, field, columns);
   return side / total < MATRIX.number
     ? [zoomButtons(enlarge, () => look(whole)), drawing, matrixKey()]
     : [drawing, matrixKey()];
 }
 
-// Every so many names, as many as there is room for.
-function writeLabels(box, names, start, size, cell, edge, extent) {
+// Every so many names, as many as there is room for; in several lines, or upright, where one has too little.
+function writeLabels(box, names, start, size, cell, across) {
   const step = Math.ceil(MATRIX.label / cell);
   const labels = [];
   for (
@@ -164,12 +174,15 @@ function writeLabels(box, names, start, size, cell, edge, extent) {
     if (middle < 0 || middle > size * cell) continue;
     const label = element("span", { title: names[number] }, names[number]);
     const room = Math.max(cell, MATRIX.label);
-    const level = extent === "width" && cell >= MATRIX.wide;
-    Object.assign(label.style, {
-      [edge]: `${middle - room / 2}px`,
-      [extent]: `${room}px`,
-      lineHeight: level ? "" : `${room}px`,
-    });
+    const upright = across && cell < MATRIX.wide;
+    const gap = upright ? 0 : 2;
+    if (!upright) {
+      label.className = "lines";
+      label.style.webkitLineClamp = across ? MATRIX.lines : Math.floor(room / MATRIX.label);
+    }
+    if (across) Object.assign(label.style, { left: `${middle - room / 2 + gap}px`, width: `${room - 2 * gap}px` });
+    else label.style.top = `${middle}px`;
+    if (upright) label.style.lineHeight = `${room}px`;
     labels.push(label);
   }
   box.replaceChildren(...labels);
@@ -199,7 +212,7 @@ function matrixKey() {
     element("span", { class: "key right" }, "right"),
     " ",
     element("span", { class: "key wrong" }, "wrong"),
-    " The darker, the larger the share of the true class.",
+    " The stronger the colour, the larger the share of the true class.",
   );
 }
 

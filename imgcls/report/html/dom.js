@@ -27,7 +27,8 @@ function count(number, singular, plural = `${singular}s`) {
 }
 
 function short(number) {
-  return String(Number(number.toPrecision(3)));
+  const rounded = Number(number.toPrecision(3));
+  return rounded && Math.abs(rounded) < 1e-4 ? rounded.toExponential() : String(rounded);
 }
 
 // Round numbers that divide a range into about `wanted` parts.

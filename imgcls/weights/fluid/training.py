@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from imgcls.errors import UserError
+from imgcls.errors import UserError, listed
 
 # Momentum's, then RMSProp's, as <parameter>_<suffix>; Paddle 2.x names them the same way.
 ACCUMULATORS = ("_velocity_0", "_momentum_0", "_mean_square_0", "_mean_grad_0")
@@ -72,7 +72,7 @@ def select_averaged(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     if not state.averages:
         raise UserError(f"The checkpoint holds no averages (variables named <parameter>{AVERAGE}).")
     if without := sorted(state.parameters.keys() - state.averages.keys()):
-        raise UserError(f"The checkpoint holds averages, but none of: {', '.join(without)}.")
+        raise UserError(f"The checkpoint holds averages, but none of: {listed(without)}.")
     return {name: state.averages[name] for name in state.parameters}
 
 

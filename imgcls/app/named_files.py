@@ -1,0 +1,79 @@
+"""Whether what a command names is there: asked before Paddle is loaded and anything is written."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from imgcls.errors import UserError, listed
+
+SOURCES = {
+    "eval.source": "run, checkpoint or weights file",
+    "predict.source": "run, checkpoint, weights file or export",
+    "export.source": "run, checkpoint or weights file",
+    "convert.source": "file or directory of weights",
+}
+"""What may stand at the path that a key holds."""
+
+
+def require_named_files(config: DictConfig) -> DictConfig:
+    """Refuse a typed configuration that names what is not there, or lacks a source.
+
+    Raises:
+        UserError: with a sentence for each.
+    """
+    if found := list(_missing(config)):
+        raise UserError(listed(found, separator="\n       "))
+    return config
+
+
+def _missing(config: DictConfig) -> Iterator[str]:
+    for key, kind in SOURCES.items():
+        section, _, name = key.partition(".")
+        if section not in config:
+            continue
+        source = config[section][name]
+        if source is not None and not os.path.exists(source):
+            yield f"{key}={source}: there is no such {kind}."
+        elif source is None:
+            yield from _wanted(config, key, kind)
+    pretrained = OmegaConf.select(config, "model.pretrained")
+    resume = OmegaConf.select(config, "trainer.resume")
+    if isinstance(pretrained, str) and resume is None:  # a run that goes on has its weights in its checkpoint
+        yield from _weights(pretrained)
+    if resume not in (None, "auto") and not os.path.isdir(resume):
+        yield f"trainer.resume={resume}: there is no such checkpoint directory. Write auto for the newest of run.name."
+    if "data" in config:
+        yield from _lists(config)
+
+
+def _wanted(config: DictConfig, key: str, kind: str) -> Iterator[str]:
+    """Without a source there must be weights, and for an evaluation pictures of their classes."""
+    published = "Without it the published weights are taken"
+    if config.model.pretrained is None:
+        yield f"{key} is required: name a {kind}, such as {key}=outputs/first, or set model.pretrained."
+    elif key == "eval.source" and config.model.pretrained is True and config.data.format == "sample":
+        yield f"{key} is required: name a {kind}, such as {key}=outputs/first. {published}, for ImageNet's classes."
+
+
+def _weights(pretrained: str) -> Iterator[str]:
+    from imgcls.weights.source import locate_weights  # takes NumPy, which most commands are checked without
+
+    try:
+        locate_weights(pretrained)
+    except UserError as error:
+        advice = " For the published weights write model.pretrained=true." if "/" not in pretrained else ""
+        yield f"model.pretrained={pretrained}: {error}{advice}"
+
+
+def _lists(config: DictConfig) -> Iterator[str]:
+    data = config.data
+    if data.class_map is not None and not os.path.isfile(data.class_map):
+        yield f"data.class_map={data.class_map}: there is no such file."
+    if data.format != "list" or data.root is None or not os.path.isdir(data.root):
+        return
+    for split in ("train", "val") if "eval" not in config else (config.eval.split,):
+        given = data[f"{split}_list"]
+        if given and not any(path.is_file() for path in (Path(given), Path(data.root, given))):
+            yield f"data.{split}_list={given}: there is no such file, neither here nor in {data.root}."
