@@ -55,19 +55,26 @@ def read_batches(
     # Not forked: the network's threads are running by now, and a fork may copy their locks while they are held.
     pool = Pool(_Reading(read, room), num_workers, ahead, start="spawn")
     good: list[str] = []
+    images = np.empty((batch_size, *image_shape), np.uint8)
     path = ""
+
+    def receive(answer: tuple[str, int | UserError]) -> tuple[str, UserError | None]:
+        """Take the picture out of its slot, which the next one may be read into from now on."""
+        path, read_to = answer
+        if isinstance(read_to, UserError):
+            return path, read_to
+        images[len(good)] = room.array[read_to]
+        return path, None
+
     try:
-        for path, read_to in pool.map(paths):
-            if isinstance(read_to, UserError):
-                report(path, read_to)
+        for path, fault in pool.map(paths, receive):
+            if fault is not None:
+                report(path, fault)
                 continue
-            if not good:
-                images = np.empty((batch_size, *image_shape), np.uint8)
-            images[len(good)] = room.array[read_to]
             good.append(path)
             if len(good) == batch_size:
                 yield good, images
-                good = []
+                good, images = [], np.empty((batch_size, *image_shape), np.uint8)
     except WorkerDied as error:
         where = printable(next(iter(error.tasks.values()), path))
         raise UserError(
