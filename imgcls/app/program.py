@@ -180,7 +180,8 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     except HydraException as error:
         return report(error, name)
     except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made
-        return report(UserError(f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."))
+        where = error.filename or "The working directory"
+        return report(UserError(f"{where}: {error.strerror}. Choose another directory with run.root=..."))
     except (Exception, Interrupted) as error:
         return report(error, name)
     if len(failures) > 1 or any(failures):
