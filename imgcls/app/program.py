@@ -38,6 +38,9 @@ from imgcls.machine.modules import import_modules
 from imgcls.run import launcher as launch
 
 NO_SUCH_CHOICE = re.compile(r"Could not (?:find|load) '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
+HYDRAS_OWN = ("See https", "full_key:", "object_type=", "reference_type=")
+"""How lines of its messages begin that tell a user nothing."""
+
 SYSTEM_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """Errors of the system that say all there is to say: no permission, read-only, disk full."""
 
@@ -164,7 +167,8 @@ def user_message(error: BaseException, program: str = "train") -> str | None:
     if isinstance(error, MissingConfigException) and (match := NO_SUCH_CHOICE.search(str(error))):
         return unknown_choice(match["group"], match["choice"], error.options or [], program)
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        lines = [line.strip() for line in str(error).splitlines()]
+        return " ".join(line for line in lines if line and not line.startswith(HYDRAS_OWN))
     if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
         return f"{error.filename or 'Writing failed'}: {error.strerror}."
     return None
