@@ -14,13 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import Train
 from imgcls.app.rows import Row, rows
+from imgcls.app.text_value import text_value
 from imgcls.data.formats.class_names import class_names_text, read_class_names
 from imgcls.data.formats.record import Known, differences, known, write_samples
 from imgcls.data.formats.samples import Samples
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.machine.files import atomic_write
 from imgcls.machine.reading import read_json, read_yaml
-from imgcls.run.checkpoint import Writer, is_fluid_checkpoint, list_checkpoints
+from imgcls.run.checkpoint import Writer, is_fluid_checkpoint, list_checkpoints, matches, progress_of
 from imgcls.run.settings import flat
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ COUNTS, LIST = "samples.json", "samples.gz"
 
 JOB = re.compile(r"job-\d+")
 """How directories of a sweep's jobs are called."""
+
+SIMPLE = re.compile(r"[\w./ +-]+")
 
 LISTS = ("data.train_list", "data.val_list")
 """Keys that may change with what they name unchanged, which a checkpoint without ``COUNTS`` cannot tell."""
@@ -96,7 +99,7 @@ def require_same_samples(checkpoint: Path, train: Samples, val: Samples) -> Befo
     """
     if not (checkpoint / COUNTS).is_file():
         return Before(None, [f"{checkpoint} does not say which pictures its run had: they are not compared."])
-    before = {split: Known(**one) for split, one in read_json(checkpoint / COUNTS).items()}
+    before = _recorded(checkpoint)
     remarks = []
     if before["train"] != (now := known(train)):
         what = [f"{before['train'].count:,} then, {now.count:,} now", *differences(checkpoint / LIST, train)]
@@ -115,15 +118,28 @@ def require_same_samples(checkpoint: Path, train: Samples, val: Samples) -> Befo
     return Before(before["train"].count, remarks)
 
 
+def _recorded(checkpoint: Path) -> dict[str, Known]:
+    try:
+        content = read_json(checkpoint / COUNTS)
+        found = {split: Known(**content[split]) for split in ("train", "val")}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{checkpoint / COUNTS} is no count of samples.") from error
+    if not all(isinstance(one.count, int) for one in found.values()):
+        raise UserError(f"{checkpoint / COUNTS} is no count of samples.")
+    return found
+
+
 def _within_epoch(checkpoint: Path) -> bool:
-    return read_json(checkpoint / "state.json")["trainer"]["progress"]["batch"] > 0
+    try:
+        return read_json(checkpoint / "state.json")["trainer"]["progress"]["batch"] > 0
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{checkpoint / 'state.json'} is not the state of a run.") from error
 
 
 def _epoch_before(checkpoint: Path) -> str:
     """The advice to go on from the end of the last whole epoch, if its checkpoint is there."""
-    whole = [
-        one for one in list_checkpoints(checkpoint.parent) if one.name < checkpoint.name and not _within_epoch(one)
-    ]
+    before = [one for one in list_checkpoints(checkpoint.parent) if progress_of(one) < progress_of(checkpoint)]
+    whole = [one for one in before if matches(one, ("state.json",)) and not _within_epoch(one)]
     return f"go on from the end of an epoch with trainer.resume={whole[-1]}, " if whole else ""
 
 
@@ -150,10 +166,16 @@ def resume_command(config: DictConfig, directory: Path) -> str:
     """What is typed to continue a run."""
     if config.trainer.nodes > 1:
         return f"the same command with run.name={directory.name} trainer.resume=auto"
-    words = [f"imports=[{','.join(config.imports)}]"] if config.imports else []
+    words = [f"imports=[{','.join(map(_typed, config.imports))}]"] if config.imports else []
     root = os.path.relpath(directory.parent)
-    words += [f"run.root={root}"] if root != "outputs" else []
-    return shlex.join(["python", "-m", "imgcls.train", *words, f"run.name={directory.name}", "trainer.resume=auto"])
+    words += [f"run.root={_typed(root)}"] if root != "outputs" else []
+    name = f"run.name={_typed(directory.name)}"
+    return shlex.join(["python", "-m", "imgcls.train", *words, name, "trainer.resume=auto"])
+
+
+def _typed(text: str) -> str:
+    """A text as the value of a key that takes texts as they are, but for what begins something of Hydra's."""
+    return text if SIMPLE.fullmatch(text) else text_value(text)
 
 
 def starts_anew(directory: Path) -> str:
