@@ -202,9 +202,17 @@ def test_a_run_does_not_look_into_a_damaged_configuration(best, tmp_path):
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize(
-    "content", [bytes(80_000_000), b"[" * 10**6, b"{}\n", b'{"count": "x"}\n', b'{"count": 5}\nab']
-)
+NO_LISTS = {
+    "a bomb": b'{"count": 1}\n' + bytes(80_000_000),
+    "empty paths": b'{"count": 30000000}\n' + bytes(10_000_000),
+    "brackets": b"[" * 10**6,
+    "no count": b"{}\n",
+    "a word": b'{"count": "x"}\n',
+    "too little": b'{"count": 5}\nab',
+}
+
+
+@pytest.mark.parametrize("name", NO_LISTS)
 def test_a_list_of_samples_that_is_none(tmp_path, name):
     with gzip.open(tmp_path / "samples.gz", "wb", compresslevel=1) as file:
         file.write(NO_LISTS[name])
