@@ -17,8 +17,10 @@ MISTAKES = 24
 def main(config: DictConfig) -> float:
     """Returns the top-1 accuracy."""
     require_paddle()
-    from imgcls.app.data import make_loader, read_samples
-    from imgcls.app.source import build_network, load_source, require_same_classes
+    from imgcls.app.data import make_loader
+    from imgcls.app.evaluation import evaluation_samples
+    from imgcls.app.program import given_keys
+    from imgcls.app.source import build_network, load_source
     from imgcls.engine.trainer import Trainer
     from imgcls.machine.device import select_device
     from imgcls.report.answers import DetailedMeter
@@ -36,9 +38,7 @@ def main(config: DictConfig) -> float:
     settings, sections, seen = config.eval, source.config, source.preprocessing()
     directory = output_directory()
 
-    num_classes = len(source.class_names) or sections.model.num_classes
-    samples = read_samples(sections.data, settings.split, num_classes)
-    require_same_classes(samples, source.class_names)
+    samples = evaluation_samples(source, settings.split, given_keys())
     network = build_network(sections.model, samples.num_classes, require_all=True)
     load = partial(
         make_loader,

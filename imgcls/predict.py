@@ -14,16 +14,18 @@ from imgcls.run.signals import interruptible
 TOPK = 5
 SHOWN_ERRORS = 10
 FEW = 32
-"""So many pictures are read sooner than the processes that would read them have started."""
+"""So many pictures are read sooner than processes start that share nothing with this one; a copy of it reads them."""
 
 
 @entry_point("predict")
 def main(config: DictConfig) -> None:
+    from imgcls.data.formats.image_files import LeftOut
     from imgcls.deploy.inputs import find_pictures
 
     settings = config.predict
+    left_out = LeftOut()
     inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
-    pictures = find_pictures(inputs)
+    pictures = find_pictures(inputs, left_out)
     require_paddle()
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
@@ -31,6 +33,7 @@ def main(config: DictConfig) -> None:
     from imgcls.deploy.continuation import agree, remaining
     from imgcls.deploy.feature_file import FeatureFile
     from imgcls.deploy.line_file import LineFile
+    from imgcls.deploy.predictor import require_numbers
     from imgcls.deploy.reader import PictureReader, read_batches
     from imgcls.deploy.results import ClassFile
     from imgcls.deploy.sorting import Folders
@@ -38,6 +41,8 @@ def main(config: DictConfig) -> None:
 
     start_log()
     select_device(None)
+    if left_out:
+        log.info("%s", left_out.line())
     source = open_source(config)
     topk = settings.topk or min(TOPK, len(source.class_names))
     if topk > len(source.class_names) and settings.output == "classes":
@@ -69,12 +74,13 @@ def main(config: DictConfig) -> None:
 
     with_bar = progress_bar(left, desc="predicting", unit=" pictures")
     read = PictureReader(source.preprocessing.transform(), config.data.max_pixels)
-    num_workers = settings.num_workers if len(left) > FEW else 0
+    num_workers, start = (settings.num_workers, "spawn") if len(left) > FEW else (min(1, settings.num_workers), "fork")
     shape = read.transform.image_shape
     kept = f"answers so far are in {answers.path}; go on with predict.resume=true run.name={directory.name}"
+    limits = {"max_decode_seconds": config.data.max_decode_seconds, "start": start}
     with interruptible(kept):
-        for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report):
-            answers.add(paths, answer(images))
+        for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report, **limits):
+            answers.add(paths, require_numbers(answer(images), paths))
     count = answers.close()
     log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", answers.path)
     if settings.threshold is not None:

@@ -3,7 +3,6 @@
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,6 @@ from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
     from imgcls.data.checking.verification import Problem
-    from imgcls.data.formats.samples import Samples
 
 SHOWN = 5
 
@@ -27,67 +25,54 @@ SHOWN = 5
 @entry_point("verify")
 def main(config: DictConfig) -> None:
     require_paddle()
+    from imgcls.app.verification import read_splits, training_command
+    from imgcls.data.checking import likeness
     from imgcls.data.checking.file_check import check_files
-    from imgcls.data.checking.verification import KINDS, WRONG_LINE, Problem, Verification
+    from imgcls.data.checking.verification import KINDS, UNREADABLE, Verification
     from imgcls.data.paths import bullet_list
 
     data, settings = config.data, config.verify
     start_log()
-    if data.format == "synthetic":
-        raise UserError("data=synthetic has no files to verify. Name another format and its data.root.")
-    wrong_lines: list[Problem] = []
-
-    def note_line_of(split: str) -> Callable[[int, str], None]:
-        name = data[f"{split}_list"]
-        return lambda line, fault: wrong_lines.append(Problem(WRONG_LINE, split, name, None, f"line {line}: {fault}"))
-
-    train = _read_samples(data, "train", None, note_line_of("train"))
-    val = _read_samples(data, "val", train.class_names, note_line_of("val"))
-    splits = {"train": train, "val": val}
-    verification = Verification(splits, settings.min_size)
+    if data.format in ("synthetic", "own"):
+        raise UserError(f"data={data.format} has no files to verify. Name another format and its data.root.")
+    found = read_splits(data)
+    looks = settings.similar and likeness.is_available()
+    verification = Verification(found.samples, settings.min_size)
     num_workers = len(os.sched_getaffinity(0)) if settings.num_workers is None else settings.num_workers
-    with progress_bar(total=len(train) + len(val), desc="verifying", unit=" pictures") as bar:
-        for split, samples in splits.items():
-            for check in check_files(samples, num_workers, data.max_pixels):
+    sizes = {split: len(samples) for split, samples in found.samples.items()}
+    with progress_bar(total=sum(sizes.values()), desc="verifying", unit=" pictures") as bar:
+        for split, samples in found.samples.items():
+            for check in check_files(samples, num_workers, data.max_pixels, data.max_decode_seconds, looks):
                 verification.add(split, check)
                 bar.update()
-    problems = [*verification.finish(), *wrong_lines]
+    problems = [*verification.finish(), *found.wrong_lines]
 
     directory = output_directory()
     counts = Counter(problem.kind for problem in problems)
-    found = {kind: counts[kind] for kind in KINDS}
-    images = {split: len(samples) for split, samples in splits.items()}
-    _write_report(directory, problems, {"images": images, "classes": train.num_classes, "problems": found})
-    log.info("%d training and %d validation pictures in %d classes", len(train), len(val), train.num_classes)
+    num_classes = found.samples["train"].num_classes
+    summary = {
+        "images": sizes,
+        "classes": num_classes,
+        "problems": {kind: counts[kind] for kind in KINDS},
+        "left_out": {split: {**noted.files, **noted.folders} for split, noted in found.left_out.items()},
+    }
+    _write_report(directory, problems, summary)
+    log.info("%d training and %d validation pictures in %d classes", sizes["train"], sizes.get("val", 0), num_classes)
+    for split, noted in found.left_out.items():
+        log.info("%s: %s", split, noted.line())
+    if settings.similar and not looks:
+        log.warning(likeness.MISSING)
     log.info("report: %s", directory / "report.csv")
+    command = training_command(data, skip=counts[UNREADABLE] > 0)
     if problems:
         shown = [f"{one.kind}: {f'{one.path}: ' if one.path not in one.detail else ''}{one.detail}" for one in problems]
+        log.info("to train all the same: %s", command)
         raise UserError(
-            f"{len(problems):,} problems: {', '.join(f'{count:,} {kind}' for kind, count in found.items() if count)}.\n"
+            f"{len(problems):,} problems: {', '.join(f'{counts[kind]:,} {kind}' for kind in KINDS if counts[kind])}.\n"
             f"{bullet_list(shown[:SHOWN], len(shown))}"
         )
     log.info("no problems")
-
-
-def _read_samples(
-    data: DictConfig, split: str, class_names: tuple[str, ...] | None, on_wrong_line: Callable[[int, str], None]
-) -> "Samples":
-    """A split as it is: what is wrong with its lines and classes goes into the report."""
-    from imgcls.data.formats.build import build_samples
-
-    return build_samples(
-        data.format,
-        root=data.root,
-        train_list=data.train_list,
-        val_list=data.val_list,
-        class_map=data.class_map if class_names is None else None,
-        num_classes=data.num_classes,
-        split=split,
-        class_names=class_names,
-        check_files="none",
-        allow_empty_classes=True,
-        on_wrong_line=on_wrong_line,
-    )
+    log.info("to train: %s", command)
 
 
 def _write_report(directory: Path, problems: "list[Problem]", summary: dict) -> None:

@@ -214,8 +214,7 @@ def _train(args: dict[str, Any], given: dict[str, Any], out: Translation) -> Non
     out.set("trainer.eval_batch_size", args["test_batch_size"])
     out.set("trainer.num_workers", args["reader_thread"])
     if not args["validate"]:
-        out.set("trainer.eval_every", args["num_epochs"])
-        out.note("--validate", "the last epoch is always evaluated.")
+        out.set("trainer.eval_every", 0)
     if args["use_fp16"]:
         out.set("trainer.amp.level", "O1")
         out.set("trainer.amp.scale_loss", args["scale_loss"])
@@ -353,4 +352,5 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))

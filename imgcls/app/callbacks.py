@@ -65,7 +65,7 @@ def training_callbacks(
     config: DictConfig,
     features: Sequence[Callback],
     run: Run,
-    val_loader: Loader,
+    val_loader: Loader | None,
     num_classes: int,
     texts: dict[str, str],
     writers: dict[str, Writer],
@@ -74,6 +74,7 @@ def training_callbacks(
 
     Args:
         features: those of ``optional_callbacks``.
+        val_loader: ``None`` where nothing is evaluated.
         texts: kept in each checkpoint, content by name.
         writers: of more files in each checkpoint, by name.
     """
@@ -81,7 +82,9 @@ def training_callbacks(
     same = [SameBatch(settings.same_batch)] if settings.same_batch else []
     guard = [NanGuard(settings.log_every, settings.amp.max_skipped)] if config.callbacks.nan_guard.enabled else []
     limit = [MaxSteps(settings.max_steps)] if settings.max_steps else []
-    evaluation = [Evaluation(val_loader, every=settings.eval_every, topk=telling(settings.topk, num_classes))]
+    evaluation = []
+    if val_loader is not None:
+        evaluation = [Evaluation(val_loader, every=settings.eval_every, topk=telling(settings.topk, num_classes))]
     if settings.profiler.enabled:
         options = {key: value for key, value in settings.profiler.items() if key != "enabled"}
         limit, evaluation = [*limit, Profiler(run.path / "profile" if first else None, **options)], []

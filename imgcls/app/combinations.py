@@ -9,10 +9,14 @@ from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.rows import problems, rows
+from imgcls.data.choices import SHARED
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.functional.monitoring import metric_names
 
 MASTER = re.compile(r"[^\s:]+:\d+")
+
+RGB = 3
+"""Channels of every picture that the programs read."""
 
 NEVER_WITH_DALI = {"data.on_error": "skip", "data.cache": "ram", "transform.interpolation": "area"}
 
@@ -48,6 +52,8 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
     yield from _dali(config)
+    yield from _validation(config)
+    yield from _channels(config)
     yield from _classes(config)
     yield from _devices(config)
     yield from _logger(config)
@@ -78,6 +84,26 @@ def _dali(config: DictConfig) -> Iterator[str]:
     on = [key for key, value in values.items() if (any(value) if isinstance(value, ListConfig) else value)]
     if on:
         yield f"data.backend=dali crops, resizes and flips only: switch {', '.join(on)} off, or use pillow."
+
+
+def _validation(config: DictConfig) -> Iterator[str]:
+    share, every = _get(config, "data.val_share"), _get(config, "trainer.eval_every")
+    if share is None or "trainer" not in config:  # elsewhere the data may be a run's
+        return
+    if config.data.format not in SHARED:
+        yield f"data.val_share={share} is for data=folder and data=list, whose pictures it divides; leave it out."
+    elif share == 0 and every:
+        yield "data.val_share=0 leaves no pictures for validation: add trainer.eval_every=0, or take a share as 0.2."
+
+
+def _channels(config: DictConfig) -> Iterator[str]:
+    channels = _get(config, "model.args.in_channels")
+    if channels not in (None, RGB) and "data" in config:
+        yield (
+            f"model.args.in_channels={channels}: pictures are shown to a network in red, green and blue, grey ones "
+            "with three equal channels, in training and everywhere after it. Leave it out: grey pictures need nothing. "
+            "For a pipeline of your own, imgcls.create_model(name, in_channels=...) makes such a network."
+        )
 
 
 def _classes(config: DictConfig) -> Iterator[str]:

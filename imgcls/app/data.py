@@ -7,8 +7,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.own import make, make_own
 from imgcls.data.formats.build import build_samples, require_class_count
+from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.own import own_samples
-from imgcls.data.formats.samples import Samples
+from imgcls.data.formats.samples import Samples, in_classes
 from imgcls.data.loading.bad_files import BadFiles
 from imgcls.data.loading.cache import RamCache
 from imgcls.data.loading.dali import DaliLoader
@@ -19,35 +20,53 @@ from imgcls.data.loading.synthetic import SyntheticDataset
 from imgcls.data.pictures.transforms import Transform, train_transform
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.errors import UserError
+from imgcls.run.logs import log
 
 
 def read_samples(
-    data: DictConfig, split: str, num_classes: int | None, class_names: tuple[str, ...] | None = None
+    data: DictConfig,
+    split: str,
+    num_classes: int | None,
+    class_names: tuple[str, ...] | None = None,
+    undivided: bool = False,
 ) -> Samples:
-    """The list of pictures and labels of one split, checked.
+    """The list of pictures and labels of one split, checked; the log names what was left out of its directories.
 
     Args:
-        num_classes: what the data must have, if that is known.
-        class_names: names the data must have, in order of the label.
+        num_classes: what ``model.num_classes`` says the data must have, if it does.
+        class_names: names the data must have, in order of the label; those of a model that is there already.
+        undivided: no picture is wanted for validation: class directories need no ``train`` above them.
     """
+    num_classes_key = "model.num_classes" if num_classes else "data.num_classes"
+    if class_names is None:
+        num_classes = num_classes or data.num_classes
     if data.format == "own":
         dataset = make_own(data, "data", split=split)
-        samples = own_samples(dataset, f"{type(dataset).__name__} {split}")
-        require_class_count(num_classes or data.num_classes, samples.num_classes, f"the {split} data")
-        return samples
-    return build_samples(
+        where = f"{type(dataset).__name__} {split}"
+        samples = own_samples(dataset, where)
+        require_class_count(num_classes, samples.num_classes, f"the {split} data", num_classes_key)
+        return samples if class_names is None else in_classes(samples, class_names, where)
+    left_out = LeftOut()
+    samples = build_samples(
         data.format,
         root=data.root,
         train_list=data.train_list,
         val_list=data.val_list,
         class_map=data.class_map,
-        num_classes=num_classes or data.num_classes,
+        num_classes=num_classes,
         split=split,
         class_names=class_names,
         check_files=data.check_files,
         allow_empty_classes=data.allow_empty_classes,
         num_samples=(data.train_size if split == "train" else data.val_size) or 0,
+        left_out=left_out,
+        val_share=0 if undivided and data.val_share is None else data.val_share,
+        val_seed=data.val_seed,
+        num_classes_key=num_classes_key,
     )
+    if left_out and not (data.val_share and split == "val"):  # whose pictures are among those of training
+        log.info("%s: %s", split, left_out.line())
+    return samples
 
 
 def training_transform(transform: DictConfig) -> Transform:
@@ -115,4 +134,5 @@ def make_loader(
         return DaliLoader(dataset, sampler, num_threads=num_workers, timeout=data.worker_timeout, device_id=gpu)
     list_file = directory / "bad_files.txt" if directory else None
     bad_files = BadFiles(data.max_errors, list_file) if data.on_error == "skip" else None
-    return build_loader(dataset, sampler, num_workers, timeout=data.worker_timeout, bad_files=bad_files)
+    limits = {"timeout": data.worker_timeout, "max_decode_seconds": data.max_decode_seconds}
+    return build_loader(dataset, sampler, num_workers, bad_files=bad_files, **limits)

@@ -15,6 +15,7 @@ from imgcls.app.rows import (
     COLOUR,
     JITTER,
     NOT_EMPTY,
+    PART,
     POSITIVE,
     SHARES,
     at_least,
@@ -59,6 +60,8 @@ class DataConfig:
     root: str | None = key(free=True, path=True)
     train_list: str | None = key(free=True, path=True)  # what they hold may not change, see ``require_same_samples``
     val_list: str | None = key(free=True, path=True)
+    val_share: float | None = key(PART)
+    val_seed: int = key(at_least(0), unrecorded=0)
     class_map: str | None = key(free=True, path=True)
     num_classes: int | None = key(at_least(1))
     train_size: int | None = key(at_least(1))
@@ -66,6 +69,7 @@ class DataConfig:
     check_files: str = key(one_of(*FILE_CHECKS), free=True)
     allow_empty_classes: bool = key(free=True)
     max_pixels: int = key(at_least(1))  # with on_error=skip, which images are left out
+    max_decode_seconds: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=30.0)
     worker_timeout: int = key(at_least(1), free=True, of_the_job=True)
     on_error: str = key(one_of("fail", "skip"), free=True, of_the_job=True)
     max_errors: int = key(at_least(0), free=True, of_the_job=True)
@@ -224,7 +228,7 @@ class TrainerConfig:
     sync_bn: bool = key()
     accumulate: int = key(at_least(1))
     max_steps: int | None = key(at_least(1), free=True)
-    eval_every: int = key(at_least(1), free=True)
+    eval_every: int = key(at_least(0), free=True)
     save_every: int = key(at_least(1), free=True)
     save_every_steps: int = key(at_least(0), free=True)
     keep_checkpoints: int = key(at_least(1), free=True)
@@ -334,6 +338,7 @@ class PreviewConfig:
 @dataclass
 class VerifyConfig:
     min_size: int = key(at_least(0))
+    similar: bool = key()
     num_workers: int | None = key(at_least(0))
 
 

@@ -39,9 +39,9 @@ def _missing(config: DictConfig) -> Iterator[str]:
         elif source is None:
             yield from _wanted(config, key, kind)
     pretrained = OmegaConf.select(config, "model.pretrained")
-    if isinstance(pretrained, str):
-        yield from _weights(pretrained)
     resume = OmegaConf.select(config, "trainer.resume")
+    if isinstance(pretrained, str) and resume is None:  # a run that goes on has its weights in its checkpoint
+        yield from _weights(pretrained)
     if resume not in (None, "auto") and not os.path.isdir(resume):
         yield f"trainer.resume={resume}: there is no such checkpoint directory. Write auto for the newest of run.name."
     if "data" in config:

@@ -28,14 +28,16 @@ def next_steps(run: Path, imports: Sequence[str], val_samples: Samples | None) -
     ]
     own = [f"imports=[{','.join(map(text_value, imports))}]"] if imports else []
     return [
-        shlex.join([_python(), "-m", f"imgcls.{program}", *own, *(f"{key}={text_value(keys[key])}" for key in keys)])
+        shlex.join(
+            [python_command(), "-m", f"imgcls.{program}", *own, *(f"{key}={text_value(keys[key])}" for key in keys)]
+        )
         for program, keys in commands
         if program != "eval" or val_samples is not None
     ]
 
 
-def _python() -> str:
-    """``python`` where that is this one."""
+def python_command() -> str:
+    """``python`` where that is this one, else its path."""
     return "python" if shutil.which("python") == sys.executable else sys.executable
 
 

@@ -8,6 +8,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
 from imgcls.app.program import report
+from imgcls.app.quoting import quoted
 from imgcls.errors import UserError
 from imgcls.machine.files import make_own_directory
 from imgcls.run.lock import held
@@ -57,8 +58,3 @@ def claim(config: DictConfig, given: tuple[str, ...] = ()) -> None:
         own = make_own_directory(Path(config.hydra.run.dir))
         with read_write(config), open_dict(config):
             config.run.name = own.name
-
-
-def quoted(value: str) -> str:
-    """A text as Hydra's grammar takes it."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

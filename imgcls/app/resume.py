@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import Train
 from imgcls.app.rows import Row, rows
+from imgcls.app.text_value import text_value
 from imgcls.data.formats.class_names import class_names_text, read_class_names
 from imgcls.data.formats.record import Known, differences, known, write_samples
 from imgcls.data.formats.samples import Samples
@@ -31,6 +32,8 @@ COUNTS, LIST = "samples.json", "samples.gz"
 
 JOB = re.compile(r"job-\d+")
 """How directories of a sweep's jobs are called."""
+
+SIMPLE = re.compile(r"[\w./ +-]+")
 
 LISTS = ("data.train_list", "data.val_list")
 """Keys that may change with what they name unchanged, which a checkpoint without ``COUNTS`` cannot tell."""
@@ -163,10 +166,16 @@ def resume_command(config: DictConfig, directory: Path) -> str:
     """What is typed to continue a run."""
     if config.trainer.nodes > 1:
         return f"the same command with run.name={directory.name} trainer.resume=auto"
-    words = [f"imports=[{','.join(config.imports)}]"] if config.imports else []
+    words = [f"imports=[{','.join(map(_typed, config.imports))}]"] if config.imports else []
     root = os.path.relpath(directory.parent)
-    words += [f"run.root={root}"] if root != "outputs" else []
-    return shlex.join(["python", "-m", "imgcls.train", *words, f"run.name={directory.name}", "trainer.resume=auto"])
+    words += [f"run.root={_typed(root)}"] if root != "outputs" else []
+    name = f"run.name={_typed(directory.name)}"
+    return shlex.join(["python", "-m", "imgcls.train", *words, name, "trainer.resume=auto"])
+
+
+def _typed(text: str) -> str:
+    """A text as the value of a key that takes texts as they are, but for what begins something of Hydra's."""
+    return text if SIMPLE.fullmatch(text) else text_value(text)
 
 
 def starts_anew(directory: Path) -> str:

@@ -48,6 +48,7 @@ BOUNDS = Rule(
     example="[0.5,1.0]",
 )
 SHARES = Rule(lambda shares: all(share <= 1 for share in shares), "be shares of the image, at most 1")
+PART = Rule(lambda share: 0 <= share < 1, "be at least 0 and less than 1: 0.2 is a fifth")
 COLOUR = Rule(
     lambda values: len(values) == 3, "be three numbers, for red, green and blue", example="[0.485,0.456,0.406]"
 )

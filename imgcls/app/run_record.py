@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from imgcls.app.keys import DataConfig, ModelConfig, TransformConfig
+from imgcls.app.keys import DataConfig, ModelConfig, Train, TransformConfig
 from imgcls.app.rows import problems, rows
 from imgcls.data.formats.class_names import read_class_names
 from imgcls.data.paths import advice_on_form, printable
@@ -117,6 +117,13 @@ def _leaves(value: dict | list, key: Any = "") -> Iterator[tuple[Any, Any]]:
             yield name, item
 
 
+def _unrecorded(section: str, config: DictConfig) -> dict[str, Any]:
+    """What the keys were that came after some runs; those that the section has now."""
+    known = rows(Train).items()
+    keys = ((key.removeprefix(f"{section}."), row) for key, row in known if key.startswith(f"{section}."))
+    return {key: row.unrecorded for key, row in keys if key in config[section]}
+
+
 def merge_record(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictConfig:
     """The run's model, data and transform sections, under whatever the command line says itself."""
     return overlay(config, record.config, given, SECTIONS)
@@ -134,7 +141,7 @@ def overlay(config: DictConfig, recorded: DictConfig, given: Iterable[str], sect
     for section in sections:
         if section in given or section not in config or section not in recorded:
             continue
-        result[section] = recorded[section]
+        result[section] = {**_unrecorded(section, config), **recorded[section]}
         for key in given:
             if key.startswith(f"{section}."):
                 OmegaConf.update(result, key, OmegaConf.select(config, key), force_add=True)

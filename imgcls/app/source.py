@@ -1,6 +1,7 @@
 """Trained weights behind a path, with all that a run wrote down of them: what eval, predict and export work on."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import paddle
@@ -10,7 +11,7 @@ from imgcls.app.keys import DataConfig
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
-from imgcls.data.formats.samples import Samples
+from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
 from imgcls.models.registry import build_model, model_info
@@ -56,9 +57,47 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
     given = given_keys()
     needed = own_modules(record.config, data="data" not in given and "data" in config)
     require_modules(needed, config.imports, record.checkpoint)
+    _require_class_count(config, record, given)
     result = merge_record(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
-    return recorded_source(record, result, weights)
+    recorded = recorded_source(record, result, weights)
+    if "data.class_map" in given and config.data.class_map:
+        labels_too = "eval" in config and result.data.format in ("list", "tar")
+        return _named(recorded, config.data.class_map, labels_too)
+    return recorded
+
+
+def has_plain_names(class_names: Sequence[str]) -> bool:
+    """Whether the names are the numbers, as of a run on lists without a class map."""
+    return list(class_names) == [str(label) for label in range(len(class_names))]
+
+
+def _require_class_count(config: DictConfig, record: RunRecord, given: list[str]) -> None:
+    found = len(record.class_names)
+    for section in ("model", "data"):
+        key = f"{section}.num_classes"
+        if key in given and config[section].num_classes not in (None, found):
+            raise UserError(
+                f"{key}={config[section].num_classes}: the model in {record.checkpoint} has {found} classes. "
+                f"Leave {key} out."
+            )
+
+
+def _named(source: Source, class_map: str, labels_too: bool) -> Source:
+    """The source with the names of a class map the command gives, where the run had numbers alone.
+
+    Args:
+        labels_too: the map may count other classes in another order: it says what the labels of lists mean.
+    """
+    names, own = read_class_map(class_map), source.class_names
+    if has_plain_names(own) and len(names) == len(own):
+        return replace(source, class_names=names)
+    if names != own and not labels_too:
+        raise UserError(
+            f"data.class_map={class_map} has other classes ({', '.join(names[:5])}, ...) than the model in "
+            f"{source.checkpoint} ({', '.join(own[:5])}, ...), which has its own names. Leave data.class_map out."
+        )
+    return source
 
 
 def own_modules(config: DictConfig, data: bool = True) -> list[str]:
@@ -127,16 +166,3 @@ def build_network(
             "Set model.num_classes to the weights' class count, or train first."
         )
     return network
-
-
-def require_same_classes(samples: Samples, class_names: tuple[str, ...]) -> None:
-    """Refuse data whose classes are not those the weights were trained on (if those are known).
-
-    Raises:
-        UserError: naming both.
-    """
-    if class_names and tuple(samples.class_names) != class_names:
-        raise UserError(
-            f"The data has {samples.num_classes} classes ({', '.join(samples.class_names[:5])}, ...), the model was "
-            f"trained on {len(class_names)} ({', '.join(class_names[:5])}, ...). Evaluate on data of the same classes."
-        )

@@ -67,9 +67,10 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     ranks = join()
     require_own(config)
     augment, features = training_transform(config.transform), [*optional_callbacks(config.callbacks), *own_callbacks]
-    train_samples = read_samples(config.data, "train", config.model.num_classes)
+    evaluates = settings.eval_every > 0
+    train_samples = read_samples(config.data, "train", config.model.num_classes, undivided=not evaluates)
     class_names = train_samples.class_names
-    val_samples = read_samples(config.data, "val", len(class_names), class_names)
+    val_samples = read_samples(config.data, "val", None, class_names) if evaluates else None
     _require_telling(config, len(class_names), bool(own_callbacks))
 
     with agree_on_run(ranks, open_run) as run:
@@ -101,19 +102,24 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
             shuffle=True,
             directory=run.path,
         )
-        val_loader = make_loader(
-            val_samples,
-            seen.transform(),
-            config.data,
-            size=config.transform.size,
-            batch_size=settings.eval_batch_size,
-            num_workers=settings.num_workers,
-            directory=run.path,
-        )
-        sizes = len(train_samples), len(val_samples), len(class_names)
+        val_loader = None
+        if val_samples is not None:
+            val_loader = make_loader(
+                val_samples,
+                seen.transform(),
+                config.data,
+                size=config.transform.size,
+                batch_size=settings.eval_batch_size,
+                num_workers=settings.num_workers,
+                directory=run.path,
+            )
+        sizes = len(train_samples), len(val_samples or ()), len(class_names)
         log.info("%d training and %d validation pictures in %d classes", *sizes)
+        if val_samples is None:
+            log.info("trainer.eval_every=0: nothing is evaluated, and the last checkpoint counts as the best")
         for name, samples in (("training", train_samples), ("validation", val_samples)):
-            _warn_of_one_class(name, samples)
+            if samples is not None:
+                _warn_of_one_class(name, samples)
 
         paddle.seed(settings.seed)  # what the weights do not fill
         network = build_network(config.model, len(class_names), filled_later=run.start_from is not None)

@@ -24,6 +24,8 @@ from imgcls.run.checkpoint import (
     progress_of,
     read_manifest,
     remove_old,
+    set_aside,
+    verify,
     write_checkpoint,
 )
 from imgcls.weights.safe_pickle import load_pickle, only_arrays
@@ -106,6 +108,21 @@ class Checkpoint(Callback):
                 *(*before, self.monitor, self.direction),
             )
 
+    def go_back_to(self, path: Path) -> None:
+        """Let no checkpoint stand in the way that this run wrote after ``path``, if that is one of its own."""
+        path = path.resolve()
+        newer = [one for one in list_checkpoints(self.root.resolve()) if progress_of(one) > progress_of(path)]
+        if path.parent != self.root.resolve() or progress_of(path) < (0, 0) or not newer:
+            return
+        best_is_newer = (self.root / "best").resolve() in newer
+        log.warning("Checkpoints after %s are passed over, and now in %s.", path.name, set_aside(self.root, newer))
+        point(self.root, "last", path)
+        if best_is_newer:
+            (self.root / "best").unlink()
+            evaluated = ((one, _evaluated(one).get(self.monitor)) for one in list_checkpoints(self.root))
+            if best := next((one for one, metric in evaluated if metric is not None and metric == self.best), None):
+                point(self.root, "best", best)
+
     def save(self, is_best: bool = False) -> None:
         """Write a checkpoint of this moment and let ``last`` point to it, and ``best`` if it is.
 
@@ -171,9 +188,18 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
             callback.load_tensors(tensors)
         if callback.name in state["callbacks"]:
             callback.load_values(state["callbacks"][callback.name])
-    for newer in list_checkpoints(path.parent):
-        if progress_of(newer) > progress_of(path) > (-1, -1):
-            log.warning("%s is passed over.", newer)
+        if isinstance(callback, Checkpoint) and trainer.ranks.first:
+            callback.go_back_to(path)
+
+
+def _evaluated(path: Path) -> dict[str, float]:
+    """Metrics of the weights in a checkpoint; none of one that is damaged or was written within an epoch."""
+    try:
+        verify(path)
+    except UserError:
+        return {}
+    state = read_json(path / "state.json")["trainer"]
+    return {} if state["progress"]["batch"] else state["metrics"]
 
 
 def _is_optimizer_state(name: object, value: object) -> bool:

@@ -72,20 +72,21 @@ def draw_curves(rows: list[dict[str, float]], path: Path, title: str = "") -> No
     """Loss, accuracy and learning rate over epochs, side by side, under a title."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    draw_title(figure, title)
-    panels = figure.subplots(1, 3)
     names = list(dict.fromkeys(name for row in rows for name in row))
     groups = (
         ("loss", [name for name in names if "loss" in name]),
         ("accuracy", [name for name in names if "top" in name]),
         ("learning rate", ["lr"]),
     )
-    for axes, (title, columns) in zip(panels, groups, strict=True):
+    drawn = [(name, columns) for name, columns in groups if columns]  # a run that evaluates nothing has no accuracy
+    figure = Figure(figsize=(4 * len(drawn), 3.6), layout="constrained")
+    draw_title(figure, title)
+    panels = figure.subplots(1, len(drawn))
+    for axes, (name, columns) in zip(panels, drawn, strict=True):
         for column in columns:
             points = [(row["epoch"], row[column]) for row in rows if column in row]
             axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=column)
-        axes.set_title(title)
+        axes.set_title(name)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

@@ -2,6 +2,9 @@
 
 SPLITS = ("train", "val")
 
+SHARED = ("folder", "list")
+"""Formats that can give a share of each class for validation."""
+
 FILE_CHECKS = ("auto", "all", "sample", "none")
 """Which files of a list must exist, see ``read_list``."""
 

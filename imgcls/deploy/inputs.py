@@ -2,39 +2,47 @@
 
 import glob
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from imgcls.data.formats.folder import IMAGE_SUFFIXES
+from imgcls.data.formats.image_files import LeftOut, is_foreign, suffixes_in_words, takes_file, takes_folder
+from imgcls.data.formats.links import Visited
 from imgcls.data.paths import advice_on_form, printable
 from imgcls.errors import UserError
 
 LIST_SUFFIX = ".txt"
 
 
-def find_pictures(inputs: str | Iterable[str]) -> list[str]:
+def find_pictures(inputs: str | Iterable[str], left_out: LeftOut | None = None) -> list[str]:
     """Paths of the pictures that ``inputs`` stand for, in their order; a directory's or a pattern's sorted.
 
-    - A directory is searched, and those below it, for the suffixes of images; hidden ones are left out.
-    - A pattern has ``*``, ``?`` or ``[...]``, and ``**`` for directories of any depth.
+    - A directory is searched, and those below it, for images as ``image_files`` knows them.
+    - A pattern has ``*``, ``?`` or ``[...]``, and ``**`` for directories of any depth; those of other programs
+      are left out.
     - A ``.txt`` file has one path a line, relative to the place of the file.
     - Any other file is taken for a picture, whatever it is called.
+
+    Args:
+        left_out: takes note of what is in the directories and is no image.
 
     Raises:
         UserError: one of them does not exist or stands for no picture.
     """
     entries = [inputs] if isinstance(inputs, str) else list(inputs)
-    pictures = [picture for entry in entries for picture in _expand(str(entry))]
+    left_out = LeftOut() if left_out is None else left_out
+    pictures = [picture for entry in entries for picture in _expand(str(entry), left_out)]
     if not pictures:
         raise UserError("No pictures are given. Set predict.input to a picture, a directory, a pattern or a list.")
     return pictures
 
 
-def _expand(entry: str) -> list[str]:
+def _expand(entry: str, left_out: LeftOut) -> list[str]:
     path = os.path.expanduser(entry)
     if os.path.isdir(path):
-        found = sorted(_below(path))
-        nothing = f"There are no pictures in {printable(path)} or below it (looked for {_suffixes()})."
+        found = sorted(_below(path, left_out))
+        nothing = f"There are no pictures in {printable(path)} or below it (looked for {suffixes_in_words()})."
+        nothing += f"\n{left_out.line()}" if left_out else ""
     elif os.path.isfile(path) and path.lower().endswith(LIST_SUFFIX):
         found = _listed(Path(path))
         nothing = (
@@ -43,7 +51,7 @@ def _expand(entry: str) -> list[str]:
     elif os.path.exists(path):
         return [path]
     elif glob.has_magic(path):
-        found = sorted(match for match in glob.iglob(path, recursive=True) if os.path.isfile(match))
+        found = sorted(_matches(path, left_out))
         nothing = f"No file matches the pattern {printable(path)}."
     else:
         here = printable(os.path.abspath(path))
@@ -53,18 +61,33 @@ def _expand(entry: str) -> list[str]:
     return found
 
 
-def _below(directory: str) -> Iterator[str]:
-    visited = set()  # links to directories are followed, once
-    for parent, folders, files in os.walk(directory, followlinks=True):
-        place = os.path.realpath(parent)
-        if place in visited:
-            folders.clear()
+def _below(directory: str, left_out: LeftOut) -> Iterator[str]:
+    visited, waiting = Visited(directory), deque([directory])
+    while waiting:
+        for parent, folders, files in os.walk(waiting.popleft()):
+            if not visited.enter(parent):
+                folders.clear()
+                continue
+            folders[:] = sorted(name for name in folders if takes_folder(os.fsencode(name), left_out))
+            paths = (os.path.join(parent, name) for name in folders)
+            waiting.extend(path for path in paths if os.path.islink(path) and visited.follows(path))
+            for name in files:
+                path = os.path.join(parent, name)
+                if takes_file(os.fsencode(name), lambda path=path: path, left_out):
+                    yield path
+    visited.tell()
+
+
+def _matches(pattern: str, left_out: LeftOut) -> Iterator[str]:
+    named = set(pattern.split(os.sep))
+    for match in glob.iglob(pattern, recursive=True):
+        if not os.path.isfile(match):
             continue
-        visited.add(place)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and os.fsencode(name).lower().endswith(IMAGE_SUFFIXES):
-                yield os.path.join(parent, name)
+        folders = [one for one in match.split(os.sep)[:-1] if one not in named and is_foreign(os.fsencode(one))]
+        if folders:
+            left_out.files[f"in {printable(folders[0])}"] += 1
+        else:
+            yield match
 
 
 def _listed(path: Path) -> list[str]:
@@ -83,7 +106,3 @@ def _place(directory: Path, name: str) -> str:
     """Where a line of a list points to; backslashes of Windows stand for slashes, unless a file is called so."""
     path = os.path.join(directory, name)
     return path if os.path.exists(path) else os.path.join(directory, name.replace("\\", "/"))
-
-
-def _suffixes() -> str:
-    return " ".join(suffix.decode() for suffix in IMAGE_SUFFIXES)

@@ -20,6 +20,7 @@ from imgcls.weights.fluid.training import LEARNING_RATE, STEP_COUNTER
 from imgcls.weights.source import MANIFEST, NETWORK_FILE
 
 FORMAT = 1
+ASIDE = "passed_over"
 PATTERN = "epoch-*-step-*"
 NAME = re.compile(r"epoch-(\d+)-step-(\d+)")
 FOR_USE = (NETWORK_FILE, "config.yaml", "classes.txt")
@@ -80,6 +81,17 @@ def progress_of(path: Path) -> tuple[int, int]:
     """Epochs finished and updates done, as the name of a checkpoint's directory tells; -1 where it does not."""
     match = NAME.fullmatch(path.name)
     return (int(match[1]), int(match[2])) if match else (-1, -1)
+
+
+def set_aside(root: Path, newer: Iterable[Path]) -> Path:
+    """Move checkpoints out of a run that goes on from before them, and return where they are now."""
+    aside = root / ASIDE
+    with _as_user_error(aside):
+        aside.mkdir(exist_ok=True)
+        for path in newer:
+            remove(aside / path.name)
+            path.rename(aside / path.name)
+    return aside
 
 
 def remove_old(root: Path, keep: int) -> None:

@@ -16,6 +16,8 @@ RUN = ("run.name='宠物 1'", "data=list", "data.root=.", "optimizer=rmsprop", "
 def saved(tmp_path, monkeypatch):
     """Write a checkpoint's configuration and its manifest, where ``compose`` looks for it."""
     monkeypatch.chdir(tmp_path)
+    for name in ("train_list.txt", "val_list.txt", "mine.txt"):
+        (tmp_path / name).touch()
 
     def save(*overrides, step=5, **changes):
         with composed("train", overrides or RUN) as (config, directory):
@@ -42,6 +44,11 @@ def test_only_the_name_is_needed(saved):
     assert before["optimizer"]["rho"] == 0.7
     before["trainer"]["resume"] = "auto"
     assert now == before
+
+
+def test_weights_that_the_run_began_with_may_be_gone(saved):
+    saved(model__pretrained="gone.pdparams")
+    assert compose("trainer.resume=auto")["model"]["pretrained"] == "gone.pdparams"
 
 
 def test_the_newest_configuration_that_is_whole_counts(saved):

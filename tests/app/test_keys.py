@@ -75,16 +75,18 @@ def test_a_command_is_checked_before_anything_heavy_is_loaded():
 
 
 AT_LEAST = {
+    0.1: "data.max_decode_seconds",
     0: """data.max_errors transform.randaugment.num_layers optimizer.lr optimizer.weight_decay
         optimizer.head_lr_multiplier optimizer.grad_clip_norm lr_schedule.warmup_epochs callbacks.cutmix.alpha
         callbacks.mixup.alpha trainer.num_workers trainer.gpus trainer.node_rank trainer.max_restarts
-        trainer.save_every_steps trainer.seed trainer.profiler.start trainer.amp.min_scale eval.num_workers
+        trainer.save_every_steps trainer.seed trainer.profiler.start trainer.amp.min_scale trainer.eval_every
+        data.val_seed eval.num_workers
         verify.min_size verify.num_workers predict.num_workers predict.gpu_id benchmark.warmup benchmark.num_workers""",
     1: """model.num_classes model.input_size data.num_classes data.train_size data.val_size data.max_pixels
         data.worker_timeout data.cache_mb transform.size transform.resize_size optimizer.base_batch_size
         callbacks.cutmix.stop_epoch callbacks.mixup.stop_epoch trainer.epochs trainer.batch_size
         trainer.eval_batch_size trainer.processes trainer.nodes trainer.accumulate trainer.max_steps
-        trainer.eval_every trainer.save_every trainer.keep_checkpoints trainer.log_every trainer.same_batch
+        trainer.save_every trainer.keep_checkpoints trainer.log_every trainer.same_batch
         trainer.profiler.steps trainer.amp.scale_loss trainer.amp.max_skipped eval.batch_size predict.topk
         predict.batch_size predict.threads predict.gpu_mem preview.epoch preview.count benchmark.batch_size
         benchmark.steps benchmark.repeats""",
@@ -148,6 +150,8 @@ OTHERS = [
         [0.0, 0.0, 0.0, 0.6],
         "transform.color_jitter=[0.0, 0.0, 0.0, 0.6]: must be four numbers from 0 up, the last at most 0.5.",
     ),
+    ("data.val_share", 1.0, "data.val_share=1.0: must be at least 0 and less than 1: 0.2 is a fifth."),
+    ("data.val_share", -0.1, "data.val_share=-0.1: must be at least 0 and less than 1: 0.2 is a fifth."),
     ("transform.autoaugment", "imagnet", "transform.autoaugment=imagnet: must be false or imagenet."),
     ("transform.autoaugment", True, "transform.autoaugment=True: must be false or imagenet."),
     ("trainer.topk", [0, 5], "trainer.topk=[0, 5]: must be a list of positive numbers."),
@@ -225,6 +229,7 @@ MAY_CHANGE = {
     "data.allow_empty_classes": True,
     "data.on_error": "skip",
     "data.max_errors": 7,
+    "data.max_decode_seconds": 7.0,
     "data.worker_timeout": 7,
     "callbacks.extra": [{"_target_": "mine.Callback"}],
     "callbacks.nan_guard.enabled": False,
@@ -294,3 +299,25 @@ def test_a_fingerprint_is_what_it_always_was():
     assert config_hash(OmegaConf.create(settings)) == "20f97621eab4"
     settings["optimizer"]["lr"] = 0.2
     assert config_hash(OmegaConf.create(settings)) != "20f97621eab4"
+
+
+@pytest.mark.parametrize(
+    ("program", "overrides", "words"),
+    [
+        ("train", ["data.val_share=0.2"], "data.val_share=0.2 is for data=folder and data=list"),
+        ("preview", ["data=synthetic", "data.val_share=0.2"], "data.val_share=0.2 is for data=folder and data=list"),
+        ("train", ["data=folder", "data.root=.", "data.val_share=0"], "data.val_share=0 leaves no pictures"),
+    ],
+)
+def test_a_share_for_validation_fits_the_rest(program, overrides, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        composed(program, *overrides)
+    composed("train", "data=folder", "data.root=.", "data.val_share=0", "trainer.eval_every=0")
+    composed("eval", "data.val_share=0.2")  # the data may be a run's
+
+
+@pytest.mark.parametrize("program", ["train", "eval", "predict", "export", "preview", "benchmark"])
+def test_other_channels_than_three_are_refused_in_words(program):
+    composed(program, "++model.args.in_channels=3")
+    with pytest.raises(UserError, match="Leave it out: grey pictures need nothing"):
+        composed(program, "++model.args.in_channels=1")

@@ -71,11 +71,27 @@ def test_a_directory_has_one_writer(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("program", ["eval", "verify"])
-def test_results_of_another_program_are_left_alone(program, ask, tmp_path):
+@pytest.mark.parametrize(("program", "words"), [("eval", ["eval.source=outputs/pets"]), ("verify", [])])
+def test_results_of_another_program_are_left_alone(program, words, ask, tmp_path):
     """All three write a summary.json."""
     (tmp_path / "outputs" / "pets" / "checkpoints").mkdir(parents=True)
-    result = ask(program, "run.name=pets", cwd=tmp_path)
+    result = ask(program, *words, "run.name=pets", cwd=tmp_path)
     assert "holds results of imgcls.train. Choose another run.name." in result.stderr
     assert result.returncode == 2
     assert [path.name for path in (tmp_path / "outputs" / "pets").iterdir()] == ["checkpoints"]
+
+
+def test_a_sweep_that_was_named_has_one_writer(tmp_path, capfd):
+    config = composed(tmp_path, hydra=[f"hydra.sweep.dir={tmp_path}"])
+    config.hydra.sweep.dir = str(tmp_path)
+    with held(tmp_path):
+        child = os.fork()
+        if child == 0:
+            try:
+                OwnDirectory().on_multirun_start(config)
+            except SystemExit as leaving:
+                os._exit(leaving.code)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+    assert f"error: Another process is writing the run {tmp_path}" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -42,12 +42,16 @@ def spoil(photos):
     (train / "cat" / "2.jpg").write_bytes((train / "cat" / "3.jpg").read_bytes()[:900])
     (val / "cat" / "0.jpg").write_bytes(b"")
     Image.new("RGB", (31, 500)).save(train / "собака" / "0.jpg")
-    shutil.copy(train / "собака" / "4.jpg", val / "cat" / "1.jpg")
+    shutil.copy(train / "cat" / "4.jpg", val / "cat" / "1.jpg")
+    shutil.copy(train / "cat" / "5.jpg", train / "собака" / "5.jpg")
+    shutil.copy(train / "собака" / "1.jpg", train / "собака" / "2.jpg")
     return {
         ("unreadable", "train", "train/cat/1.jpg", "0"),
         ("unreadable", "train", "train/cat/2.jpg", "0"),
         ("unreadable", "val", "val/cat/0.jpg", "0"),
         ("tiny", "train", "train/собака/0.jpg", "1"),
+        ("conflict", "train", "train/собака/5.jpg", "1"),
+        ("duplicate", "train", "train/собака/2.jpg", "1"),
         ("duplicate", "val", "val/cat/1.jpg", "0"),
     }
 
@@ -64,7 +68,7 @@ def found(rows, root):
 def test_bundled_photos_are_in_order(run_program, tmp_path):
     result = run_program("verify", "run.name=checked", cwd=tmp_path)
     assert "85 training and 36 validation pictures in 5 classes" in result.stderr
-    assert "no problems" in result.stderr
+    assert "no problems\nto train: python -m imgcls.train\n" in result.stderr
     summary = json.loads((tmp_path / "outputs" / "checked" / "summary.json").read_text())
     assert summary["images"] == {"train": 85, "val": 36}
     assert set(summary["problems"].values()) == {0}
@@ -74,18 +78,27 @@ def test_bundled_photos_are_in_order(run_program, tmp_path):
 def test_everything_wrong_with_a_folder(run_program, photos, tmp_path):
     expected = spoil(photos)
     (photos / "train" / "ящик").mkdir()
+    (photos / "train" / "@eaDir").mkdir()
+    (photos / "train" / "cat" / "notes.txt").touch()
+    (photos / "train" / "cat" / "._0.jpg").touch()
     result = run_program("verify", "data=folder", "data.root=photos", "run.name=x", cwd=tmp_path, check=False)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
-    assert "error: 7 problems: 3 unreadable, 1 tiny, 1 duplicate, 2 empty class." in result.stderr
+    assert "error: 9 problems: 3 unreadable, 1 tiny, 1 conflict, 2 duplicate, 2 empty class." in result.stderr
     assert "photos/train/cat/1.jpg is not an image" in result.stderr
     rows = report(tmp_path / "outputs" / "x")
     assert found([row for row in rows if row["kind"] != "empty class"], "photos") == expected
     assert [row["detail"] for row in rows if row["kind"] == "empty class"] == ["no image of 'ящик'"] * 2
     assert [row["detail"] for row in rows if row["kind"] == "tiny"] == ["31 x 500 pixels"]
-    twin = next(row["detail"] for row in rows if row["kind"] == "duplicate")
-    assert twin == "the same file as photos/train/собака/4.jpg"
-    assert json.loads((tmp_path / "outputs" / "x" / "summary.json").read_text())["problems"]["unreadable"] == 3
+    twins = {row["kind"]: row["detail"] for row in rows if row["kind"] in ("conflict", "duplicate")}
+    assert twins["conflict"] == "the same file as photos/train/cat/5.jpg, which is of 'cat'"
+    assert twins["duplicate"] == "the same file as photos/train/cat/4.jpg"
+    command = "python -m imgcls.train data=folder data.root=photos data.on_error=skip"
+    assert f"to train all the same: {command}\n" in result.stderr
+    assert "train: left out 2 files: 1 .txt, 1 hidden; directories @eaDir (1)\n" in result.stderr
+    summary = json.loads((tmp_path / "outputs" / "x" / "summary.json").read_text())
+    assert summary["problems"]["unreadable"] == 3
+    assert summary["left_out"] == {"train": {".txt": 1, "hidden": 1, "@eaDir": 1}}
 
 
 def test_wrong_lines_and_missing_files_of_a_list(run_program, photos, tmp_path):
@@ -123,12 +136,46 @@ def test_format_and_number_of_processes_change_nothing(photos, format, num_worke
         for check in check_files(samples, num_workers):
             verification.add(split, check)
     problems = verification.finish()
-    assert [problem.kind for problem in problems] == ["unreadable"] * 3 + ["tiny", "duplicate"]
+    assert [problem.kind for problem in problems] == ["unreadable"] * 3 + ["tiny", "conflict"] + ["duplicate"] * 2
     paths = [os.path.relpath(one.path, root).replace("/00000.tar", "") for one in problems]
     labels = [str(one.label) for one in problems]
     assert {
         *zip([one.kind for one in problems], [one.split for one in problems], paths, labels, strict=True)
     } == expected
+
+
+def test_pictures_that_look_the_same(tmp_path):
+    pytest.importorskip("dhash")
+    photos = build_samples("sample")
+    for index, split, name, options in (
+        (0, "train", "a/0.jpg", {}),
+        (1, "train", "b/1.jpg", {}),
+        (40, "val", "a/2.jpg", {}),
+        (0, "val", "a/saved again.jpg", {"quality": 50}),  # of validation, in training
+        (1, "train", "a/smaller.webp", {}),  # in two classes
+        (40, "val", "a/twin.png", {}),  # of one split and class: no harm
+    ):
+        path = tmp_path / split / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(photos.path(index)) as image:
+            image.convert("RGB").resize((200, 150)).save(path, **options)
+    splits = {split: build_samples("folder", tmp_path, split=split) for split in ("train", "val")}
+    found = {}
+    for looks in (False, True):
+        verification = Verification(splits)
+        for split, samples in splits.items():
+            for check in check_files(samples, 0, looks=looks):
+                verification.add(split, check)
+        found[looks] = {
+            (one.kind, os.path.relpath(one.path, tmp_path), one.detail.replace(f"{tmp_path}/", ""))
+            for one in verification.finish()
+            if one.kind != "empty class"
+        }
+    assert found[False] == set()
+    assert found[True] == {
+        ("look-alike", "val/a/saved again.jpg", "looks the same as train/a/0.jpg"),
+        ("conflict", "train/b/1.jpg", "looks the same as train/a/smaller.webp, which is of 'a'"),
+    }
 
 
 def test_a_file_that_kills_the_process_is_among_those_named():

@@ -164,7 +164,7 @@ def test_the_index_is_made_once_and_again_when_a_shard_changes(tmp_path, monkeyp
     assert len(read_index(tmp_path).sizes) == 1
     scans = []
     scan = tar_index._scan
-    monkeypatch.setattr(tar_index, "_scan", lambda path: scans.append(path.name) or scan(path))
+    monkeypatch.setattr(tar_index, "_scan", lambda path, *rest: scans.append(path.name) or scan(path, *rest))
     assert read_index(tmp_path).folders == ("a",)
     assert scans == []
     os.utime(shard, ns=(1, 1))

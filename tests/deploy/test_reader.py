@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from imgcls.deploy.reader import read_batches
 from imgcls.errors import UserError
+from imgcls.machine.pool import Worker
 
 SHAPE = (2, 2, 3)
 
@@ -89,3 +91,22 @@ def test_a_process_that_is_killed():
 def test_no_workers_reads_in_this_process(tmp_path):
     list(read_batches(["1", "2"], Noted(tmp_path), SHAPE, 2, 0, refuse))
     assert {file.read_text() for file in tmp_path.iterdir()} == {str(os.getpid())}
+
+
+def at_once(path: str) -> np.ndarray:
+    return np.full(SHAPE, int(path), np.uint8)
+
+
+def test_a_picture_is_taken_before_its_place_is_given_away(monkeypatch):
+    """As on a busy machine: the process is faster with the next picture than this one with its own."""
+    give = Worker.give
+
+    def give_and_wait(worker, *task):
+        give(worker, *task)
+        assert connection.wait([worker.results], 60)
+
+    monkeypatch.setattr(Worker, "give", give_and_wait)
+    paths = [str(number) for number in range(30)]
+    batches = list(read_batches(paths, at_once, SHAPE, 2, 1, refuse))
+    assert [path for good, _ in batches for path in good] == paths
+    assert [int(image[0, 0, 0]) for _, images in batches for image in images] == list(range(30))

@@ -4,12 +4,17 @@ import json
 import textwrap
 
 import pytest
-from test_trainer import all_callbacks, make_loader, make_trainer
+from test_trainer import all_callbacks, make_loader, make_trainer, weights_of
 from tiny_run import TINY, assert_same_end, finish, last, rows, starter, status
 
+from imgcls.callbacks.checkpoint import Checkpoint, restore
 from imgcls.callbacks.evaluation import Evaluation
+from imgcls.callbacks.history import History
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.engine.callback import Callback
+from imgcls.errors import UserError
+from imgcls.run.checkpoint import list_checkpoints, point
+from imgcls.weights.safe_pickle import load_pickle
 
 OWN = """
     import os
@@ -123,3 +128,89 @@ def test_the_epoch_that_a_callback_makes_the_last_is_evaluated_and_saved(tmp_pat
     saved = (tmp_path / "checkpoints" / "last").resolve()
     assert saved.name == f"epoch-{stop:04d}-step-{3 * stop:08d}"
     assert json.loads((saved / "state.json").read_text())["trainer"]["metrics"] == trainer.metrics
+
+
+class Scores(Callback):
+    """Gives each epoch a metric of its own, out of a list."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores = scores
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.trainer.metrics["score"] = self.scores[self.trainer.progress.epoch - 1]
+
+
+def checkpoint(directory, monitor: str, mode: str = "auto") -> Checkpoint:
+    return Checkpoint(directory / monitor / mode, every=1, every_steps=0, keep=9, monitor=monitor, mode=mode)
+
+
+def test_the_best_checkpoint_is_the_best_by_its_monitor(tmp_path):
+    scores = [0.5, float("nan"), 0.75, 0.25, 0.75]
+    saved = [
+        checkpoint(tmp_path, monitor, mode) for monitor, mode in (("score", "max"), ("score", "min"), ("loss", "auto"))
+    ]
+    history, trainer = History(tmp_path), make_trainer(epochs=5)
+    evaluation = Evaluation(make_loader(shuffle=False), every=1, topk=(1,))
+    trainer.fit(make_loader(), 5, [Scores(scores), LRSchedule(), evaluation, history, *saved])
+    losses = [row["val_loss"] for row in history.rows]
+    for one, epoch in zip(saved, (3, 4, losses.index(min(losses)) + 1), strict=True):
+        assert (one.root / "best").resolve().name.startswith(f"epoch-{epoch:04d}"), one.monitor
+    assert (saved[2].best, saved[0].values()["direction"], saved[2].values()["direction"]) == (
+        min(losses),
+        "max",
+        "min",
+    )
+
+
+def test_a_metric_that_no_callback_adds_is_named_and_the_epoch_kept(tmp_path):
+    trainer, saved = make_trainer(epochs=2), checkpoint(tmp_path, "score")
+    evaluation = Evaluation(make_loader(shuffle=False), every=1, topk=(1,))
+    with pytest.raises(UserError, match=r"trainer\.monitor=score: no callback has added this metric.*: loss, top1\."):
+        trainer.fit(make_loader(), 2, [LRSchedule(), evaluation, saved])
+    assert (saved.root / "last").resolve().name.startswith("epoch-0001")
+
+
+def test_the_best_of_another_monitor_is_no_measure(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("imgcls.run.logs.log.propagate", True)
+    saved = checkpoint(tmp_path, "loss")
+    for before in (
+        {"best": 0.9, "monitor": "top1", "direction": "max"},
+        {"best": 2.5},
+    ):  # the second of earlier versions
+        saved.load_values(before)
+        assert saved.best is None
+        assert "the best checkpoint is chosen anew" in caplog.text
+        caplog.clear()
+    saved.load_values({"best": 0.5, "monitor": "loss", "direction": "min"})
+    assert saved.best == 0.5
+    top = checkpoint(tmp_path, "top1")
+    top.load_values({"best": 0.5})
+    assert (top.best, caplog.text) == (0.5, "")
+
+
+def test_a_run_that_goes_back_leaves_what_came_after_aside(tmp_path):
+    """Under the same names other weights are saved then, and of them the newest is kept."""
+
+    def callbacks():
+        evaluation = Evaluation(make_loader(shuffle=False), every=1, topk=(1,))
+        saved = Checkpoint(tmp_path / "checkpoints", every=1, every_steps=2, keep=9, monitor="loss", mode="max")
+        return [LRSchedule(), evaluation, History(tmp_path), saved]
+
+    make_trainer(epochs=3).fit(make_loader(), 3, callbacks())
+    root = tmp_path / "checkpoints"
+    names = [path.name for path in list_checkpoints(root)]
+    first = root / "epoch-0001-step-00000003"
+    for monitor_best in ("epoch-0003-step-00000009", first.name):
+        point(root, "best", root / monitor_best)
+        trainer, again = make_trainer(epochs=3, grad_clip_norm=0.01), callbacks()
+        restore(first, trainer, again)
+        assert [path.name for path in list_checkpoints(root)] == names[: names.index(first.name) + 1]
+        assert sorted(path.name for path in (root / "passed_over").iterdir()) == names[names.index(first.name) + 1 :]
+        assert (root / "last").resolve() == (root / "best").resolve() == first
+        trainer.fit(make_loader(), 3, again)
+        assert [path.name for path in list_checkpoints(root)] == names
+        saved = load_pickle(root / "last" / "network.pdparams")
+        assert all((saved[name] == value).all() for name, value in weights_of(trainer).items())
+    restore(root / names[-1], make_trainer(epochs=3), callbacks())
+    assert [path.name for path in list_checkpoints(root)] == names

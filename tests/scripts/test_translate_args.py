@@ -190,7 +190,7 @@ TRAIN_CASES = {
         "lr_schedule.warmup_epochs=2.5",
         "lr_schedule.warmup_whole_epochs=true",
     ],
-    "--validate=False --num_epochs=40": ["trainer.epochs=40", "trainer.eval_every=40"],
+    "--validate=False --num_epochs=40": ["trainer.epochs=40", "trainer.eval_every=0"],
     "--use_fp16=on": ["trainer.amp.level=O1", "trainer.amp.scale_loss=1.0", "trainer.amp.dynamic=true"],
     "--use_mixup=1 --mixup_alpha=0.4": ["callbacks.mixup.enabled=true", "callbacks.mixup.alpha=0.4"],
     "--use_ema=y --ema_decay=0.99": ["callbacks.ema.enabled=true", "callbacks.ema.decay=0.99"],

@@ -5,11 +5,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from imgcls.data.choices import SPLITS
+import numpy as np
+
+from imgcls.data.choices import SHARED, SPLITS
 from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
+from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.list_file import read_list
-from imgcls.data.formats.samples import Samples, require_directory
+from imgcls.data.formats.samples import Samples, in_classes, require_directory
+from imgcls.data.formats.share import kept_for_validation
 from imgcls.data.formats.synthetic import synthetic_samples
 from imgcls.data.formats.tar import TarSamples, tar_samples
 from imgcls.data.formats.tar_index import LIST, read_index
@@ -17,6 +21,9 @@ from imgcls.data.paths import printable
 from imgcls.errors import UserError, close_matches
 
 FORMATS = ("folder", "list", "tar", "sample", "synthetic")
+SPLIT_FOLDERS = {"train", "val", "test", "valid", "validation"}
+"""Directories of these names alone are splits, not classes."""
+
 SAMPLE_PHOTOS = Path(__file__).parents[2] / "assets" / "sample_photos"
 
 
@@ -33,6 +40,10 @@ def build_samples(
     allow_empty_classes: bool = False,
     num_samples: int = 1024,
     on_wrong_line: Callable[[int, str], None] | None = None,
+    left_out: LeftOut | None = None,
+    val_share: float | None = None,
+    val_seed: int = 0,
+    num_classes_key: str = "model.num_classes",
 ) -> Samples:
     """The samples of one split.
 
@@ -45,12 +56,17 @@ def build_samples(
         class_map: file of lines ``index name``, see ``read_class_map``.
         num_classes: what the data must have; taken from the data when left out.
         split: ``train`` or ``val``. Classes without an image are accepted in ``val``.
-        class_names: names the data must have, in order of the label (those of a checkpoint); used
-            in place of ``class_map``.
+        class_names: names the data must have, in order of the label (those of a checkpoint). ``class_map`` then
+            says what the labels of lists mean, and the classes are matched by name.
         check_files: which files of a list must exist, see ``read_list``.
         allow_empty_classes: accept classes without an image in ``train`` too.
         num_samples: size of a synthetic data set.
         on_wrong_line: called for wrong lines of the split's list, see ``read_list``.
+        left_out: takes note of the split's files that are no images, see ``image_files``.
+        val_share: of ``folder`` and ``list``: take this share of each class for validation, from the class
+            directories of ``root`` (or ``root/train``) or the training list; 0 for none.
+        val_seed: decides which ones, see ``kept_for_validation``.
+        num_classes_key: where ``num_classes`` was set, for messages.
 
     Raises:
         UserError: see ``read_folder``, ``read_list``, ``read_index`` and ``tar_samples``; or the class
@@ -63,45 +79,86 @@ def build_samples(
     if split not in SPLITS:
         raise UserError(f"There is no split '{split}'; it can be {' or '.join(SPLITS)}.")
     if num_classes is not None and num_classes < 1:
-        raise UserError(f"model.num_classes is {num_classes}; it must be 1 or more.")
-    if class_names is None and class_map is not None:
-        class_names = read_class_map(class_map)
+        raise UserError(f"{num_classes_key} is {num_classes}; it must be 1 or more.")
+    if val_share and format not in SHARED:
+        raise UserError(f"data.val_share={val_share} is for data={' and data='.join(SHARED)}; leave it out.")
     if class_names is not None:
         class_names = tuple(map(class_name, class_names))
-        require_class_count(
-            num_classes, len(class_names), f"the class map {class_map}" if class_map else "the checkpoint"
-        )
+    names_of_labels = class_names
+    if class_map is not None and (class_names is None or format in ("list", "tar")):
+        names_of_labels = read_class_map(class_map)
+        require_class_count(num_classes, len(names_of_labels), f"the class map {class_map}", num_classes_key)
+    elif class_names is not None:
+        require_class_count(num_classes, len(class_names), "the checkpoint", num_classes_key)
     allow_empty_classes = allow_empty_classes or split == "val"
 
     if format == "synthetic":
-        return synthetic_samples(num_samples, num_classes or len(class_names or ()) or 10)
+        samples = synthetic_samples(num_samples, num_classes or len(names_of_labels or ()) or 10)
+        return replace(samples, class_names=names_of_labels) if names_of_labels else samples
     if format == "list":
         lists = {"train": train_list, "val": val_list}
         options = (check_files, allow_empty_classes, on_wrong_line)
-        return _from_lists(root, lists, split, num_classes, class_names, *options)
-    root = SAMPLE_PHOTOS if format == "sample" else require_directory(root, "data.root")
-    if format == "tar":
-        samples = _from_shards(root, split, num_classes, class_names, allow_empty_classes)
+        samples = _from_lists(root, lists, split, num_classes, names_of_labels, val_share, *options)
     else:
-        samples = _from_folders(root, split, class_names, allow_empty_classes)
-    require_class_count(num_classes, samples.num_classes, f"{printable(root)}")
+        root = SAMPLE_PHOTOS if format == "sample" else require_directory(root, "data.root")
+        if format == "tar":
+            samples = _from_shards(root, split, num_classes, names_of_labels, allow_empty_classes, left_out)
+        else:
+            samples = _from_folders(root, split, names_of_labels, allow_empty_classes, left_out, val_share)
+        require_class_count(num_classes, samples.num_classes, printable(root), num_classes_key)
+    if class_names is not None:
+        samples = in_classes(samples, class_names, printable(samples.root))
+    if val_share:
+        kept = kept_for_validation(samples, val_share, val_seed)
+        return samples.subset(np.flatnonzero(kept if split == "val" else ~kept))
     return samples
 
 
-def _from_folders(root: Path, split: str, class_names: tuple[str, ...] | None, allow_empty_classes: bool) -> Samples:
-    directory, training = _directories(root, split, "folder", "<class name>/<image>")
+def _from_folders(
+    root: Path,
+    split: str,
+    class_names: tuple[str, ...] | None,
+    allow_empty_classes: bool,
+    left_out: LeftOut | None,
+    val_share: float | None,
+) -> Samples:
+    if val_share:
+        directory = training = _undivided(root)
+    else:
+        known = class_names is not None or val_share is not None  # what the directories mean
+        directory, training = _directories(root, split, "folder", "<class name>/<image>", known)
     folders = class_folders(training)
     display = _display_names(folders)
     if class_names in (None, display):
-        return replace(read_folder(directory, folders, allow_empty_classes), class_names=display)
-    return read_folder(directory, class_names, allow_empty_classes)
+        return replace(read_folder(directory, folders, allow_empty_classes, left_out), class_names=display)
+    return read_folder(directory, class_names, allow_empty_classes, left_out)
+
+
+def _undivided(root: Path) -> Path:
+    """Where the class directories are that ``data.val_share`` divides."""
+    folders = set(class_folders(root))
+    if not {"train", "val"} & folders or folders - SPLIT_FOLDERS:
+        return root
+    if "val" in folders:
+        raise UserError(
+            f"{printable(root)} has a directory 'val' already: leave data.val_share out. It is for class directories "
+            "that are not divided."
+        )
+    return root / "train"
 
 
 def _from_shards(
-    root: Path, split: str, num_classes: int | None, class_names: tuple[str, ...] | None, allow_empty_classes: bool
+    root: Path,
+    split: str,
+    num_classes: int | None,
+    class_names: tuple[str, ...] | None,
+    allow_empty_classes: bool,
+    left_out: LeftOut | None,
 ) -> TarSamples:
     directory, training = _directories(root, split, "tar", "<name>.tar")
     index = read_index(directory)
+    if left_out is not None:
+        left_out.add(index.left_out)
     of_training = index if training == directory else read_index(training)
     if (index.folders is None) != (of_training.folders is None):
         raise UserError(f"Of train and val in {printable(root)}, only one has shards with a {printable(LIST)} in them.")
@@ -116,14 +173,23 @@ def _from_shards(
     return tar_samples(index, directory, class_names, None, allow_empty_classes)
 
 
-def _directories(root: Path, split: str, format: str, content: str) -> tuple[Path, Path]:
-    """Of the images of a split, and of those of training, or of the split where there are none."""
+def _directories(root: Path, split: str, format: str, content: str, undivided: bool = False) -> tuple[Path, Path]:
+    """Of the images of a split, and of those of training, or of the split where there are none.
+
+    Args:
+        undivided: ``root`` itself will do, where it has neither split.
+    """
     directory, training = root / split, root / "train"
     if not directory.is_dir():
-        raise UserError(
-            f"{printable(root)} has no directory '{split}'. The {format} format wants "
-            f"{printable(root)}/train/{content} and the same below val."
-        )
+        if undivided and not set(class_folders(root)) <= SPLIT_FOLDERS:
+            return root, root
+        advice = f"The {format} format wants {printable(root)}/train/{content} and the same below val."
+        if format == "folder":
+            advice += (
+                "\nOr leave the classes undivided: data.val_share=0.2 takes a fifth of each for validation, "
+                "data.val_share=0 none (in training with trainer.eval_every=0)."
+            )
+        raise UserError(f"{printable(root)} has no directory '{split}'. {advice}")
     return directory, training if training.is_dir() else directory
 
 
@@ -140,37 +206,62 @@ def _from_lists(
     split: str,
     num_classes: int | None,
     class_names: tuple[str, ...] | None,
+    val_share: float | None,
     check_files: str,
     allow_empty_classes: bool,
     on_wrong_line: Callable[[int, str], None] | None,
 ) -> Samples:
     root = require_directory(root, "data.root")
+    if val_share:
+        split = "train"
+        if lists["val"] and any(map(Path.is_file, _places(root, lists["val"], here=True))):
+            raise UserError(
+                f"data.val_share={val_share} divides the training list, but there is {printable(lists['val'])} too. "
+                "Leave data.val_share out, or set data.val_list=null."
+            )
     list_file = _find_list(root, lists[split], split)
     if split == "val" and num_classes is None and class_names is None:
         # The validation list may lack the last classes; the training list says how many there are.
-        training = _find_list(root, lists["train"], "train")
+        advice = "Set data.train_list, or data.num_classes to the number of classes."
+        training = _find_list(root, lists["train"], "train", advice)
         ignored = on_wrong_line and (lambda number, fault: None)
         num_classes = read_list(root, training, None, None, "none", True, ignored).num_classes
     return read_list(root, list_file, num_classes, class_names, check_files, allow_empty_classes, on_wrong_line)
 
 
-def _find_list(root: Path, given: str | None, split: str) -> Path:
-    candidates = [Path(given), root / given] if given else [root / f"{split}_list.txt"]
-    found = next((path for path in candidates if path.is_file()), None)
+def _find_list(root: Path, given: str | None, split: str, advice: str | None = None) -> Path:
+    candidates = _places(root, given or f"{split}_list.txt", given is not None)
+    found = next(filter(Path.is_file, candidates), None)
     if found is None:
-        tried = " or ".join(printable(path.absolute()) for path in dict.fromkeys(candidates))
-        raise UserError(f"There is no list of the {split} images at {tried}. Set data.{split}_list.")
+        tried = " or ".join(printable(path.absolute()) for path in candidates)
+        raise UserError(f"There is no list of the {split} images at {tried}. {advice or f'Set data.{split}_list.'}")
     return found
 
 
-def require_class_count(num_classes: int | None, found: int, where: str) -> None:
+def _places(root: Path, name: str, here: bool) -> tuple[Path, ...]:
+    """Where a list can be: below ``root``, and first in the working directory if ``here``."""
+    return tuple(dict.fromkeys([*([Path(name)] if here else []), root / name]))
+
+
+def has_split(format: str, root: str | None, val_list: str | None, split: str) -> bool:
+    """Whether the data is divided already: it has a directory, or for ``list`` a list, of this split."""
+    root = require_directory(root, "data.root")
+    if format == "list":
+        return any(map(Path.is_file, _places(root, val_list or f"{split}_list.txt", val_list is not None)))
+    return (root / split).is_dir()
+
+
+def require_class_count(num_classes: int | None, found: int, where: str, key: str = "model.num_classes") -> None:
     """Refuse another number of classes than ``num_classes``, if that is given.
+
+    Args:
+        key: where the number was set.
 
     Raises:
         UserError: naming both.
     """
     if num_classes is not None and num_classes != found:
         raise UserError(
-            f"model.num_classes is {num_classes}, but {where} has {found} classes. "
-            "Leave model.num_classes out to take the number from the data."
+            f"{key} is {num_classes}, but {where} has {found} classes. "
+            f"Leave {key} out to take the number from the data."
         )

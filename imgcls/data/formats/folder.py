@@ -1,48 +1,52 @@
 """A directory per class: ``root/<class name>/**/<image>``."""
 
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 from imgcls.data.formats.class_names import folder_of_class
+from imgcls.data.formats.image_files import OUTSIDE, LeftOut, is_foreign, suffixes_in_words, takes_file, takes_folder
+from imgcls.data.formats.links import Visited
 from imgcls.data.formats.samples import Samples, require_directory, require_samples_in_every_class
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError, close_matches
 
-IMAGE_SUFFIXES = (
-    *(b".jpg", b".jpeg", b".jpe", b".jfif", b".png", b".webp", b".gif", b".bmp", b".dib", b".tif", b".tiff"),
-    *(b".ppm", b".pgm", b".jp2", b".avif", b".tga", b".pcx", b".sgi"),
-)
-
 
 def class_folders(root: str | os.PathLike) -> tuple[str, ...]:
-    """Names of the classes that have a directory below ``root``, sorted; hidden ones are left out."""
+    """Names of the classes that have a directory below ``root``, sorted; hidden and foreign ones are left out."""
     return tuple(_class_folders(root))
 
 
 def _class_folders(root: str | os.PathLike) -> dict[str, bytes]:
     with os.scandir(os.fsencode(root)) as entries:
-        folders = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(b".")]
+        folders = [entry.name for entry in entries if not is_foreign(entry.name) and os.path.isdir(entry.path)]
     return folder_of_class(folders, printable(root))
 
 
 def read_folder(
-    root: str | os.PathLike, class_names: tuple[str, ...] | None = None, allow_empty_classes: bool = False
+    root: str | os.PathLike,
+    class_names: tuple[str, ...] | None = None,
+    allow_empty_classes: bool = False,
+    left_out: LeftOut | None = None,
 ) -> Samples:
     """Every image below the class directories of ``root``, in order of class and name.
 
-    Images are recognised by their suffix; directories inside a class are searched too, hidden files
-    are left out, symbolic links are followed.
+    Directories inside a class are searched too, symbolic links are followed; what is left out,
+    ``image_files`` says.
 
     Args:
         class_names: the directories that can be there, in order of the label (those of the
             training images, when ``root`` holds the validation images); sorted when left out.
         allow_empty_classes: accept classes without an image.
+        left_out: takes note of the files that are no images, and of directories that are not searched.
 
     Raises:
         UserError: no such directory, no class directories, other classes than ``class_names``,
             no images, or a class without one.
     """
     root = require_directory(root, "data.root")
+    left_out = LeftOut() if left_out is None else left_out
     folders = _class_folders(root)
     found = tuple(folders)
     if not found:
@@ -55,36 +59,64 @@ def read_folder(
     else:
         refuse_other_classes(printable(root), found, class_names)
 
-    images = (_images_of_class(os.fsencode(root), folders.get(name)) for name in class_names)
+    _note_beside(os.fsencode(root), left_out)
+    visited = _enter_classes(os.fsencode(root), folders.values())
+    images = (_images_of_class(os.fsencode(root), folders.get(name), visited, left_out) for name in class_names)
     samples = Samples.of_classes(root, images, class_names)
+    visited.tell()
+    noted = f"\n{left_out.line()}" if left_out else ""
     if not len(samples):
-        suffixes = " ".join(suffix.decode() for suffix in IMAGE_SUFFIXES)
-        raise UserError(f"No image in the {len(found)} class directories of {printable(root)}; looked for {suffixes}.")
+        raise UserError(
+            f"No image in the {len(found)} class directories of {printable(root)}; looked for "
+            f"{suffixes_in_words()}.{noted}"
+        )
     if not allow_empty_classes:
-        advice = "Add images, remove the directories, or set data.allow_empty_classes=true."
+        advice = f"Add images, remove the directories, or set data.allow_empty_classes=true.{noted}"
         require_samples_in_every_class(samples, printable(root), advice)
     return samples
 
 
-def _images_of_class(root: bytes, folder: bytes | None) -> list[bytes]:
-    return [] if folder is None else sorted(_images(os.path.join(root, folder), folder))
-
-
-def _images(directory: bytes, prefix: bytes, above: frozenset = frozenset()) -> Iterator[bytes]:
-    """Paths of the images in a directory and below it, starting with ``prefix``."""
-    status = os.stat(directory)
-    here = (status.st_dev, status.st_ino)
-    if here in above:  # a symbolic link to a directory that is being searched
-        return
-    with os.scandir(directory) as entries:
+def _note_beside(root: bytes, left_out: LeftOut) -> None:
+    """What is beside the class directories; pictures there have no class."""
+    with os.scandir(root) as entries:
         for entry in entries:
-            if entry.name.startswith(b"."):
-                continue
-            name = prefix + b"/" + entry.name
-            if entry.is_dir():
-                yield from _images(entry.path, name, above | {here})
-            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                yield name
+            if os.path.isdir(entry.path):
+                takes_folder(entry.name, left_out)
+            elif takes_file(entry.name, lambda: None, left_out):
+                left_out.files[f"{os.path.splitext(printable(entry.name))[1].lower()} {OUTSIDE}"] += 1
+
+
+def _enter_classes(root: bytes, folders: Iterable[bytes]) -> Visited:
+    """The classes' own directories have been entered, real ones first: no link inside a class may lead to them."""
+    visited = Visited(root)
+    for folder in sorted(folders, key=lambda folder: (os.path.islink(os.path.join(root, folder)), folder)):
+        visited.enter(os.path.join(root, folder))
+    return visited
+
+
+def _images_of_class(root: bytes, folder: bytes | None, visited: Visited, left_out: LeftOut) -> list[bytes]:
+    return [] if folder is None else sorted(_images(os.path.join(root, folder), folder, visited, left_out))
+
+
+def _images(directory: bytes, prefix: bytes, visited: Visited, left_out: LeftOut) -> Iterator[bytes]:
+    """Paths of the images in a directory and below it, starting with ``prefix``; links are followed at the end."""
+    waiting, links = [(directory, prefix)], deque()
+    while waiting or links:
+        directory, prefix = waiting.pop() if waiting else links.popleft()
+        if not visited.enter(directory):
+            continue
+        with os.scandir(directory) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                name = prefix + b"/" + entry.name
+                if not visited.is_directory(entry):
+                    if takes_file(entry.name, partial(os.fsdecode, entry.path), left_out):
+                        yield name
+                elif not takes_folder(entry.name, left_out):
+                    continue
+                elif not entry.is_symlink():
+                    waiting.append((entry.path, name))
+                elif visited.follows(entry.path):
+                    links.append((entry.path, name))
 
 
 def refuse_other_classes(where: str, found: tuple[str, ...], expected: tuple[str, ...]) -> None:
@@ -101,5 +133,6 @@ def refuse_other_classes(where: str, found: tuple[str, ...], expected: tuple[str
     lines += [f"'{name}' is missing" for name in absent[:5]]
     raise UserError(
         f"The class directories of {where} are not the {len(expected)} expected ones:\n"
-        f"{bullet_list(lines, len(unknown) + len(absent))}"
+        f"{bullet_list(lines, len(unknown) + len(absent))}\n"
+        "Rename directories that mean the same, and move those of other classes away."
     )

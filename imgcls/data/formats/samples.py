@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from imgcls.data.paths import advice_on_form, bullet_list, printable
-from imgcls.errors import UserError
+from imgcls.errors import UserError, close_matches
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +101,32 @@ def require_samples_in_every_class(samples: Samples, where: str, advice: str) ->
             f"{len(empty):,} of {samples.num_classes:,} classes have no image in {where}:\n"
             f"{bullet_list(lines, len(empty))}\n{advice}"
         )
+
+
+def in_classes(samples: Samples, class_names: tuple[str, ...], where: str) -> Samples:
+    """The same samples with labels that count ``class_names``, matched by name.
+
+    Raises:
+        UserError: there are samples of other classes; names the first.
+    """
+    if samples.class_names == class_names:
+        return samples
+    label_of = {name: label for label, name in enumerate(class_names)}
+    new_labels = np.array([label_of.get(name, -1) for name in samples.class_names], np.int32)[samples.labels]
+    counts = np.bincount(samples.labels[new_labels < 0], minlength=samples.num_classes)
+    unknown = np.flatnonzero(counts)
+    if len(unknown):
+        names = [samples.class_names[label] for label in unknown]
+        lines = [
+            f"'{n}' ({counts[i]:,}).{close_matches(n, class_names)}" for i, n in zip(unknown[:5], names, strict=False)
+        ]
+        raise UserError(
+            f"{counts.sum():,} of {len(samples):,} pictures of {where} are of classes that the model does not have:\n"
+            f"{bullet_list(lines, len(unknown))}\n"
+            f"It has {len(class_names):,}: {', '.join(class_names[:10])}{', ...' if len(class_names) > 10 else ''}. "
+            "Rename those classes to the model's, or leave their pictures out."
+        )
+    return replace(samples, labels=new_labels, class_names=tuple(class_names))
 
 
 def require_directory(root: str | os.PathLike | None, setting: str) -> Path:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from imgcls.data.formats.class_names import folder_of_class
-from imgcls.data.formats.folder import IMAGE_SUFFIXES
+from imgcls.data.formats.image_files import LeftOut, suffixes, takes_file, takes_folder
 from imgcls.data.formats.list_file import parse_list
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
@@ -27,7 +27,9 @@ from imgcls.machine.progress import progress_bar
 
 INDEX = "index.npz"
 LIST = b"list.txt"
-VERSION = 2
+HEAD = 65536
+"""Bytes at the start of a member without an ending that say whether it is an image."""
+VERSION = 3
 
 log = logging.getLogger("imgcls")
 
@@ -53,6 +55,7 @@ class TarIndex:
         shard_of: int32 ``[N]``.
         offsets: int64 ``[N]``, where in its shard the image's content begins.
         sizes: int64 ``[N]``, of the content.
+        left_out: of the shards without a list: members that are no images.
     """
 
     shards: tuple[Shard, ...]
@@ -63,6 +66,7 @@ class TarIndex:
     shard_of: np.ndarray
     offsets: np.ndarray
     sizes: np.ndarray
+    left_out: LeftOut
 
 
 def read_index(directory: str | os.PathLike) -> TarIndex:
@@ -109,8 +113,9 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
     names, tables, classes = [], [], []
     number_of: dict[bytes, int] = {}  # folders as they come
     listed: list[bool] = []
+    left_out = LeftOut()
     for shard in progress_bar(shards, desc=f"indexing {printable(directory.name)}", unit=" shards"):
-        images, labels = _scan(directory / shard.name)
+        images, labels = _scan(directory / shard.name, left_out)
         listed.append(labels is not None)
         if labels is None:
             folders = [_folder(image, directory / shard.name) for image in images]
@@ -125,7 +130,8 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
     counts = [len(part) for part in classes]
     classes = np.concatenate(classes)
     if not len(classes):
-        raise UserError(f"There is no image in the {len(shards)} tar files of {printable(directory)}.")
+        noted = f"\n{left_out.line()}" if left_out else ""
+        raise UserError(f"There is no image in the {len(shards)} tar files of {printable(directory)}.{noted}")
     folder_of = folder_of_class(number_of, printable(directory))
     if not listed[0]:
         sorted_number = {folder: number for number, folder in enumerate(folder_of.values())}
@@ -140,15 +146,16 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
         np.repeat(np.arange(len(shards), dtype=np.int32), counts),
         offsets,
         sizes,
+        left_out,
     )
 
 
-def _scan(path: Path) -> tuple[list[_Member], list[int] | None]:
+def _scan(path: Path, left_out: LeftOut) -> tuple[list[_Member], list[int] | None]:
     """The images of one shard; with labels if it holds a list, which then says which images count."""
     members = list(_members(path))
     list_member = next((member for member in members if member.name == LIST), None)
     if list_member is None:
-        images, labels = list(filter(_is_image, members)), None
+        images, labels = [member for member in members if _is_image(path, member, left_out)], None
     else:
         images, labels = _listed(path, members, list_member)
     odd = next((image for image in images if not image.is_plain), None)
@@ -160,8 +167,13 @@ def _scan(path: Path) -> tuple[list[_Member], list[int] | None]:
     return images, labels
 
 
-def _is_image(member: _Member) -> bool:
-    return member.name.lower().endswith(IMAGE_SUFFIXES) and not os.path.basename(member.name).startswith(b".")
+def _is_image(path: Path, member: _Member, left_out: LeftOut) -> bool:
+    def head() -> bytes:
+        with path.open("rb") as file:
+            return os.pread(file.fileno(), min(member.size, HEAD), member.offset)
+
+    *folders, name = member.name.split(b"/")
+    return all(takes_folder(folder, left_out) for folder in folders) and takes_file(name, head, left_out)
 
 
 def _listed(path: Path, members: list[_Member], list_member: _Member) -> tuple[list[_Member], list[int]]:
@@ -215,7 +227,13 @@ ARRAYS = ("lengths", "classes", "shard_of", "offsets", "sizes")
 
 def _save(index: TarIndex, path: Path) -> None:
     """Whole or not at all; where nothing can be written, the next start looks through the shards again."""
-    header = {"version": VERSION, "shards": [asdict(shard) for shard in index.shards], "folders": index.folders}
+    header = {
+        "version": VERSION,
+        "suffixes": _known(),
+        "shards": [asdict(shard) for shard in index.shards],
+        "folders": index.folders,
+        "left_out": {"files": index.left_out.files, "folders": index.left_out.folders},
+    }
     try:
         with atomic_write(path, shared=True) as partial, partial.open("wb") as file:
             np.savez(
@@ -228,15 +246,27 @@ def _save(index: TarIndex, path: Path) -> None:
         log.warning("Cannot keep the index %s (%s): the next start makes it anew.", printable(path), error.strerror)
 
 
+def _known() -> list[str]:
+    """What an index depends on beside its shards: with another reader, other members are images."""
+    return [suffix.decode() for suffix in suffixes()]
+
+
 def _load(path: Path) -> TarIndex | None:
-    """``None`` for no index, a damaged one, or one of another version."""
+    """``None`` for no index, a damaged one, or one of another version or other readers."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             header: dict[str, Any] = json.loads(arrays["header"].tobytes())
-            if header["version"] != VERSION:
+            if (header["version"], header["suffixes"]) != (VERSION, _known()):
                 return None
             shards = tuple(Shard(**shard) for shard in header["shards"])
             folders = None if header["folders"] is None else tuple(header["folders"])
-            return TarIndex(shards, folders, arrays["names"].tobytes(), **{name: arrays[name] for name in ARRAYS})
+            left_out = LeftOut(**header["left_out"])
+            return TarIndex(
+                shards,
+                folders,
+                arrays["names"].tobytes(),
+                left_out=left_out,
+                **{name: arrays[name] for name in ARRAYS},
+            )
     except Exception:  # no such file, or whatever zipfile, numpy and json make of a damaged one
         return None

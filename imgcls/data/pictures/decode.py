@@ -1,8 +1,9 @@
 """Any image file, or its bytes, as an upright RGB image.
 
 What a photo may be: JPEG (grey, CMYK and YCCK too), PNG (palette, alpha, 16 bits), WebP, GIF (first
-frame), BMP, TIFF and a few more. EXIF orientation is applied. Transparent pixels are laid on white,
-which is what cut-outs and logos are drawn for. ICC profiles are not applied.
+frame), BMP, TIFF, AVIF and HEIF (see ``readers``) and a few more. EXIF orientation is applied.
+Transparent pixels are laid on white, which is what cut-outs and logos are drawn for. ICC profiles are
+not applied.
 """
 
 import io
@@ -11,12 +12,14 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from imgcls.data.paths import printable
+from imgcls.data.pictures import readers
 from imgcls.data.pictures.jpeg_rows import rows_to_decode, with_rows
 from imgcls.data.pictures.pillow_internals import replace_file
 from imgcls.data.pictures.work import EXIF_AS_USUAL, TooMuchWork, check_exif, check_work
@@ -24,7 +27,9 @@ from imgcls.errors import UserError
 
 # Pillow opens anything it has a reader for, and some readers start other programs (EPS does) or
 # hold no photos. Only these are tried, whatever the file is called.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "PCX", "SGI", "TGA")
+MARKED = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "ICO", "SGI")
+UNMARKED = ("PCX", "TGA")
+"""Formats that do not begin with a mark of their own: almost any bytes could be one of them."""
 
 # The size at which Pillow itself refuses.
 MAX_PIXELS = 178_956_970
@@ -64,6 +69,14 @@ def decode_image(source: Source, name: str | None = None, max_pixels: int = MAX_
         return photo.decode()
 
 
+def too_slow(name: str, seconds: float) -> BadImage:
+    """For an image whose decoding was ended because it took longer than so many seconds."""
+    return BadImage(
+        f"The image {name} takes more than {seconds:g} s of processor time, the limit of data.max_decode_seconds. Save "
+        "it anew or remove it, or raise the limit if you trust the file."
+    )
+
+
 @contextmanager
 def open_image(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Iterator["ImageFile"]:
     """Open one image and read its header.
@@ -83,9 +96,23 @@ def open_image(source: Source, name: str | None = None, max_pixels: int = MAX_PI
             raise BadImage(f"The image {name} is empty (zero bytes). Replace or remove it.")
         with _refusals(name, max_pixels):
             check_work(source if is_content else file.fileno())
-            image = Image.open(file, formats=FORMATS)
+            image = _identify(file, name)
         with image:
             yield ImageFile(image, file, name, max_pixels)
+
+
+def is_image(source: Source) -> bool:
+    """Whether a file or its first bytes begin as an image does, whatever it is called."""
+    try:
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else _open(source, printable(source)) as file,
+            _refusals("", MAX_PIXELS),
+        ):
+            check_work(source if isinstance(source, bytes) else file.fileno())
+            with Image.open(file, formats=_marked()):
+                return True
+    except BadImage:
+        return False
 
 
 def to_upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
@@ -188,6 +215,23 @@ class ImageFile:
 def largest_reduction(side: float, size: int) -> int:
     """The largest factor of ``REDUCTIONS``, or 1, that leaves ``size`` of ``side`` pixels."""
     return next((factor for factor in REDUCTIONS if side >= factor * size), 1)
+
+
+@cache
+def _marked() -> tuple[str, ...]:
+    """Those that begin with a mark of their own and can be read here."""
+    return *MARKED, *(format.name for format in readers.FORMATS if readers.can_read(format))
+
+
+def _identify(file: BinaryIO, name: str) -> Image.Image:
+    try:
+        return Image.open(file, formats=_marked() + UNMARKED)
+    except UnidentifiedImageError:
+        file.seek(0)
+        format = readers.format_of(file.read(readers.HEAD))
+        if format is None or readers.can_read(format):
+            raise
+        raise BadImage(f"Cannot open the image {name}. {format.missing}") from None
 
 
 def _open(path: str | os.PathLike, name: str) -> BinaryIO:

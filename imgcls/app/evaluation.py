@@ -1,0 +1,63 @@
+"""The pictures of an evaluation, under the classes of the model that is evaluated."""
+
+from collections.abc import Iterable
+
+from omegaconf import DictConfig
+
+from imgcls.app.data import read_samples
+from imgcls.app.source import Source, has_plain_names
+from imgcls.data.formats.build import has_split
+from imgcls.data.formats.samples import Samples
+from imgcls.errors import UserError
+from imgcls.run.logs import log
+
+NAMES_SHOWN = 3
+
+OTHER_DATA = ("data", "data.root", "data.train_list", "data.val_list")
+"""Whoever gives one of these evaluates on other pictures than the run's."""
+
+
+def evaluation_samples(source: Source, split: str, given: Iterable[str]) -> Samples:
+    """The samples of a split; where the model's classes are recorded, matched to these by name.
+
+    Classes without a picture are accepted. The labels of lists are numbers of the model's classes, or of
+    ``data.class_map`` if the command gives one.
+
+    Args:
+        given: keys of the command line.
+
+    Raises:
+        UserError: pictures of a class that the model does not have, see also ``build_samples``; or it is not
+            clear which pictures of other data are meant.
+    """
+    given = set(given)
+    data = source.config.data.copy()
+    if not source.class_names:
+        return read_samples(data, split, source.config.model.num_classes)
+    data.allow_empty_classes = True
+    if given.isdisjoint(("data", "data.class_map")):
+        data.class_map = None  # of the training lists: the checkpoint has its names, and the file may be gone
+    is_other = not given.isdisjoint(OTHER_DATA)
+    if is_other and data.val_share and "data.val_share" not in given:
+        data.val_share = _share_of_other_data(data, split)
+    samples = read_samples(data, split, None, source.class_names)
+    absent = [name for name, count in zip(samples.class_names, samples.class_counts(), strict=True) if not count]
+    if absent:
+        shown = ", ".join(absent[:NAMES_SHOWN])
+        shown += ", ..." if len(absent) > NAMES_SHOWN else ""
+        log.info("%d of %d classes have no picture here: %s", len(absent), samples.num_classes, shown)
+    if is_other and data.format == "list" and not data.class_map and not has_plain_names(source.class_names):
+        shown = ", ".join(f"{label} {name}" for label, name in enumerate(source.class_names[:NAMES_SHOWN]))
+        log.info("labels of the list count the model's classes: %s, ... data.class_map=<file> says otherwise", shown)
+    return samples
+
+
+def _share_of_other_data(data: DictConfig, split: str) -> None:
+    """No share, where the other data is divided; the run's may be meant where it is not."""
+    if has_split(data.format, data.root, data.val_list, split):
+        return None
+    raise UserError(
+        f"The run took a share of its pictures for validation (data.val_share={data.val_share}), and you name other "
+        f"ones. Add data.val_share={data.val_share} for the same share, if they are the run's own in another place, "
+        "or data.val_share=null for all, if they are new to it."
+    )
