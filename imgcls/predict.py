@@ -14,7 +14,7 @@ from imgcls.run.signals import interruptible
 TOPK = 5
 SHOWN_ERRORS = 10
 FEW = 32
-"""So many pictures are read sooner than the processes that would read them have started."""
+"""So many pictures are read sooner than processes start that share nothing with this one; a copy of it reads them."""
 
 
 @entry_point("predict")
@@ -31,6 +31,7 @@ def main(config: DictConfig) -> None:
     from imgcls.deploy.continuation import agree, remaining
     from imgcls.deploy.feature_file import FeatureFile
     from imgcls.deploy.line_file import LineFile
+    from imgcls.deploy.predictor import require_numbers
     from imgcls.deploy.reader import PictureReader, read_batches
     from imgcls.deploy.results import ClassFile
     from imgcls.deploy.sorting import Folders
@@ -69,12 +70,13 @@ def main(config: DictConfig) -> None:
 
     with_bar = progress_bar(left, desc="predicting", unit=" pictures")
     read = PictureReader(source.preprocessing.transform(), config.data.max_pixels)
-    num_workers = settings.num_workers if len(left) > FEW else 0
+    num_workers, start = (settings.num_workers, "spawn") if len(left) > FEW else (min(1, settings.num_workers), "fork")
     shape = read.transform.image_shape
     kept = f"answers so far are in {answers.path}; go on with predict.resume=true run.name={directory.name}"
+    limits = {"max_decode_seconds": config.data.max_decode_seconds, "start": start}
     with interruptible(kept):
-        for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report):
-            answers.add(paths, answer(images))
+        for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report, **limits):
+            answers.add(paths, require_numbers(answer(images), paths))
     count = answers.close()
     log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", answers.path)
     if settings.threshold is not None:

@@ -48,7 +48,7 @@ def main(config: DictConfig) -> None:
     num_workers = len(os.sched_getaffinity(0)) if settings.num_workers is None else settings.num_workers
     with progress_bar(total=len(train) + len(val), desc="verifying", unit=" pictures") as bar:
         for split, samples in splits.items():
-            for check in check_files(samples, num_workers, data.max_pixels):
+            for check in check_files(samples, num_workers, data.max_pixels, data.max_decode_seconds):
                 verification.add(split, check)
                 bar.update()
     problems = [*verification.finish(), *wrong_lines]

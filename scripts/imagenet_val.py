@@ -97,6 +97,7 @@ def _matrix(content: bytes) -> tuple[str, Any]:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     if len(sys.argv) != 3:
         sys.exit(f"usage: python {sys.argv[0]} ILSVRC2012_devkit_t12/data val")
     sys.exit(main(*sys.argv[1:]))

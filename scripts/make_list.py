@@ -40,15 +40,15 @@ def main(arguments: list[str]) -> int:
         output.mkdir(parents=True, exist_ok=True)
         for split, lines in lists.items():
             (output / f"{split}_list.txt").write_bytes(b"".join(lines))
-            print(f"{output / f'{split}_list.txt'}: {len(lines):,} images")
+            print(f"{printable(output / f'{split}_list.txt')}: {len(lines):,} images")
         names = "".join(f"{label} {name}\n" for label, name in enumerate(class_names))
         (output / "classes.txt").write_text(names, encoding="utf-8")
-        print(f"{output / 'classes.txt'}: {len(class_names):,} classes")
+        print(f"{printable(output / 'classes.txt')}: {len(class_names):,} classes")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
+        print(f"error: {printable(error.filename)}: {error.strerror}.", file=sys.stderr)
         return USER_ERROR_STATUS
     return 0
 

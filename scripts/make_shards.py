@@ -47,12 +47,12 @@ def main(arguments: list[str]) -> int:
                 allow_empty_classes=True,
             )
             shards = write_shards(samples, options.output / split, options.shard_mb, listed=options.format == "list")
-            print(f"{options.output / split}: {len(samples):,} images in {shards:,} shards")
+            print(f"{printable(options.output / split)}: {len(samples):,} images in {shards:,} shards")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
+        print(f"error: {printable(error.filename)}: {error.strerror}.", file=sys.stderr)
         return USER_ERROR_STATUS
     return 0
 

@@ -115,4 +115,5 @@ def make_loader(
         return DaliLoader(dataset, sampler, num_threads=num_workers, timeout=data.worker_timeout, device_id=gpu)
     list_file = directory / "bad_files.txt" if directory else None
     bad_files = BadFiles(data.max_errors, list_file) if data.on_error == "skip" else None
-    return build_loader(dataset, sampler, num_workers, timeout=data.worker_timeout, bad_files=bad_files)
+    limits = {"timeout": data.worker_timeout, "max_decode_seconds": data.max_decode_seconds}
+    return build_loader(dataset, sampler, num_workers, bad_files=bad_files, **limits)

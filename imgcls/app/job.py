@@ -13,8 +13,9 @@ from imgcls.app.program import given_keys
 from imgcls.app.resume import require_same_run
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.reading import read_text
 from imgcls.machine.streams import open_closed_descriptors
-from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints
+from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, matches
 from imgcls.run.directory import Run, RunDirectory, require_free
 from imgcls.run.launcher import Job, RankFailed, in_rank, run_ranks
 from imgcls.run.logs import log, start_log
@@ -68,7 +69,7 @@ def _require_startable(config: DictConfig, directory: Path) -> None:
     if resume is None:
         require_free(directory)
     elif checkpoint := _newest_of(directory, resume):
-        classes = (checkpoint / "classes.txt").read_text(encoding="utf-8")  # what the data has is not known yet
+        classes = read_text(checkpoint / "classes.txt")  # what the data has is not known yet
         require_same_run(checkpoint, {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": classes})
 
 
@@ -77,7 +78,7 @@ def _newest_of(directory: Path, resume: str) -> Path | None:
     found = list_checkpoints(directory / "checkpoints") if resume == "auto" else [Path(resume)]
     if not found or is_fluid_checkpoint(found[-1]):
         return None
-    return found[-1] if all((found[-1] / name).is_file() for name in ("config.yaml", "classes.txt")) else None
+    return found[-1] if matches(found[-1], ("config.yaml", "classes.txt")) else None
 
 
 def run_job(config: DictConfig, directory: Path) -> float | None:

@@ -66,6 +66,7 @@ class DataConfig:
     check_files: str = key(one_of(*FILE_CHECKS), free=True)
     allow_empty_classes: bool = key(free=True)
     max_pixels: int = key(at_least(1))  # with on_error=skip, which images are left out
+    max_decode_seconds: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=30.0)
     worker_timeout: int = key(at_least(1), free=True, of_the_job=True)
     on_error: str = key(one_of("fail", "skip"), free=True, of_the_job=True)
     max_errors: int = key(at_least(0), free=True, of_the_job=True)

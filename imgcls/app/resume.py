@@ -21,7 +21,7 @@ from imgcls.data.formats.samples import Samples
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.machine.files import atomic_write
 from imgcls.machine.reading import read_json, read_yaml
-from imgcls.run.checkpoint import Writer, is_fluid_checkpoint, list_checkpoints
+from imgcls.run.checkpoint import Writer, is_fluid_checkpoint, list_checkpoints, matches, progress_of
 from imgcls.run.settings import flat
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def require_same_samples(checkpoint: Path, train: Samples, val: Samples) -> Befo
     """
     if not (checkpoint / COUNTS).is_file():
         return Before(None, [f"{checkpoint} does not say which pictures its run had: they are not compared."])
-    before = {split: Known(**one) for split, one in read_json(checkpoint / COUNTS).items()}
+    before = _recorded(checkpoint)
     remarks = []
     if before["train"] != (now := known(train)):
         what = [f"{before['train'].count:,} then, {now.count:,} now", *differences(checkpoint / LIST, train)]
@@ -118,15 +118,28 @@ def require_same_samples(checkpoint: Path, train: Samples, val: Samples) -> Befo
     return Before(before["train"].count, remarks)
 
 
+def _recorded(checkpoint: Path) -> dict[str, Known]:
+    try:
+        content = read_json(checkpoint / COUNTS)
+        found = {split: Known(**content[split]) for split in ("train", "val")}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{checkpoint / COUNTS} is no count of samples.") from error
+    if not all(isinstance(one.count, int) for one in found.values()):
+        raise UserError(f"{checkpoint / COUNTS} is no count of samples.")
+    return found
+
+
 def _within_epoch(checkpoint: Path) -> bool:
-    return read_json(checkpoint / "state.json")["trainer"]["progress"]["batch"] > 0
+    try:
+        return read_json(checkpoint / "state.json")["trainer"]["progress"]["batch"] > 0
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{checkpoint / 'state.json'} is not the state of a run.") from error
 
 
 def _epoch_before(checkpoint: Path) -> str:
     """The advice to go on from the end of the last whole epoch, if its checkpoint is there."""
-    whole = [
-        one for one in list_checkpoints(checkpoint.parent) if one.name < checkpoint.name and not _within_epoch(one)
-    ]
+    before = [one for one in list_checkpoints(checkpoint.parent) if progress_of(one) < progress_of(checkpoint)]
+    whole = [one for one in before if matches(one, ("state.json",)) and not _within_epoch(one)]
     return f"go on from the end of an epoch with trainer.resume={whole[-1]}, " if whole else ""
 
 

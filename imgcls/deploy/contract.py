@@ -1,6 +1,5 @@
 """``inference.yaml``: all that a client must know to use an exported model, and whether its files are whole."""
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -30,6 +29,7 @@ FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES), strict=True))
 
 FORMAT = 1
 CHANNEL_ORDER, CROP = "RGB", "center"
+LARGEST = 1e6  # of what a value in 0 to 1 is shifted and divided by
 ADVICE = "Export the model again."
 
 
@@ -242,7 +242,7 @@ def _are_names(value: object) -> bool:
 
 def _are_three(value: object) -> bool:
     is_list = isinstance(value, list) and len(value) == 3
-    return is_list and all(type(number) in (int, float) and math.isfinite(number) for number in value)
+    return is_list and all(type(number) in (int, float) and -LARGEST <= number <= LARGEST for number in value)
 
 
 def _are_three_positive(value: object) -> bool:

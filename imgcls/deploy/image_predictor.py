@@ -12,7 +12,7 @@ from PIL import Image
 from imgcls.data.pictures.decode import MAX_PIXELS, open_image, to_upright_rgb
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.inputs import find_pictures
-from imgcls.deploy.predictor import Predictor, top_classes
+from imgcls.deploy.predictor import Predictor, require_numbers, top_classes
 from imgcls.errors import UserError
 
 ImageLike = str | os.PathLike | Image.Image | np.ndarray
@@ -92,7 +92,7 @@ class ImagePredictor:
         topk = min(topk, len(self.class_names) or topk)
         found: list[Prediction] = []
         for part in _parts(entries, batch_size):
-            scores = self.predictor.probabilities(self._read(part))
+            scores = require_numbers(self.predictor.probabilities(self._read(part)), part)
             for entry, row, top in zip(part, scores, top_classes(scores, topk), strict=True):
                 answers = tuple(Answer(int(label), self.class_names[label], float(row[label])) for label in top)
                 found.append(Prediction(answers, os.fspath(entry) if isinstance(entry, str | os.PathLike) else None))
@@ -105,7 +105,8 @@ class ImagePredictor:
             UserError: see ``predict``; or this is an export of classes.
         """
         entries, is_one = _listed(images)
-        rows = [self.predictor.features(self._read(part)) for part in _parts(entries, batch_size)]
+        parts = _parts(entries, batch_size)
+        rows = [require_numbers(self.predictor.features(self._read(part)), part) for part in parts]
         if not rows:
             raise UserError("No images are given.")
         return rows[0][0] if is_one else np.concatenate(rows)

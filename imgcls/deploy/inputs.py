@@ -2,10 +2,12 @@
 
 import glob
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imgcls.data.formats.folder import IMAGE_SUFFIXES
+from imgcls.data.formats.links import Visited
 from imgcls.data.paths import advice_on_form, printable
 from imgcls.errors import UserError
 
@@ -54,17 +56,19 @@ def _expand(entry: str) -> list[str]:
 
 
 def _below(directory: str) -> Iterator[str]:
-    visited = set()  # links to directories are followed, once
-    for parent, folders, files in os.walk(directory, followlinks=True):
-        place = os.path.realpath(parent)
-        if place in visited:
-            folders.clear()
-            continue
-        visited.add(place)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and os.fsencode(name).lower().endswith(IMAGE_SUFFIXES):
-                yield os.path.join(parent, name)
+    visited, waiting = Visited(directory), deque([directory])
+    while waiting:
+        for parent, folders, files in os.walk(waiting.popleft()):
+            if not visited.enter(parent):
+                folders.clear()
+                continue
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            paths = (os.path.join(parent, name) for name in folders)
+            waiting.extend(path for path in paths if os.path.islink(path) and visited.follows(path))
+            for name in files:
+                if not name.startswith(".") and os.fsencode(name).lower().endswith(IMAGE_SUFFIXES):
+                    yield os.path.join(parent, name)
+    visited.tell()
 
 
 def _listed(path: Path) -> list[str]:

@@ -110,7 +110,7 @@ def _check_file(path: Path, faults_of) -> None:
             raise Refused(f"{path.name} is no model file: {error}") from None
     if found:
         shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-        raise Refused(f"{path.name} holds {shown}: not among the operators that only compute, so it is not run")
+        raise Refused(f"{path.name} holds {shown}, and only operators that compute are run")
 
 
 def _paddle_faults(program: memoryview) -> Iterator[str]:

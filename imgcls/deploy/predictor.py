@@ -1,11 +1,14 @@
 """Answers for pictures, whatever computes them: a network in this process or an exported graph."""
 
 import inspect
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import paddle
 
+from imgcls.data.paths import printable
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
@@ -136,6 +139,23 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Each row's probabilities, in the logits' precision."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def require_numbers(answers: np.ndarray, images: Sequence[object]) -> np.ndarray:
+    """The answers to these images, a row for each, if all of them are numbers.
+
+    Raises:
+        UserError: naming the first image with an answer that is not finite.
+    """
+    bad = np.flatnonzero(~np.isfinite(answers).all(axis=1))
+    if len(bad):
+        image = images[bad[0]]
+        name = printable(image) if isinstance(image, str | os.PathLike) else f"image {bad[0]}"
+        raise UserError(
+            f"{name}: the network's answer is no number (NaN or infinite). Its weights are damaged, or its training "
+            "diverged; or half precision is too little for it, where that was asked for."
+        )
+    return answers
 
 
 def top_classes(probabilities: np.ndarray, topk: int) -> np.ndarray:

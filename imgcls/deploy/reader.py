@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from imgcls.data.paths import printable
-from imgcls.data.pictures.decode import open_image
+from imgcls.data.pictures.decode import open_image, too_slow
 from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
-from imgcls.machine.pool import Pool, WorkerDied
+from imgcls.machine.pool import Pool, TimeLimit, WorkerDied
 from imgcls.machine.shared_array import SentArray
 
 Read = Callable[[str], np.ndarray]
@@ -35,6 +35,8 @@ def read_batches(
     batch_size: int,
     num_workers: int,
     report: Callable[[str, UserError], None],
+    max_decode_seconds: float | None = None,
+    start: str = "spawn",
 ) -> Iterator[Batch]:
     """Batches of pictures that could be read: their paths, and the images as one array, uint8 ``[N, H, W, 3]``.
 
@@ -46,14 +48,17 @@ def read_batches(
         image_shape: of every image, ``(height, width, 3)``.
         num_workers: processes; 0 reads in this one, where a debugger stops.
         report: called with the path and the error for each picture that is left out.
+        max_decode_seconds: of processor time for one picture; a process that takes longer is killed and
+            replaced, and the picture is left out. Without processes there is no such limit.
+        start: of the processes; ``fork`` is faster, and for a network whose threads are not running yet.
 
     Raises:
         UserError: a process was killed.
     """
     ahead = 2 * batch_size + num_workers
     room = SentArray((ahead if num_workers else 1, *image_shape))
-    # Not forked: the network's threads are running by now, and a fork may copy their locks while they are held.
-    pool = Pool(_Reading(read, room), num_workers, ahead, start="spawn")
+    limit = TimeLimit(max_decode_seconds, ahead)
+    pool = Pool(_Reading(read, room, limit), num_workers, ahead, start=start, limit=limit)
     good: list[str] = []
     path = ""
 
@@ -62,7 +67,7 @@ def read_batches(
         return path, read_to if isinstance(read_to, UserError) else room.array[read_to].copy()
 
     try:
-        for path, image in pool.map(paths, fetch):
+        for path, image in pool.map(enumerate(paths), fetch):
             if isinstance(image, UserError):
                 report(path, image)
                 continue
@@ -74,7 +79,7 @@ def read_batches(
                 yield good, images
                 good = []
     except WorkerDied as error:
-        where = printable(next(iter(error.tasks.values()), path))
+        where = printable(next(iter(error.tasks.values()), (0, path))[1])
         raise UserError(
             f"A process that reads pictures was killed at {where} or soon after it, most likely because the "
             "machine ran out of memory. Go on with predict.resume=true and fewer processes (predict.num_workers)."
@@ -89,10 +94,15 @@ class _Reading:
 
     read: Read
     room: SentArray
+    limit: TimeLimit
 
-    def __call__(self, path: str, slot: int) -> tuple[str, int | UserError]:
+    def __call__(self, numbered: tuple[int, str], slot: int) -> tuple[str, int | UserError]:
+        number, path = numbered
+        if number in self.limit.exceeded:
+            return path, too_slow(printable(path), self.limit.seconds)
         try:
-            self.room.array[slot] = self.read(path)
+            with self.limit.on(number):
+                self.room.array[slot] = self.read(path)
         except UserError as error:
             return path, error
         return path, slot

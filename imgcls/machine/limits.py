@@ -42,14 +42,17 @@ WEIGHTS_BYTES = 8 << 30
 IMAGE_SIDE = 8192
 """Pixels; what a checkpoint or an export may want of an image's height and width."""
 
-PICKLE_STEPS = 1_000_000
-"""Instructions of a pickle, those that make a container counted several times. A tensor takes about 40."""
+PICKLE_STEPS = 600_000
+"""Instructions of a pickle. A tensor takes about 40."""
 
 COPIES_BYTES = 64 << 20
-"""What decoding may copy beyond the file's own size."""
+"""What decoding may make of a file beyond the file's own size."""
 
 EXPANSION = 4
 """Tensors of a compressed archive may be so many times its size, and ``COPIES_BYTES`` more."""
+
+SAMPLES_EXPANSION = 64
+"""The list of a checkpoint's samples, which repeats itself, may be so many times its file's size, and as much more."""
 
 DIRECTORY_BYTES = 4 << 20
 """Of the table at the end of a zip file."""

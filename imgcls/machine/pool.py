@@ -9,6 +9,9 @@ lock that a killed worker could hold, no thread, no semaphore that needs room in
 All that a worker was given and has not answered is known here, so that a death has names. Workers
 started by ``fork`` share what the parent had, those by ``spawn`` get it sent: needed where other
 threads run, whose locks a fork may copy while they are held.
+
+A worker may be given a limit of time for each item of its tasks. One that takes longer is killed and
+replaced; the new one does its tasks, and finds the item among those that exceed the limit.
 """
 
 import atexit
@@ -22,13 +25,14 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import connection, resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any
 
 from imgcls.errors import UserError
 from imgcls.machine.processes import end_with_parent
+from imgcls.machine.shared_array import SentArray
 
 GRACE_SECONDS = 1.0
 """From the end of the work until workers that have not ended by themselves are killed."""
@@ -38,6 +42,9 @@ RETRY_SECONDS = 0.01
 
 HANDLED_BY_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 """Ctrl-C and a time limit signal the whole group, and the parent may need results to stop in order."""
+
+LIMIT_SIGNAL = signal.SIGPROF
+"""Ends a worker by the kernel's hand when the limit's timer runs out, whatever it is at."""
 
 Function = Callable[[Any, int], Any]
 
@@ -59,6 +66,40 @@ class WorkersSilent(Exception):
     """The next result did not come within the ``patience`` of the pool."""
 
 
+class TimeLimit:
+    """Seconds of processor time that a worker may take for one item: code that hears no exception is ended so, too.
+
+    Processor time, since a busy machine or a slow disk says nothing about an item. In a process that is
+    no worker (``num_workers=0``) nothing could go on after it, so there the limit does nothing.
+
+    Args:
+        seconds: no limit when left out.
+        slots: the ``ahead`` of the pool.
+    """
+
+    def __init__(self, seconds: float | None, slots: int):
+        self.seconds = seconds
+        self.exceeded: set[int] = set()
+        self._begun = SentArray((max(1, slots) * 8,))
+
+    @contextmanager
+    def on(self, item: int) -> Iterator[None]:
+        """What is done inside is done for this item."""
+        if _slot is None:
+            yield
+            return
+        self._begun.array.view("int64")[_slot] = item
+        signal.setitimer(signal.ITIMER_PROF, self.seconds or 0)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def item(self, slot: int) -> int:
+        """The last one that was begun in a slot."""
+        return int(self._begun.array.view("int64")[slot])
+
+
 class Pool:
     """Processes that compute ``function(task, slot)``.
 
@@ -69,16 +110,24 @@ class Pool:
         ahead: tasks that may be in work or wait to be received.
         start: ``fork`` or ``spawn``.
         patience: seconds to wait for a result that was asked for; without end when left out.
+        limit: for the items of a task; the same object that ``function`` uses.
     """
 
     def __init__(
-        self, function: Function, num_workers: int, ahead: int, start: str = "fork", patience: float | None = None
+        self,
+        function: Function,
+        num_workers: int,
+        ahead: int,
+        start: str = "fork",
+        patience: float | None = None,
+        limit: TimeLimit | None = None,
     ):
         self.function = function
         self.num_workers = num_workers
         self.ahead = ahead
         self.start = start
         self.patience = patience
+        self.limit = limit
         self.workers: list[Worker] = []
         _pools.add(self)
 
@@ -102,7 +151,7 @@ class Pool:
         results: dict[int, Any] = {}
         given = next_number = 0
         try:
-            self._start_workers()
+            self._start_workers(self.num_workers)
             given += self._give(numbered, self.ahead)
             while next_number < given:
                 self._wait_for(next_number, results)
@@ -125,7 +174,7 @@ class Pool:
         for worker in workers:
             worker.join(max(0.0, deadline - time.monotonic()))
 
-    def _start_workers(self) -> None:
+    def _start_workers(self, count: int) -> None:
         if self.start == "spawn":
             resource_tracker.ensure_running()  # would be started with the first of them, and unblock signals
         # A forked worker must not collect what the parent left over: to free it may mean to wait for
@@ -134,7 +183,7 @@ class Pool:
         gc.collect()
         gc.freeze()
         try:
-            for _ in range(self.num_workers):
+            for _ in range(count):
                 self.workers.append(Worker(multiprocessing.get_context(self.start), self.function))
                 self.workers[-1].start()
         finally:
@@ -167,8 +216,24 @@ class Pool:
             timeout = RETRY_SECONDS if timeout is None else min(timeout, RETRY_SECONDS)
         waiting_for = {worker.results: worker for worker in self.workers}
         for pipe in connection.wait(waiting_for, timeout):
-            number, result = waiting_for[pipe].take()
-            results[number] = result
+            try:
+                number, result = waiting_for[pipe].take()
+            except WorkerDied as error:
+                if self.limit is None or error.exitcode != -LIMIT_SIGNAL or not error.tasks:
+                    raise
+                self._replace(waiting_for[pipe])
+            else:
+                results[number] = result
+
+    def _replace(self, worker: "Worker") -> None:
+        """One that exceeded the limit, by a new one that knows the item; the others go on."""
+        tasks = worker.tasks
+        self.limit.exceeded.add(self.limit.item(next(iter(tasks.values()))[1]))
+        self.workers.remove(worker)
+        worker.hang_up()
+        self._start_workers(1)
+        for number, (task, slot) in tasks.items():
+            self.workers[-1].give(number, task, slot)
 
 
 class Worker:
@@ -259,7 +324,8 @@ def _work(
     """What a worker does from its start to its end."""
     for number in HANDLED_BY_PARENT:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_BY_PARENT)
+    signal.signal(LIMIT_SIGNAL, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {*HANDLED_BY_PARENT, LIMIT_SIGNAL})
     end_with_parent(*starter)
     ended = EOFError, pickle.UnpicklingError, BrokenPipeError  # by the parent: between tasks, within one, at a result
     with open(given.fileno(), "rb", closefd=False) as tasks, suppress(*ended):
@@ -270,11 +336,16 @@ def _work(
 
 
 def _answer(number: int, function: Function, task: Any, slot: int) -> bytes:
+    global _slot
+    _slot = slot
     try:
         return pickle.dumps((number, function(task, slot)))
     except Exception as error:
         return pickle.dumps((number, _Raised(error)))
 
+
+_slot: int | None = None
+"""In a worker, that of the task it is at."""
 
 _pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
 

@@ -15,8 +15,9 @@ def progress_bar(iterable: Iterable | None = None, **options: Any) -> "tqdm":
         from tqdm.auto import tqdm
     else:
         from tqdm import tqdm
+    tqdm.monitor_interval = 0  # no thread: data workers are forked, and would have copies of the locks it holds
     shown = notebook or (sys.stderr is not None and sys.stderr.isatty())
-    return tqdm(iterable, leave=False, dynamic_ncols=True, disable=not shown, **options)
+    return tqdm(iterable, leave=False, dynamic_ncols=True, miniters=1, disable=not shown, **options)
 
 
 class WithBar:

@@ -1,6 +1,8 @@
 """Files that a stranger may have made, read within the bounds of ``machine.limits``."""
 
+import contextlib
 import json
+import locale
 import os
 import stat
 from typing import Any, BinaryIO
@@ -54,24 +56,29 @@ def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
         UserError: it is larger.
     """
     with open_regular(path) as file:
-        content = file.read(limit + 1) if _size(file) <= limit else None
-    if content is None or len(content) > limit:
-        raise UserError(f"{path} is refused: it is larger than {limit:,} bytes.")
-    return content
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise UserError(f"{path} is refused: it is larger than {limit:,} bytes.")
+        return file.read(size)
 
 
 def read_text(path: str | os.PathLike, limit: int = TEXT_BYTES) -> str:
-    """A UTF-8 text of at most ``limit`` bytes.
+    """A text of at most ``limit`` bytes: UTF-8, or of an earlier version, which wrote in its locale's encoding.
 
     Raises:
-        UserError: it is larger, cannot be read, or is not UTF-8.
+        UserError: it is larger, cannot be read, or is neither UTF-8 nor in the encoding of this locale.
     """
     try:
-        return read_bytes(path, limit).decode("utf-8")
+        content = read_bytes(path, limit)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is damaged: it is not UTF-8.") from error
+    for encoding in ("utf-8", locale.getencoding()):
+        with contextlib.suppress(UnicodeDecodeError, LookupError):
+            return content.decode(encoding)
+    raise UserError(
+        f"{path} is damaged: it is not UTF-8. If an earlier version wrote it in another locale, set LC_ALL to that one, "
+        "such as LC_ALL=zh_CN.GBK."
+    )
 
 
 def read_json(path: str | os.PathLike) -> Any:
@@ -216,7 +223,3 @@ def _require_regular(status: os.stat_result) -> None:
         raise IsADirectoryError("it is a directory")
     if not stat.S_ISREG(status.st_mode):
         raise OSError("it is a device, a pipe or a socket, not a file")
-
-
-def _size(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size

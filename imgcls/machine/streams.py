@@ -53,7 +53,7 @@ def _begin_again_in_utf8() -> None:
         arguments = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]  # the bytes as they were typed
     except OSError:
         return
-    arguments[0] = os.fsencode(sys.executable)  # by which Python knows its environment
+    arguments[:1] = [os.fsencode(sys.executable), b"-X", b"utf8"]  # the variable is for the children, and not for -I
     os.execve(sys.executable, arguments, {**inherited_environment(), "PYTHONUTF8": "1"})
 
 

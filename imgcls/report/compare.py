@@ -1,6 +1,5 @@
 """Training runs side by side: what each of them reached, how long it took, and what was different."""
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
+from imgcls.machine.limits import CONFIG_NODES
+from imgcls.machine.reading import read_json, read_yaml
 from imgcls.report.curves import read_history
 from imgcls.run.directory import STATUS
 from imgcls.run.settings import flat
@@ -140,9 +139,9 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 def _read(run: Path, label: str) -> ComparedRun:
     try:
-        settings = flat(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
-        status = json.loads((run / STATUS).read_text(encoding="utf-8"))["status"]
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
+        settings = flat(read_yaml(run / "config.yaml", CONFIG_NODES))
+        status = read_json(run / STATUS)["status"]
+    except (UserError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{printable(run)}: config.yaml or {STATUS} is damaged. Leave the run out.") from error
     history = run / "metrics.csv"
     curves = read_history(history) if history.is_file() else {}

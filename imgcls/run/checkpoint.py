@@ -17,13 +17,13 @@ from imgcls.machine.files import atomic_write, remove, sha256
 from imgcls.machine.reading import read_json, shown
 from imgcls.machine.text import write_json
 from imgcls.weights.fluid.training import LEARNING_RATE, STEP_COUNTER
+from imgcls.weights.source import MANIFEST, NETWORK_FILE
 
-MANIFEST = "manifest.json"
 FORMAT = 1
 ASIDE = "passed_over"
 PATTERN = "epoch-*-step-*"
 NAME = re.compile(r"epoch-(\d+)-step-(\d+)")
-FOR_USE = ("network.pdparams", "config.yaml", "classes.txt")
+FOR_USE = (NETWORK_FILE, "config.yaml", "classes.txt")
 """What eval, predict and export need of a checkpoint."""
 TO_GO_ON = (*FOR_USE, "optimizer.pdopt", "state.json")
 """What a run needs that is continued."""
@@ -162,6 +162,15 @@ def verify(path: Path, required: Iterable[str] = (), files: Collection[str] | No
             raise DamagedCheckpoint(f"{path / name} cannot be read: {error.strerror or error}.") from error
         if found != expected:
             raise DamagedCheckpoint(f"{path / name} is damaged: its sha256 differs from the manifest's.")
+
+
+def matches(path: Path, names: Iterable[str]) -> bool:
+    """Whether a checkpoint's manifest lists these files and they are as it says; the others are not looked at."""
+    try:
+        recorded = read_manifest(path)
+        return all(recorded.get(name) == sha256(path / name) for name in names)
+    except (DamagedCheckpoint, OSError):
+        return False
 
 
 def newest_whole(

@@ -7,13 +7,13 @@ name is refused before it is looked up, so nothing of the file's choosing is imp
 
 The program is carried out here, not by Python's unpickler, which gives it whatever memory it asks
 for: the bounds are ``PICKLE_STEPS`` instructions, no text or bytes that the file does not hold,
-``COPIES_BYTES`` of copies beyond the file's size, containers ``DEPTH`` deep.
+``COPIES_BYTES`` of containers and copies beyond the file's size, ``DEPTH`` containers within another.
 """
 
+import codecs
 import math
 import os
 import pickle
-import re
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
@@ -30,9 +30,8 @@ from imgcls.weights.file_header import describe_start
 NAME_TABLE = "StructuredToParameterName@@"
 SPLIT_TENSORS = "UnpackBigParamInfor@@"
 
-CONTAINER_STEPS = 8  # a container or an array takes the memory of so many of the least things
-WIDE = re.compile(rb"[\xc4-\xff]")  # begins a character that is no byte
-LONG_TEXT = 1 << 16
+CONTAINER_BYTES, ITEM_BYTES = 256, 64  # about what a container or an array takes, and an entry of one
+LONG, CHUNK = 1 << 10, 1 << 20
 KEYS = (str, int, float, bytes, type(None))
 
 
@@ -121,13 +120,17 @@ def _is_size(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 40
 
 
+class _LongText(bytearray):
+    """A text of more than ``LONG`` bytes: what protocol 2 or Python 2 made of the values of a tensor."""
+
+
 class _Machine:
     """Carries out a pickle's instructions; what they ask for beyond the bounds is a ``ValueError``."""
 
     def __init__(self, file: BinaryIO, path: Path):
         self.file, self.path = file, path
         self.size = os.fstat(file.fileno()).st_size
-        self.copies_left = self.size + COPIES_BYTES
+        self.copies_left = COPIES_BYTES
         self.steps_left = PICKLE_STEPS
         self.stack: list[Any] = []
         self.marks: list[int] = []
@@ -147,12 +150,23 @@ class _Machine:
                 raise ValueError(f"more than {PICKLE_STEPS:,} instructions")
             instructions[code](self)
 
-    def take(self, count: int) -> bytes:
-        """The next bytes of the file; memory is asked for only if they are there."""
-        if count > LONG_TEXT and count > self.size - self.file.tell():
+    def require(self, count: int) -> None:
+        """Memory is asked for only if there are the bytes to fill it."""
+        if count > self.size - self.file.tell():
             raise ValueError(f"{count:,} bytes where the file ends")
+
+    def take(self, count: int) -> bytes:
+        if count > LONG:
+            self.require(count)
         data = self.file.read(count)
         if len(data) != count:
+            raise ValueError("the file ends")
+        return data
+
+    def take_array(self, count: int, kind: type[bytearray] = bytearray) -> bytearray:
+        self.require(count)
+        data = kind(count)
+        if self.file.readinto(data) != count:
             raise ValueError("the file ends")
         return data
 
@@ -165,11 +179,19 @@ class _Machine:
             raise ValueError("a line without an end")
         return text[:-1].decode("utf-8")
 
-    def text(self, size: int) -> str:
-        data = self.take(size)
-        if size > LONG_TEXT and WIDE.search(data):  # only bytes of protocol 2 are long
-            raise ValueError(f"a text of {size:,} bytes")
-        return data.decode("utf-8", "surrogatepass")
+    def text(self, size: int) -> str | _LongText:
+        if size <= LONG:
+            return self.take(size).decode("utf-8", "surrogatepass")
+        self.require(size)
+        decode, values = codecs.getincrementaldecoder("utf-8")().decode, _LongText()
+        for start in range(0, size, CHUNK):
+            data = self.file.read(min(CHUNK, size - start))
+            values += decode(data, final=start + CHUNK >= size).encode("latin-1")
+        return values
+
+    def string(self, size: int) -> str | _LongText:
+        """Of Python 2."""
+        return self.take(size).decode("latin-1") if size <= LONG else self.take_array(size, _LongText)
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -182,13 +204,10 @@ class _Machine:
         del self.stack[start:]
         return items
 
-    def charge(self, steps: int) -> None:
-        self.steps_left -= steps
-
     def copy(self, size: int) -> None:
         self.copies_left -= size
         if self.copies_left < 0:
-            raise ValueError("it makes more of its bytes than there are")
+            raise ValueError("it makes more of its bytes than a file of weights does")
 
     def name(self, module: Any, name: Any) -> None:
         try:
@@ -204,13 +223,13 @@ class _Machine:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, _Callable) or not isinstance(arguments, tuple):
             raise ValueError("a call of something that is no function")
-        self.charge(CONTAINER_STEPS)
+        self.copy(CONTAINER_BYTES)
         result = function.call(self, *arguments)
         (self.push_tuple if type(result) is tuple else self.push)(result)
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
-        self.charge(CONTAINER_STEPS)
+        self.copy(CONTAINER_BYTES)
         if isinstance(target, OrderedDict):
             return  # attributes of an OrderedDict, which no tensor is among
         if not isinstance(target, _Array | _DType) or not isinstance(state, tuple):
@@ -230,6 +249,7 @@ class _Machine:
         """A few instructions nest a tuple in itself until nobody could look through it or compare it."""
         self.push(items)
         if any(isinstance(item, tuple) for item in items):
+            self.copy(CONTAINER_BYTES)
             count = sum(self.expanded.get(id(item), len(item)) for item in items if isinstance(item, tuple))
             if count > PICKLE_STEPS:
                 raise ValueError("a tuple that repeats itself without end")
@@ -257,7 +277,7 @@ class _Machine:
         target.update(map(_plain_key, items))
 
     def remember(self, index: int) -> None:
-        self.charge(1)
+        self.copy(ITEM_BYTES)
         self.memo[index] = self.stack[-1]
 
 
@@ -297,9 +317,9 @@ def _scalar(machine: _Machine, dtype: Any, data: Any) -> Any:
     return array.array[()]
 
 
-def _encode(machine: _Machine, text: Any, encoding: Any) -> bytes:
+def _encode(machine: _Machine, text: Any, encoding: Any) -> bytes | _LongText:
     """How protocol 2 writes bytes: always as latin-1 text."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+    if not isinstance(text, str | _LongText) or encoding not in ("latin1", "latin-1"):
         raise ValueError("bytes in another encoding than latin-1")
     return machine.as_bytes(text)
 
@@ -319,7 +339,7 @@ def _items(kind: type) -> Callable[..., Any]:
     def call(machine: _Machine, items: Any = ()) -> Any:
         if not isinstance(items, list | tuple | set | frozenset):
             raise ValueError(f"a {kind.__name__} that is not made of values")
-        machine.charge(CONTAINER_STEPS * len(items))
+        machine.copy(CONTAINER_BYTES + ITEM_BYTES * len(items))
         return kind(items if kind is tuple else map(_plain_key, items))
 
     return call
@@ -328,7 +348,7 @@ def _items(kind: type) -> Callable[..., Any]:
 def _ordered_dict(machine: _Machine, pairs: Any = ()) -> OrderedDict:
     if not isinstance(pairs, list | tuple):
         raise ValueError("an OrderedDict that is not made of pairs")
-    machine.charge(CONTAINER_STEPS * (1 + len(pairs)))
+    machine.copy(CONTAINER_BYTES + ITEM_BYTES * len(pairs))
     return OrderedDict((_plain_key(key), value) for key, value in pairs)
 
 
@@ -397,7 +417,7 @@ def _tuple(machine: _Machine, count: int) -> tuple:
 
 
 def _container(machine: _Machine, kind: type) -> Any:
-    machine.charge(CONTAINER_STEPS)
+    machine.copy(CONTAINER_BYTES)
     return kind()
 
 
@@ -418,12 +438,12 @@ INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
     pickle.LONG4: lambda m: m.push(_integer(m, m.number(_U4))),
     pickle.INT: lambda m: m.push(_text_integer(m)),
     pickle.BINFLOAT: lambda m: m.push(m.number(_DOUBLE)),
-    pickle.SHORT_BINSTRING: lambda m: m.push(m.take(m.number(_U1)).decode("latin-1")),
-    pickle.BINSTRING: lambda m: m.push(m.take(m.number(_U4)).decode("latin-1")),
+    pickle.SHORT_BINSTRING: lambda m: m.push(m.string(m.number(_U1))),
+    pickle.BINSTRING: lambda m: m.push(m.string(m.number(_U4))),
     pickle.SHORT_BINBYTES: lambda m: m.push(m.take(m.number(_U1))),
     pickle.BINBYTES: lambda m: m.push(m.take(m.number(_U4))),
     pickle.BINBYTES8: lambda m: m.push(m.take(m.number(_U8))),
-    pickle.BYTEARRAY8: lambda m: m.push(bytearray(m.take(m.number(_U8)))),
+    pickle.BYTEARRAY8: lambda m: m.push(m.take_array(m.number(_U8))),
     pickle.SHORT_BINUNICODE: lambda m: m.push(m.text(m.number(_U1))),
     pickle.BINUNICODE: lambda m: m.push(m.text(m.number(_U4))),
     pickle.BINUNICODE8: lambda m: m.push(m.text(m.number(_U8))),
@@ -486,8 +506,11 @@ def _plain_container(value: Any, done: dict[int, Any], depth: int) -> Any:
 
 def _join_split_tensors(loaded: dict[str, Any], machine: _Machine) -> dict[str, Any]:
     """Put tensors together that protocols 2 and 3 split because they exceed 1 GiB."""
+    left = machine.size
     for name, info in loaded.pop(SPLIT_TENSORS, {}).items():
         slices = [loaded.pop(part) for part in info["slices"]]
-        machine.copy(sum(part.nbytes for part in slices))
+        left -= sum(part.nbytes for part in slices)
+        if left < 0:
+            raise ValueError("tensors of more bytes than the file has")
         loaded[name] = np.concatenate(slices).reshape(info["OriginShape"])
     return loaded

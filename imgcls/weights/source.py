@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from imgcls.errors import UserError, listed
+from imgcls.machine.files import sha256
 from imgcls.machine.limits import NAME_BYTES
-from imgcls.machine.reading import open_regular, shown
+from imgcls.machine.reading import open_regular, read_json, shown
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid import files as fluid
 from imgcls.weights.npz import read_arrays
@@ -19,7 +20,7 @@ from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle, only_arrays
 
 Naming = Literal["structured", "fluid"]
 
-NETWORK_FILE = "network.pdparams"  # the weights in a checkpoint directory of this library
+NETWORK_FILE, MANIFEST = "network.pdparams", "manifest.json"  # in a checkpoint directory of this library
 PREFERRED_CHECKPOINTS = ("checkpoints/best", "checkpoints/last", "best", "last")  # of a run directory
 INFERENCE_PAIRS = (("model", "params"), ("__model__", "__params__"), ("inference.pdmodel", "inference.pdiparams"))
 
@@ -58,12 +59,13 @@ def locate_weights(path: str | Path) -> Path:
     """The file or directory that holds the tensors behind a path a user gave.
 
     Raises:
-        UserError: there is nothing at ``path``; the message says what would be accepted.
+        UserError: there is nothing at ``path``, and the message says what would be accepted; or the weights of
+            the checkpoint there are not those that its manifest lists.
     """
     path = Path(path).expanduser()
     if not os.path.exists(path):  # which takes a name that no file can have for one that is not there
         with_suffix = path.with_name(path.name + ".pdparams")  # fluid.save and old scripts leave it out
-        if with_suffix.is_file():
+        if os.path.isfile(with_suffix):
             return with_suffix
         raise UserError(
             f"There are no weights at {path}. Expected there: a .pdparams or .npz file, a *_pretrained.tar, a "
@@ -72,11 +74,23 @@ def locate_weights(path: str | Path) -> Path:
     if path.is_dir():
         for candidate in (path, *(path / name for name in PREFERRED_CHECKPOINTS)):
             if (candidate / NETWORK_FILE).is_file():
+                _require_recorded(candidate / NETWORK_FILE)
                 return candidate / NETWORK_FILE
         if (path / "checkpoints").is_dir():
             looked_for = " or ".join(f"{name}/{NETWORK_FILE}" for name in PREFERRED_CHECKPOINTS[:2])
             raise UserError(f"The run directory {path} has no checkpoint yet: there is no {looked_for} in it.")
     return path
+
+
+def _require_recorded(file: Path) -> None:
+    """Weights of a checkpoint are those its manifest lists; ``run.checkpoint`` looks at all of its files."""
+    manifest = file.with_name(MANIFEST)
+    if not manifest.is_file():
+        return
+    content = read_json(manifest)
+    recorded = content.get("sha256") if isinstance(content, dict) else None
+    if not isinstance(recorded, dict) or recorded.get(file.name) != sha256(file):
+        raise UserError(f"{file} is damaged: its sha256 is not in {manifest}. Name another checkpoint of the run.")
 
 
 def _read_directory(path: Path) -> Weights:

@@ -79,7 +79,7 @@ def download(url: str, part: Path, *, timeout: float) -> None:
         try:
             with watch.connection():
                 whole = _fetch_rest(url, part, timeout, watch)
-            if whole:
+            if whole and not watch.reason:  # what ends because we hung up may look like an end
                 _validator_file(part).unlink(missing_ok=True)
                 return
             reason = f"the connection was cut after {_size(part):,} bytes"

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +23,7 @@ def read_picture(path, contract):
         factors = (n for n in contract["jpeg_reductions"] if all(side >= n * round(side * scale) for side in whole))
         shrink = next(factors, 1)
         image.draft(None, (image.width // shrink, image.height // shrink))
-    turned = image.getexif().get(274) in (5, 6, 7, 8)
-    image = ImageOps.exif_transpose(image)
+    turned, image = image.getexif().get(274) in (5, 6, 7, 8), ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     white, opacity = Image.new("RGB", image.size, "white"), image.convert("RGBA").getchannel("A")
@@ -37,7 +35,6 @@ def read_picture(path, contract):
     return np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
 
 
-sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # which JSON reads as what it was
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("directory", type=Path, help="of the export")
 parser.add_argument("pictures", nargs="+")
@@ -54,7 +51,7 @@ config.disable_glog_info()
 config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)))
 config.delete_pass("batch_norm_act_fuse_pass")  # of oneDNN, which is on by default; it fails in DARTS
 network = create_predictor(config)
-for path in options.pictures:
+for path in map(os.fsencode, options.pictures):
     image = read_picture(path, contract)
     if contract["input"] == "float":
         image = (image.astype(np.float32) * np.float32(1 / (255 * std)) + np.float32(-mean / std)).transpose(2, 0, 1)
@@ -67,4 +64,5 @@ for path in options.pictures:
         sys.exit(f"error: the network's answer to {path} is no number")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
     answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    print(json.dumps({"path": path, "top": answers}, ensure_ascii=False))
+    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers}, ensure_ascii=False)
+    os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))

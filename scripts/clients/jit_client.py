@@ -3,15 +3,12 @@
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 # ruff: noqa: E402 (what follows must be set before Paddle is imported)
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"):
     os.environ.setdefault(variable, str(len(os.sched_getaffinity(0))))
-if Path("/proc/cpuinfo").exists() and b"AuthenticAMD" in Path("/proc/cpuinfo").read_text(
-    encoding="utf-8", errors="replace"
-):
+if Path("/proc/cpuinfo").exists() and b"AuthenticAMD" in Path("/proc/cpuinfo").read_bytes():
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")  # MKL's fast path, which it keeps from AMD
 
 import numpy as np
@@ -32,8 +29,7 @@ def read_picture(path, contract):
         factors = (n for n in contract["jpeg_reductions"] if all(side >= n * round(side * scale) for side in whole))
         shrink = next(factors, 1)
         image.draft(None, (image.width // shrink, image.height // shrink))
-    turned = image.getexif().get(274) in (5, 6, 7, 8)
-    image = ImageOps.exif_transpose(image)
+    turned, image = image.getexif().get(274) in (5, 6, 7, 8), ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     white, opacity = Image.new("RGB", image.size, "white"), image.convert("RGBA").getchannel("A")
@@ -45,7 +41,6 @@ def read_picture(path, contract):
     return np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
 
 
-sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # which JSON reads as what it was
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("directory", type=Path, help="of the export")
 parser.add_argument("pictures", nargs="+")
@@ -58,7 +53,7 @@ try:
 except ValueError as refused:
     sys.exit(f"error: {refused}")
 network = paddle.jit.load(str(options.directory / "inference"))
-for path in options.pictures:
+for path in map(os.fsencode, options.pictures):
     image = read_picture(path, contract)
     if contract["input"] == "float":
         image = (image.astype(np.float32) * np.float32(1 / (255 * std)) + np.float32(-mean / std)).transpose(2, 0, 1)
@@ -69,4 +64,5 @@ for path in options.pictures:
         sys.exit(f"error: the network's answer to {path} is no number")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
     answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    print(json.dumps({"path": path, "top": answers}, ensure_ascii=False))
+    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers}, ensure_ascii=False)
+    os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))

@@ -75,6 +75,7 @@ def test_a_command_is_checked_before_anything_heavy_is_loaded():
 
 
 AT_LEAST = {
+    0.1: "data.max_decode_seconds",
     0: """data.max_errors transform.randaugment.num_layers optimizer.lr optimizer.weight_decay
         optimizer.head_lr_multiplier optimizer.grad_clip_norm lr_schedule.warmup_epochs callbacks.cutmix.alpha
         callbacks.mixup.alpha trainer.num_workers trainer.gpus trainer.node_rank trainer.max_restarts
@@ -225,6 +226,7 @@ MAY_CHANGE = {
     "data.allow_empty_classes": True,
     "data.on_error": "skip",
     "data.max_errors": 7,
+    "data.max_decode_seconds": 7.0,
     "data.worker_timeout": 7,
     "callbacks.extra": [{"_target_": "mine.Callback"}],
     "callbacks.nan_guard.enabled": False,
@@ -252,6 +254,7 @@ MAY_CHANGE = {
     "trainer.profiler.steps": 1,
     "trainer.amp.max_skipped": 7,
     "logger.name": "tensorboard",
+    "run.lock": False,
 }
 
 

@@ -204,7 +204,8 @@ def choices() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("group", "choice"), [pair for pair in choices() if pair[0] != "experiment"])
 def test_every_choice_of_every_group_composes(group, choice, tmp_path):
-    config = typed(compose(f"{group}={choice}", f"data.root={tmp_path}"), "train")
+    own = [f"{group}._target_=my_module.mine"] if choice == "own" else []
+    config = typed(compose(f"{group}={choice}", f"data.root={tmp_path}", *own), "train")
     if "name" in config.get(group, ()):
         assert config[group].name == choice
 

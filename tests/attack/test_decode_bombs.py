@@ -1,8 +1,11 @@
 """Pictures that cost minutes: refused by name from their headers, or stopped in the process that decodes them."""
 
 import io
+import json
 import random
+import shutil
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from bombs import (
@@ -24,10 +27,21 @@ from bombs import (
 )
 from locations import ROOT
 from PIL import Image
+from values_of_conf import train_transform
 
+from imgcls import model_info
+from imgcls.data.checking.file_check import check_files
+from imgcls.data.formats.folder import read_folder
+from imgcls.data.loading.bad_files import BadFiles
+from imgcls.data.loading.dataset import ImageDataset
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.pictures import work
 from imgcls.data.pictures.decode import BadImage, decode_image, open_image
+from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.work import TooMuchWork, check_exif, check_work
+from imgcls.deploy.reader import PictureReader, read_batches
+from imgcls.errors import UserError
 
 TWO_SEGMENTS = directory(3000, 60_000)
 BOMBS = {
@@ -133,3 +147,84 @@ def test_the_service_has_the_same_limits():
     copy = ROOT / "scripts" / "clients" / "service" / "work.py"
     assert copy.read_text() == (ROOT / "imgcls" / "data" / "pictures" / "work.py").read_text()
     assert work.MAX_SCANS == 500
+
+
+SECONDS = 0.4
+"""Of processor time; the photos take a hundredth of it."""
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory) -> Path:
+    """Two classes of small photos; one file is within all limits and takes seconds."""
+    root = tmp_path_factory.mktemp("我的照片")
+    photos = sorted((ROOT / "imgcls" / "assets" / "sample_photos" / "val").glob("*/*.jpg"))
+    for split in ("train", "val"):
+        for number, photo in enumerate(photos[:8]):
+            folder = root / split / ("cat", "dog")[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photo, folder / f"photo ({number}).jpg")
+        (root / split / "cat" / "photo (4).jpg").write_bytes(scans(500, (4400, 4400)))
+    return root
+
+
+def batches(album: Path, num_workers: int, bad_files: BadFiles | None, pad: bool):
+    """Indices of two epochs."""
+    dataset = ImageDataset(read_folder(album / "train"), train_transform(32))
+    sampler = EpochSampler(len(dataset), 4, shuffle=pad, pad=pad)
+    loader = build_loader(dataset, sampler, num_workers, bad_files=bad_files, max_decode_seconds=SECONDS)
+    found = []
+    for epoch in range(2):
+        sampler.set_position(epoch)
+        found += [indices.numpy().tolist() for _, _, indices in loader]
+    return [index for indices in found for index in indices]
+
+
+def test_training_goes_on_without_it(album, caplog):
+    slow = [str(path) for path in map(read_folder(album / "train").path, range(8))].index(
+        str(album / "train" / "cat" / "photo (4).jpg")
+    )
+    found = batches(album, 2, BadFiles(5), pad=True)
+    assert len(found) == 16
+    assert slow not in found
+    assert "photo (4).jpg takes more than 0.4 s of processor time, the limit of data.max_decode_seconds" in caplog.text
+    assert caplog.text.count("takes more than") == 1
+
+
+def test_evaluation_counts_each_of_the_others_once(album):
+    found = batches(album, 1, BadFiles(5), pad=False)
+    assert sorted(found) == sorted([index for index in range(8) if index != 2] * 2)
+
+
+def test_without_skipping_it_is_the_end(album):
+    with pytest.raises(UserError, match=r"photo \(4\)\.jpg takes more than 0\.4 s of processor time"):
+        batches(album, 2, None, pad=True)
+
+
+def test_verify_and_predict_name_it(album):
+    checks = list(check_files(read_folder(album / "train"), 2, max_decode_seconds=SECONDS))
+    assert [check.fault is None for check in checks] == [True, True, False, True, True, True, True, True]
+    assert "takes more than 0.4 s" in checks[2].fault
+    refused: dict[str, str] = {}
+    paths = sorted(map(str, (album / "val").glob("*/*.jpg")))
+    read = PictureReader(Preprocessing.of_model(model_info("squeezenet1_1")).transform(), 10**8)
+
+    def report(path: str, error: UserError) -> None:
+        refused[path] = str(error)
+
+    for workers, start in ((2, "spawn"), (1, "fork")):
+        refused.clear()
+        shape = read.transform.image_shape
+        good = list(read_batches(paths, read, shape, 3, workers, report, max_decode_seconds=SECONDS, start=start))
+        assert [path for found, _ in good for path in found] == [path for path in paths if "(4)" not in path]
+        assert [Path(path).name for path in refused] == ["photo (4).jpg"]
+        assert "takes more than 0.4 s" in next(iter(refused.values()))
+
+
+def test_commands_go_on_after_it(album, run_program, tmp_path):
+    limit = f"data.max_decode_seconds={SECONDS}"
+    result = run_program("predict", f"predict.input='{album}/val'", limit, "run.name=told", cwd=tmp_path, check=False)
+    assert result.returncode != 0
+    assert "1 of 8 pictures could not be read" in result.stderr, result.stderr
+    lines = (tmp_path / "outputs" / "told" / "unreadable.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [Path(json.loads(line)["path"]).name for line in lines] == ["photo (4).jpg"]
+    assert len((tmp_path / "outputs" / "told" / "predictions.jsonl").read_text().splitlines()) == 7

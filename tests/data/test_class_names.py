@@ -62,6 +62,15 @@ def test_names_survive_the_file_of_a_run(tmp_path, name):
     assert class_name(names[0]) == names[0]
 
 
+def test_names_that_an_earlier_version_wrote_in_another_locale(tmp_path, monkeypatch):
+    """It wrote as its locale did; under that one the run is read, under others the message says which way out."""
+    (tmp_path / "classes.txt").write_bytes("虾\n鱼\n".encode("gbk"))
+    with pytest.raises(UserError, match=r"classes\.txt is not UTF-8.*LC_ALL"):
+        read_class_names(tmp_path / "classes.txt")
+    monkeypatch.setattr("locale.getencoding", lambda: "gbk")
+    assert read_class_names(tmp_path / "classes.txt") == ["虾", "鱼"]
+
+
 def test_names_of_older_runs_are_read_whole(tmp_path):
     """They were written as they came; a separator of lines of Unicode's is no end of a line of the file."""
     (tmp_path / "classes.txt").write_text("a\u2028b\ncafe\u0301\ntench, Tinca tinca\n", encoding="utf-8")

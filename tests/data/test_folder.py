@@ -52,6 +52,45 @@ def test_symbolic_links_are_followed_but_not_in_circles(tmp_path):
     assert as_pairs(read_folder(tmp_path / "data")) == [("cat/a.jpg", 0), ("dog/x.jpg", 1)]
 
 
+def test_each_directory_once_whatever_leads_to_it(tmp_path, caplog):
+    root = tmp_path / "我的照片"
+    make(root, "cat/a.jpg", "cat/b/c.jpg", "dog/d.jpg", *(f"cat/n{number}/x.jpg" for number in range(12)))
+    for number in range(12):  # each leads to all others: as many paths as there are orders of twelve
+        for other in range(12):
+            (root / "cat" / f"n{number}" / f"to{other}").symlink_to(root / "cat" / f"n{other}")
+    (root / "cat" / "0 link").symlink_to(root / "cat" / "b")
+    (root / "cat" / "dogs").symlink_to(root / "dog")
+    (root / "cat" / "up").symlink_to(root)
+    nested = [(f"cat/n{number}/x.jpg", 0) for number in sorted(range(12), key=str)]
+    expected = [("cat/a.jpg", 0), ("cat/b/c.jpg", 0), *nested, ("dog/d.jpg", 1)]
+    assert as_pairs(read_folder(root)) == expected
+    assert f"{root}/cat/dogs leads to {root}/dog" in caplog.text
+    assert "and 142 more" in caplog.text  # of 147 links
+
+
+def test_links_between_directories_elsewhere(tmp_path, caplog):
+    make(tmp_path / "store", *(f"n{number}/x.jpg" for number in range(50)))
+    for number in range(50):
+        (tmp_path / "store" / f"n{number}" / "next").symlink_to(tmp_path / "store" / f"n{(number + 1) % 50}")
+    make(tmp_path / "data", "cat/a.jpg", "dog/d.jpg")
+    (tmp_path / "data" / "cat" / "in").symlink_to(tmp_path / "store" / "n0")
+    (tmp_path / "data" / "dog" / "in").symlink_to(tmp_path / "store" / "n0")
+    (tmp_path / "data" / "cat" / "itself").symlink_to(tmp_path / "data" / "cat" / "itself")
+    (tmp_path / "data" / "itself").symlink_to(tmp_path / "data" / "itself")
+    found = as_pairs(read_folder(tmp_path / "data"))
+    assert found[0] == ("cat/a.jpg", 0)
+    assert [label for _, label in found].count(1) == 1  # n0 belongs to the class that is first
+    assert f"{tmp_path}/data/dog/in leads to {tmp_path}/data/cat/in" in caplog.text
+    assert f"{tmp_path}/data/cat/itself leads nowhere" in caplog.text
+
+
+def test_a_class_that_is_a_link_to_another(tmp_path, caplog):
+    make(tmp_path, "dog/d.jpg")
+    (tmp_path / "cat").symlink_to(tmp_path / "dog")
+    assert "cat" in refusal(tmp_path)
+    assert f"{tmp_path}/cat leads to {tmp_path}/dog" in caplog.text
+
+
 def test_labels_follow_the_given_class_names(tmp_path):
     make(tmp_path, "a/1.jpg", "b/2.jpg")
     assert as_pairs(read_folder(tmp_path, ("b", "a"))) == [("b/2.jpg", 0), ("a/1.jpg", 1)]

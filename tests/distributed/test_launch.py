@@ -1,5 +1,6 @@
 """The parent of several processes: what it starts, shows, passes on, and how it ends. No Paddle in here."""
 
+import io
 import os
 import signal
 import subprocess
@@ -126,12 +127,12 @@ def test_ranks_go_on_when_nobody_listens(script, tmp_path, monkeypatch):
     reader, writer = os.pipe()
     os.close(reader)
     command = script("print('from', rank, flush=True)\ntime.sleep(0.3)\nprint('done')")
-    with open(writer, "w") as broken:
+    with open(writer, "wb", buffering=0) as pipe:
+        broken = io.TextIOWrapper(pipe, write_through=True)
         for number, listener in enumerate((broken, None)):
             monkeypatch.setattr(sys, "stderr", listener)
             run_ranks(command, Job(2), tmp_path / f"logs-{number}")
             assert all("done" in read(log_file(tmp_path / f"logs-{number}", rank)) for rank in range(2))
-        monkeypatch.undo()
         broken.detach()
 
 

@@ -4,15 +4,12 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import bullet_list, printable
-from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image, too_slow
 from imgcls.errors import UserError
 from imgcls.machine.files import sha256
-from imgcls.machine.pool import Pool, WorkerDied
-from imgcls.machine.shared_array import shared_array
+from imgcls.machine.pool import Pool, TimeLimit, WorkerDied
 
 FILES_PER_TASK = 32
 
@@ -42,32 +39,40 @@ def check_file(samples: Samples, index: int, max_pixels: int = MAX_PIXELS) -> Fi
         return FileCheck(index, fault=f"Cannot read {name}: {error.strerror or error}.")
 
 
-def check_files(samples: Samples, num_workers: int, max_pixels: int = MAX_PIXELS) -> Iterator[FileCheck]:
+def check_files(
+    samples: Samples, num_workers: int, max_pixels: int = MAX_PIXELS, max_decode_seconds: float | None = None
+) -> Iterator[FileCheck]:
     """Check every file, in processes of their own.
 
     Args:
         num_workers: processes; 0 for this one.
+        max_decode_seconds: of processor time for one image; a process that takes longer is killed and
+            replaced, and the file cannot be read. Without processes there is no such limit.
 
     Raises:
         UserError: a process died; names the file that it may have died of.
     """
     ahead = 2 * max(1, num_workers)
-    in_work = shared_array((ahead,), np.int64)
+    limit = TimeLimit(max_decode_seconds, ahead)
     parts = [range(i, min(i + FILES_PER_TASK, len(samples))) for i in range(0, len(samples), FILES_PER_TASK)]
 
     def check_part(part: range, slot: int) -> list[FileCheck]:
         checks = []
         for index in part:
-            in_work[slot] = index
-            checks.append(check_file(samples, index, max_pixels))
+            if index in limit.exceeded:
+                fault = str(too_slow(printable(samples.path(index)), max_decode_seconds))
+                checks.append(FileCheck(index, fault=fault))
+                continue
+            with limit.on(index):
+                checks.append(check_file(samples, index, max_pixels))
         return checks
 
     try:
-        for checks in Pool(check_part, num_workers, ahead).map(parts):  # the samples are shared, not sent
+        for checks in Pool(check_part, num_workers, ahead, limit=limit).map(parts):  # the samples are shared, not sent
             yield from checks
     except WorkerDied as error:
         slot, part = next(iter(error.tasks.items()), (0, range(0)))
-        at = int(in_work[slot])
+        at = limit.item(slot)
         suspects = [printable(samples.path(index)) for index in ([at] if at in part else part)] or ["none: it was idle"]
         raise UserError(
             "A process died while it looked at one of these files, for want of memory or of the decoder:\n"

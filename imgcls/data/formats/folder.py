@@ -1,9 +1,11 @@
 """A directory per class: ``root/<class name>/**/<image>``."""
 
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from imgcls.data.formats.class_names import folder_of_class
+from imgcls.data.formats.links import Visited
 from imgcls.data.formats.samples import Samples, require_directory, require_samples_in_every_class
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError, close_matches
@@ -21,7 +23,7 @@ def class_folders(root: str | os.PathLike) -> tuple[str, ...]:
 
 def _class_folders(root: str | os.PathLike) -> dict[str, bytes]:
     with os.scandir(os.fsencode(root)) as entries:
-        folders = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(b".")]
+        folders = [entry.name for entry in entries if not entry.name.startswith(b".") and os.path.isdir(entry.path)]
     return folder_of_class(folders, printable(root))
 
 
@@ -55,8 +57,10 @@ def read_folder(
     else:
         refuse_other_classes(printable(root), found, class_names)
 
-    images = (_images_of_class(os.fsencode(root), folders.get(name)) for name in class_names)
+    visited = _enter_classes(os.fsencode(root), folders.values())
+    images = (_images_of_class(os.fsencode(root), folders.get(name), visited) for name in class_names)
     samples = Samples.of_classes(root, images, class_names)
+    visited.tell()
     if not len(samples):
         suffixes = " ".join(suffix.decode() for suffix in IMAGE_SUFFIXES)
         raise UserError(f"No image in the {len(found)} class directories of {printable(root)}; looked for {suffixes}.")
@@ -66,25 +70,37 @@ def read_folder(
     return samples
 
 
-def _images_of_class(root: bytes, folder: bytes | None) -> list[bytes]:
-    return [] if folder is None else sorted(_images(os.path.join(root, folder), folder))
+def _enter_classes(root: bytes, folders: Iterable[bytes]) -> Visited:
+    """The classes' own directories have been entered, real ones first: no link inside a class may lead to them."""
+    visited = Visited(root)
+    for folder in sorted(folders, key=lambda folder: (os.path.islink(os.path.join(root, folder)), folder)):
+        visited.enter(os.path.join(root, folder))
+    return visited
 
 
-def _images(directory: bytes, prefix: bytes, above: frozenset = frozenset()) -> Iterator[bytes]:
-    """Paths of the images in a directory and below it, starting with ``prefix``."""
-    status = os.stat(directory)
-    here = (status.st_dev, status.st_ino)
-    if here in above:  # a symbolic link to a directory that is being searched
-        return
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.startswith(b"."):
-                continue
-            name = prefix + b"/" + entry.name
-            if entry.is_dir():
-                yield from _images(entry.path, name, above | {here})
-            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                yield name
+def _images_of_class(root: bytes, folder: bytes | None, visited: Visited) -> list[bytes]:
+    return [] if folder is None else sorted(_images(os.path.join(root, folder), folder, visited))
+
+
+def _images(directory: bytes, prefix: bytes, visited: Visited) -> Iterator[bytes]:
+    """Paths of the images in a directory and below it, starting with ``prefix``; links are followed at the end."""
+    waiting, links = [(directory, prefix)], deque()
+    while waiting or links:
+        directory, prefix = waiting.pop() if waiting else links.popleft()
+        if not visited.enter(directory):
+            continue
+        with os.scandir(directory) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name.startswith(b"."):
+                    continue
+                name = prefix + b"/" + entry.name
+                if not visited.is_directory(entry):
+                    if entry.name.lower().endswith(IMAGE_SUFFIXES):
+                        yield name
+                elif not entry.is_symlink():
+                    waiting.append((entry.path, name))
+                elif visited.follows(entry.path):
+                    links.append((entry.path, name))
 
 
 def refuse_other_classes(where: str, found: tuple[str, ...], expected: tuple[str, ...]) -> None:

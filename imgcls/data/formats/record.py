@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,9 @@ import numpy as np
 
 from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import printable
+from imgcls.errors import UserError
+from imgcls.machine.limits import COPIES_BYTES, SAMPLES_EXPANSION, TEXT_BYTES
+from imgcls.machine.reading import open_regular, shown
 
 CHUNK = 65_536
 
@@ -67,8 +71,14 @@ def _pairs(samples: Samples) -> list[tuple[bytes, int]]:
 
 
 def _read(path: Path) -> list[tuple[bytes, int]]:
-    with gzip.open(path, "rb") as file:
-        count = json.loads(file.readline())["count"]
-        content = file.read()
-    *paths, labels = content.split(b"\0", count)
-    return list(zip(paths, np.frombuffer(labels, "<i4").tolist(), strict=True))
+    limit = COPIES_BYTES + SAMPLES_EXPANSION * path.stat().st_size
+    try:
+        with open_regular(path) as compressed, gzip.open(compressed, "rb") as file:
+            count = json.loads(file.readline(TEXT_BYTES))["count"]
+            content = file.read(limit)
+            if file.read(1):
+                raise ValueError(f"more than {limit:,} bytes")
+        *paths, labels = content.split(b"\0", count)
+        return list(zip(paths, np.frombuffer(labels, "<i4").tolist(), strict=True))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+        raise UserError(f"{path} is no list of samples ({shown(str(error), 200)}).") from error

@@ -8,9 +8,10 @@ import paddle
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.cache import RamCache
 from imgcls.data.paths import printable
-from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image, to_upright_rgb
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image, to_upright_rgb, too_slow
 from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
+from imgcls.machine.pool import TimeLimit
 
 Sample = tuple[np.ndarray, np.int64, np.int64]
 """Image uint8 ``[H, W, 3]``, label, index."""
@@ -27,6 +28,9 @@ class ClassificationDataset(paddle.io.Dataset):
     image_shape: tuple[int, int, int] | None = None
     """``(height, width, 3)`` of every image; a subclass that says so has its batches loaded faster."""
 
+    limit: TimeLimit | None = None
+    """For each image, in the processes that a loader starts."""
+
     def __init__(self, samples: Samples):
         super().__init__()
         self.samples = samples
@@ -40,7 +44,15 @@ class ClassificationDataset(paddle.io.Dataset):
 
     def __getitem__(self, key: int | tuple[int, int]) -> Sample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        return self.image(epoch, index), np.int64(self.samples.label(index)), np.int64(index)
+        return self._image_in_time(epoch, index), np.int64(self.samples.label(index)), np.int64(index)
+
+    def _image_in_time(self, epoch: int, index: int) -> np.ndarray:
+        if self.limit is None:
+            return self.image(epoch, index)
+        if index in self.limit.exceeded:
+            raise too_slow(printable(self.samples.path(index)), self.limit.seconds)
+        with self.limit.on(index):
+            return self.image(epoch, index)
 
 
 class ImageDataset(ClassificationDataset):

@@ -17,7 +17,7 @@ from imgcls.data.loading.bad_files import BadFile, BadFiles, leave_out, substitu
 from imgcls.data.loading.dataset import ClassificationDataset, Sample
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.errors import UserError
-from imgcls.machine.pool import Pool, WorkerDied, WorkersSilent
+from imgcls.machine.pool import Pool, TimeLimit, WorkerDied, WorkersSilent
 from imgcls.machine.shared_array import shared_array
 
 Batch = list[paddle.Tensor]
@@ -31,6 +31,7 @@ def build_loader(
     timeout: float = 120.0,
     prefetch: int = 2,
     bad_files: BadFiles | None = None,
+    max_decode_seconds: float | None = None,
 ) -> "Loader":
     """A loader of ``[images, labels, indices]``: uint8 ``[N, H, W, 3]``, int64 ``[N]``, int64 ``[N]``.
 
@@ -44,6 +45,8 @@ def build_loader(
         bad_files: the account of files that cannot be read. Where the sampler pads (training), others
             then stand in for them (see ``substitute``); where every sample counts once (evaluation),
             batches come without them. When left out, the first such file ends the iteration.
+        max_decode_seconds: of processor time for one image; a worker that takes longer is killed and
+            replaced, and the file counts as one that cannot be read. Without workers there is no such limit.
 
     Raises:
         UserError: a setting outside its range. While iterating: what the data set raised, too many
@@ -55,7 +58,7 @@ def build_loader(
         raise UserError(f"The number of batches to prefetch is {prefetch}; it must be 1 or more.")
     if timeout <= 0:
         raise UserError(f"The time-out of the data workers is {timeout} s; it must be more than 0.")
-    return Loader(dataset, sampler, num_workers, timeout, prefetch, bad_files)
+    return Loader(dataset, sampler, num_workers, timeout, prefetch, bad_files, max_decode_seconds)
 
 
 class Loader:
@@ -69,6 +72,7 @@ class Loader:
         timeout: float,
         prefetch: int,
         bad_files: BadFiles | None,
+        max_decode_seconds: float | None,
     ):
         self.dataset = dataset
         self.batch_sampler = sampler
@@ -76,6 +80,7 @@ class Loader:
         self.timeout = timeout
         self.ahead = num_workers * prefetch
         self.bad_files = bad_files
+        dataset.limit = TimeLimit(max_decode_seconds, self.ahead) if num_workers and max_decode_seconds else None
         self.to_device = ToDevice()
         self.fetch: Callable[[ClassificationDataset, Key], Fetched] = _fetch
         if bad_files:
@@ -88,7 +93,8 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         room = self._room() if self.num_workers and self.dataset.image_shape else None
-        pool = Pool(partial(self._prepare, room), self.num_workers, self.ahead, patience=self.timeout)
+        prepare = partial(self._prepare, room)
+        pool = Pool(prepare, self.num_workers, self.ahead, patience=self.timeout, limit=self.dataset.limit)
         try:
             for batch in pool.map(self.batch_sampler, partial(self._receive, room)):
                 if batch:

@@ -64,6 +64,14 @@ def decode_image(source: Source, name: str | None = None, max_pixels: int = MAX_
         return photo.decode()
 
 
+def too_slow(name: str, seconds: float) -> BadImage:
+    """For an image whose decoding was ended because it took longer than so many seconds."""
+    return BadImage(
+        f"The image {name} takes more than {seconds:g} s of processor time, the limit of data.max_decode_seconds. Save "
+        "it anew or remove it, or raise the limit if you trust the file."
+    )
+
+
 @contextmanager
 def open_image(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Iterator["ImageFile"]:
     """Open one image and read its header.

@@ -126,7 +126,7 @@ def _pax_records(content: bytes) -> dict[bytes, bytes]:
         length = _decimal(digits)
         record = content[position + len(digits) + 1 : position + length]
         key, separator, value = record.partition(b"=")
-        if length <= len(digits) or not separator or not value.endswith(b"\n"):
+        if not len(digits) < length <= len(content) - position or not separator or not value.endswith(b"\n"):
             raise ValueError("a pax header that is none")
         records[key] = value[:-1]
         position += length

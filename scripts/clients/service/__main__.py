@@ -2,12 +2,13 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 if missing := [name for name in ("uvicorn", "starlette", "python_multipart", "paddle", "yaml") if not find_spec(name)]:
     sys.exit(f'error: the service needs {", ".join(missing)}: pip install -e ".[cpu,serve]"')
@@ -15,26 +16,31 @@ if missing := [name for name in ("uvicorn", "starlette", "python_multipart", "pa
 import numpy as np
 import uvicorn
 from batching import Batcher
-from model import load_network, network_input, read_contract
-from PIL import Image
+from decoding import Decoders
+from model import load_network, read_contract
+from pictures import give_memory_back
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+if sys.getfilesystemencoding() != "utf-8":  # the names in an export and its path are, whatever the locale
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.argv])
 PAGE = Path(__file__).with_name("page.html").read_bytes()
 OPTIONS = {  # default, least, most, meaning
     "port": (8000, 0, 65535, "0 for a free one"),
-    "threads": (len(os.sched_getaffinity(0)), 1, 1024, "of the network, and for decoding"),
+    "threads": (len(os.sched_getaffinity(0)), 1, 1024, "of the network, and processes for decoding"),
     "max-batch": (8, 1, 1024, "pictures computed at once"),
     "max-wait": (5.0, 0, 10_000, "milliseconds that a picture waits for others"),
     "max-pictures": (64, 1, 100_000, "in the service at a time; the answer to more is 429"),
     "max-bytes": (16 << 20, 1, 1 << 40, "of a request"),
     "max-pixels": (50_000_000, 1, 178_956_970, "of a picture"),
+    "max-decode": (5.0, 0.001, 86_400, "seconds to decode a picture; its process is killed and replaced"),
     "timeout": (10.0, 0.001, 86_400, "seconds from the head of a request to its answer"),
 }
-signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn answers what has begun, and raises the signal again
+signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, where Paddle would print what it is at
+give_memory_back()
 parser = argparse.ArgumentParser(prog="service", description=__doc__)
 parser.add_argument("directory", type=Path, help="with inference.pdmodel, inference.pdiparams and inference.yaml")
 parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 to be reached from other machines (127.0.0.1)")
@@ -47,12 +53,13 @@ for option, (_, least, most, _) in OPTIONS.items():
 try:
     contract = read_contract(options.directory)
     network = load_network(options.directory, contract, options.threads, options.max_batch)
-    pages = {"/model": JSONResponse(contract), "/healthz": JSONResponse({"status": "ok"}), "/": HTMLResponse(PAGE)}
+    told = contract | {"source": contract.get("source") and PurePosixPath(str(contract["source"])).name}
+    pages = {"/model": JSONResponse(told), "/": HTMLResponse(PAGE)}
 except Exception as error:  # of files, YAML, Paddle, and what comes of computing with nonsense
     sys.exit(f"error: cannot serve {options.directory}: {type(error).__name__}: {' '.join(str(error).split())[-300:]}")
 names = contract["class_names"]
 batcher = Batcher(network, options.max_batch, options.max_wait / 1000, options.max_pictures)
-decoders = ThreadPoolExecutor(options.threads, "decoder")
+decoders = Decoders(contract, options.threads, options.max_pixels, options.max_decode)
 
 
 async def predict(request):
@@ -76,7 +83,10 @@ async def predict(request):
 async def read(request):
     """Names and contents of the pictures, and how many classes are wanted."""
     topk = request.query_params.get("topk", str(min(5, len(names))))
-    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    kind = request.headers.get("content-type", "").lower()
+    if kind.startswith("multipart/form-data"):
+        if "charset" in re.sub('charset="?utf-8"?', "", kind):
+            raise HTTPException(400, "The names in a form are read as UTF-8: leave its charset out.")
         async with request.form(max_files=options.max_pictures) as form:
             files = [value for _, value in form.multi_items() if not isinstance(value, str)]
             pictures, topk = [(file.filename, await file.read()) for file in files], str(form.get("topk", topk))
@@ -93,19 +103,44 @@ async def disconnection(request):
 
 
 async def classify(name, data, topk):
-    try:
-        image = await asyncio.wrap_future(decoders.submit(network_input, data, contract, options.max_pixels))
-    except Image.DecompressionBombError as error:
-        raise HTTPException(413, f"{name or 'The picture'} has more than {options.max_pixels:,} pixels.") from error
-    except Exception as error:  # decoders meet a damaged file with whatever their code happens to raise
-        raise HTTPException(415, f"{name or 'The picture'} is not an image, or it is damaged.") from error
-    scores = await batcher.classify(image)
+    scores = await batcher.classify(await decoders.network_input(name, data))
+    if not np.isfinite(scores).all():
+        raise HTTPException(500, f"The network's answer to {name or 'the picture'} is no number: see its weights.")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[:topk]]
     return {"file": name, "top": [{"class": c, "name": names[c], "score": float(scores[c])} for c in top]}
 
 
+async def health(_):
+    trouble = batcher.trouble(options.timeout)
+    return JSONResponse({"status": trouble or "ok"}, 503 if trouble else 200)
+
+
+class Guarded:
+    """The application with a header for browsers, which might take an answer for a page."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        async def send_guarded(message):
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
+            await send(message)
+
+        await self.app(scope, receive, send_guarded)
+
+
+@contextlib.asynccontextmanager
+async def lifespan(_):
+    async with decoders.running():
+        yield
+
+
+pages["/healthz"] = health
 routes = [Route("/predict", predict, methods=["POST"]), *(Route(*entry, methods=["GET"]) for entry in pages.items())]
 handlers = {HTTPException: lambda _, e: JSONResponse({"error": e.detail}, e.status_code, e.headers)}
 handlers[ClientDisconnect] = lambda *_: Response()  # which nobody reads
-app = Starlette(routes=routes, exception_handlers=handlers, max_body_size=options.max_bytes)
+app = Guarded(Starlette(False, routes, None, handlers, lifespan=lifespan, max_body_size=options.max_bytes))
+# From here on uvicorn answers what has begun and raises the signal again; a thread that computes is not waited for.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 uvicorn.run(app, host=options.host, port=options.port, timeout_keep_alive=75, timeout_graceful_shutdown=options.timeout)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +15,7 @@ class Batcher:
     def __init__(self, network, max_batch, max_wait, max_pictures):
         self.network, self.max_batch, self.max_wait, self.max_pictures = network, max_batch, max_wait, max_pictures
         self.pictures, self.queue, self.worker, self.thread = 0, asyncio.Queue(), None, ThreadPoolExecutor(1, "network")
+        self.began = None  # when the batch that is being computed was begun
 
     @contextlib.contextmanager
     def admit(self, count):
@@ -25,6 +27,12 @@ class Batcher:
             yield
         finally:
             self.pictures -= count
+
+    def trouble(self, seconds):
+        """What keeps new pictures from an answer: too many others, or a batch that has taken so long by now."""
+        if self.began is not None and time.monotonic() - self.began > seconds:
+            return "the network does not answer"
+        return "no room for more pictures" if self.pictures >= self.max_pictures else None
 
     async def classify(self, image):
         """The network's row for one image; never computed when cancelled before its batch begins."""
@@ -43,7 +51,9 @@ class Batcher:
                         batch.append(await self.queue.get())
             if waiting := [entry[:2] for entry in batch if not entry[1].done()]:
                 images, places = zip(*waiting, strict=True)
+                self.began = time.monotonic()
                 rows = asyncio.get_running_loop().run_in_executor(self.thread, self.network, np.stack(images))
                 for number, place in enumerate(places):
                     place.set_result((rows, number))
                 await asyncio.wait([rows])
+                self.began = None

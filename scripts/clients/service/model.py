@@ -1,21 +1,17 @@
-"""An export directory at work: from the bytes of an image file to each class's probability."""
+"""An export directory at work: from the network's input to each class's probability."""
 
-import contextlib
 import hashlib
-import io
 
 import numpy as np
 import yaml
 from operators import check_model
 from paddle.inference import Config, create_predictor
-from PIL import Image, ImageOps
+from pictures import FILTERS, network_input
 
 FILES = ("inference.pdmodel", "inference.pdiparams")
-FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 CHOICES = {"input": ["float", "uint8"], "output": ["logits", "probabilities"], "interpolation": list(FILTERS)}
 CHOICES |= {"format": [1], "channel_order": ["RGB"], "crop": ["center"], "image_size": range(1, 4097)}
 CHOICES |= {"jpeg_reductions": [[8, 4, 2]]}
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "AVIF")  # Pillow's others hold no photos
 
 
 def read_contract(directory):
@@ -56,40 +52,11 @@ def load_network(directory, contract, threads, max_batch):
         raise ValueError("mean and std are not three numbers each to compute with")
     white = network_input(b"P6 1 1 255 \xff\xff\xff", contract, max_pixels=1)
     scores = run(white[np.newaxis], softmax=False)
-    if (abs(scores.sum() - 1) < 0.001 and scores.min() >= 0) != (contract["output"] == "probabilities"):
+    are_probabilities = abs(scores.sum() - 1) < 0.001 and scores.min() >= 0
+    if np.isfinite(scores).all() and are_probabilities != (contract["output"] == "probabilities"):
         raise ValueError(f"the output of the graph is not {contract['output']}")
     if len(names) != scores.shape[1] or {type(name) for name in names} != {str}:
         raise ValueError(f"class_names are not the names of {scores.shape[1]} classes")
     for count in range(max_batch, 0, -1):  # now, so that no request waits for oneDNN; others fit the largest's memory
         run(np.stack([white] * count))
     return run
-
-
-def network_input(data, contract, max_pixels):
-    """Float32 ``[3, size, size]`` or uint8 ``[size, size, 3]``, to the bit as inference_client.py computes it."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        whole, size, shrink = image.size, contract["image_size"], 1
-        scale = contract["resize_size"] / min(whole)
-        if whole[0] * whole[1] > max_pixels:
-            raise Image.DecompressionBombError
-        if image.format in ("JPEG", "MPO"):  # the decoder shrinks a large one, as long as there are pixels enough
-            factors = (n for n in contract["jpeg_reductions"] if all(side >= n * round(side * scale) for side in whole))
-            shrink = next(factors, 1)
-            image.draft(None, (image.width // shrink, image.height // shrink))
-        image.load()
-        with contextlib.suppress(Exception):  # a damaged EXIF block does not damage the picture
-            ImageOps.exif_transpose(image, in_place=True)
-    if image.mode == "F" or (image.mode == "I" and not 0 <= image.getextrema()[0] <= image.getextrema()[1] < 65536):
-        raise ValueError("its values are of more than 16 bits")
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    opacity = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    canvas = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, "white"), opacity)
-    width, height = canvas.size if shrink == 1 else sorted(whole, reverse=canvas.width > canvas.height)
-    across, down = width / round(width * scale), height / round(height * scale)
-    left, top = (round(width * scale) - size) // 2, (round(height * scale) - size) // 2
-    box = [edge / shrink for edge in (left * across, top * down, (left + size) * across, (top + size) * down)]
-    pixels = np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
-    mean, std = np.array(contract["mean"]), np.array(contract["std"])
-    gain, shift = np.float32(1 / (255 * std)), np.float32(-mean / std)
-    return pixels if contract["input"] == "uint8" else np.ascontiguousarray((pixels * gain + shift).transpose(2, 0, 1))

@@ -1,0 +1,84 @@
+"""Readers in children that may take some 100 MB beyond the file's own size and little time: a process of its own.
+
+Lines of JSON come in, ``{"reader": name, "paths": [...]}``, and for each one goes out. A child is forked for each
+line; its address space and CPU time are limited by the system, and it counts what it took.
+"""
+
+import json
+import os
+import re
+import resource
+import sys
+from pathlib import Path
+
+ROOM = 100 << 20
+CPU_SECONDS = 10  # for all paths of a line, which hold one hostile file or a few hundred small ones
+
+
+def readers():
+    from imgcls.app.run_record import read_record
+    from imgcls.deploy.contract import read_contract
+    from imgcls.machine.reading import read_json, read_yaml
+    from imgcls.run.checkpoint import verify
+    from imgcls.weights.fluid.files import check_tar, read_variable
+    from imgcls.weights.safe_pickle import load_pickle
+    from imgcls.weights.source import read_weights
+
+    known = (read_weights, load_pickle, read_contract, read_record, read_json, read_yaml, verify, check_tar)
+    return {function.__name__: function for function in (*known, read_variable)}
+
+
+def address_space(which):
+    return int(re.search(rf"{which}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
+
+
+def answers(read, paths):
+    from imgcls.errors import UserError
+
+    for path in paths:
+        try:
+            read(path)
+            yield "read"
+        except UserError as error:
+            yield str(error)
+        except BaseException as error:
+            yield f"!{type(error).__name__}: {error}"[:500]
+
+
+def size(path):
+    """Of a file, or of the files of a directory."""
+    found = Path(path).rglob("*") if os.path.isdir(path) else [path]
+    return sum(os.path.getsize(each) for each in found if os.path.isfile(each))
+
+
+def child(read, paths, out):
+    before = address_space("VmSize")
+    limit = before + ROOM + max(map(size, paths))
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used) + CPU_SECONDS, int(used) + CPU_SECONDS))
+    result = list(answers(read, paths))
+    os.write(out, json.dumps({"answers": result, "grown": address_space("VmPeak") - before}).encode())
+
+
+def main():
+    known = readers()
+    for line in sys.stdin:
+        request = json.loads(line)
+        receive, send = os.pipe()
+        process = os.fork()
+        if process == 0:
+            try:
+                child(known[request["reader"]], request["paths"], send)
+            finally:
+                os._exit(0)
+        os.close(send)
+        with open(receive, "rb") as file:
+            content = file.read()
+        _, status = os.waitpid(process, 0)
+        ended = os.waitstatus_to_exitcode(status)
+        print(content.decode() if content else json.dumps({"died": ended}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
