@@ -254,7 +254,6 @@ MAY_CHANGE = {
     "trainer.profiler.steps": 1,
     "trainer.amp.max_skipped": 7,
     "logger.name": "tensorboard",
-    "run.lock": False,
 }
 
 
