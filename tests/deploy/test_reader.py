@@ -50,23 +50,6 @@ def refuse(path: str, error: UserError) -> None:
     raise error
 
 
-def at_once(path: str) -> np.ndarray:
-    return np.full((2, 2, 3), int(path), np.uint8)
-
-
-def test_a_picture_is_its_own_however_busy_this_process_is(monkeypatch):
-    """What was read ahead waits for it; the next pictures are read meanwhile, into places that are free."""
-    empty = np.empty
-
-    def held_up(*arguments):
-        time.sleep(0.1)
-        return empty(*arguments)
-
-    monkeypatch.setattr(np, "empty", held_up)
-    for names, images in read_batches(map(str, range(12)), at_once, SHAPE, 2, 1, refuse):
-        assert [str(image[0, 0, 0]) for image in images] == names
-
-
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
 def test_batches_in_order_without_the_bad(num_workers):
     bad = []
