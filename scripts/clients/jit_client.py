@@ -9,9 +9,7 @@ from pathlib import Path
 # ruff: noqa: E402 (what follows must be set before Paddle is imported)
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"):
     os.environ.setdefault(variable, str(len(os.sched_getaffinity(0))))
-if Path("/proc/cpuinfo").exists() and b"AuthenticAMD" in Path("/proc/cpuinfo").read_text(
-    encoding="utf-8", errors="replace"
-):
+if Path("/proc/cpuinfo").exists() and b"AuthenticAMD" in Path("/proc/cpuinfo").read_bytes():
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")  # MKL's fast path, which it keeps from AMD
 
 import numpy as np
