@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from imgcls.app.conf import groups, known_rows
 from imgcls.app.quoting import quoted, unquoted
-from imgcls.app.spellings import CHOICES, GONE_FLAGS, OLD_FLAGS, meant
+from imgcls.app.spellings import GONE_FLAGS, OLD_FLAGS, meant, spelled
 from imgcls.errors import UserError, close_matches
 from imgcls.models.registry import list_models
 
@@ -166,9 +166,8 @@ def _no_option(word: str, after: str, program: str) -> str:
         key = keys[0]
         row = known_rows(program).get(key)
         value = value or ("true" if row and row.kind is bool else "fast" if key == "debug" else "...")
-        value = CHOICES.get(key, {}).get(value.lower(), value)
         old = " (docs/original_flags.md has every flag of the original)" if name in OLD_FLAGS else ""
-        return f"{word}: there are no options with dashes here. Write {key}={unquoted(value)}{old}"
+        return f"{word}: there are no options with dashes here. Write {spelled(key, unquoted(value))}{old}"
     if name in GONE_FLAGS:
         return f"{word} is not needed any more: {GONE_FLAGS[name]}. Leave it out."
     if name in OLD_FLAGS:

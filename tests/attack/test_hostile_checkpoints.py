@@ -1,5 +1,6 @@
 """Checkpoints that are not what their manifest says, or whose manifest says too little or too much."""
 
+import gzip
 import json
 import os
 import pickle
@@ -10,6 +11,8 @@ import pytest
 from tiny_run import TINY, finish, starter
 
 from imgcls.app.run_record import read_record
+from imgcls.data.formats.record import differences
+from imgcls.data.formats.samples import Samples
 from imgcls.errors import UserError
 from imgcls.machine.files import sha256
 from imgcls.run.checkpoint import (
@@ -188,3 +191,30 @@ def test_a_file_the_manifest_does_not_list_is_not_weights(run, best):
     (best / "ema.pdparams").write_bytes(pickle.dumps({"w": np.ones(1)}, 4))
     with pytest.raises(UserError, match="has no ema weights"):
         read_record(run).weights("ema")
+
+
+def test_a_run_does_not_look_into_a_damaged_configuration(best, tmp_path):
+    (best / "config.yaml").write_bytes(bytes(100))
+    with starter(tmp_path) as start:
+        output = finish(start(*TINY, "trainer.epochs=2", "trainer.resume=auto"), 2)
+    assert f"{best / 'config.yaml'} is damaged: its sha256 differs" in output
+    assert "No checkpoint in" in output
+    assert "Traceback" not in output
+
+
+NO_LISTS = {
+    "a bomb": b'{"count": 1}\n' + bytes(80_000_000),
+    "empty paths": b'{"count": 30000000}\n' + bytes(10_000_000),
+    "brackets": b"[" * 10**6,
+    "no count": b"{}\n",
+    "a word": b'{"count": "x"}\n',
+    "too little": b'{"count": 5}\nab',
+}
+
+
+@pytest.mark.parametrize("name", NO_LISTS)
+def test_a_list_of_samples_that_is_none(tmp_path, name):
+    with gzip.open(tmp_path / "samples.gz", "wb", compresslevel=1) as file:
+        file.write(NO_LISTS[name])
+    with pytest.raises(UserError, match="is no list of samples"):
+        differences(tmp_path / "samples.gz", Samples.of_classes("/photos", [[b"1.jpg"]], ("cat",)))

@@ -71,14 +71,17 @@ def _pairs(samples: Samples) -> list[tuple[bytes, int]]:
 
 
 def _read(path: Path) -> list[tuple[bytes, int]]:
-    limit = COPIES_BYTES + SAMPLES_EXPANSION * path.stat().st_size
     try:
+        size = path.stat().st_size
+        limit = COPIES_BYTES + SAMPLES_EXPANSION * size
         with open_regular(path) as compressed, gzip.open(compressed, "rb") as file:
             count = json.loads(file.readline(TEXT_BYTES))["count"]
             content = file.read(limit)
             if file.read(1):
                 raise ValueError(f"more than {limit:,} bytes")
+        if not 0 <= count <= size:  # paths that differ take more than a byte each
+            raise ValueError(f"{count} samples")
         *paths, labels = content.split(b"\0", count)
         return list(zip(paths, np.frombuffer(labels, "<i4").tolist(), strict=True))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, zlib.error) as error:
         raise UserError(f"{path} is no list of samples ({shown(str(error), 200)}).") from error
