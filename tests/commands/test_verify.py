@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -100,6 +101,16 @@ def test_everything_wrong_with_a_folder(run_program, photos, tmp_path):
     summary = json.loads((tmp_path / "outputs" / "x" / "summary.json").read_text())
     assert summary["problems"]["unreadable"] == 3
     assert summary["left_out"] == {"train": {".txt": 1, "hidden": 1, "@eaDir": 1}}
+
+
+def test_the_command_to_train_can_be_pasted(run_program, photos, tmp_path):
+    (photos / "val").rename(tmp_path / "elsewhere")
+    (photos / "train").rename(tmp_path / "我的 照片 (1)")
+    words = ("data=folder", "data.root=我的 照片 (1)", "data.val_share=0.2")
+    result = run_program("verify", *words, cwd=tmp_path)
+    command = shlex.split(result.stderr.rpartition("to train: ")[2])
+    assert command[3:] == ["data=folder", 'data.root="我的 照片 (1)"', "data.val_share=0.2"]
+    assert "10 training and 2 validation pictures in 2 classes" in result.stderr
 
 
 def test_wrong_lines_and_missing_files_of_a_list(run_program, photos, tmp_path):
