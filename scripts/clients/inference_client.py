@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
 from operators import check_model
+from plain_yaml import Loader
 
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 
@@ -41,12 +42,12 @@ parser.add_argument("directory", type=Path, help="of the export")
 parser.add_argument("pictures", nargs="+")
 parser.add_argument("--topk", type=int, default=5)
 options = parser.parse_args()
-contract = yaml.safe_load((options.directory / "inference.yaml").read_text(encoding="utf-8"))
-mean, std = np.array(contract["mean"]), np.array(contract["std"])
 try:
+    contract = yaml.load((options.directory / "inference.yaml").read_text(encoding="utf-8"), Loader)
     check_model(options.directory)  # an operator can write files as well
 except ValueError as refused:
     sys.exit(f"error: {refused}")
+mean, std = np.array(contract["mean"]), np.array(contract["std"])
 config = Config(*(str(options.directory / f"inference.{part}") for part in ("pdmodel", "pdiparams")))
 config.disable_glog_info()
 config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)))

@@ -3,9 +3,11 @@
 import json
 import os
 import random
+import runpy
 
 import pytest
 import yaml
+from locations import ROOT
 
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import FILE, MODEL_FILES, Contract, write_contract
@@ -125,3 +127,13 @@ def test_changed_exports_are_read_or_refused(ask_bounded, tmp_path):
         paths[-1].mkdir()
         (paths[-1] / FILE).write_bytes(changed)
     ask_bounded("read_contract", *paths)
+
+
+@pytest.mark.parametrize("name", ["a milliard laughs", "an alias of itself", "a tag", "merges of merges"])
+def test_clients_without_this_library_refuse_it_too(tmp_path, name):
+    loader = runpy.run_path(str(ROOT / "scripts" / "clients" / "service" / "plain_yaml.py"))["Loader"]
+    with pytest.raises((ValueError, yaml.YAMLError)):
+        yaml.load(YAMLS.get(name) or "a: &a {b: 1}\nc: {<<: [*a, *a]}\n", loader)
+    write_contract(contract_with(("cat", "dog")), tmp_path)
+    text = (tmp_path / FILE).read_text()
+    assert yaml.load(text, loader) == yaml.safe_load(text)
