@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -62,13 +63,13 @@ def read_batches(
     good: list[str] = []
     path = ""
     try:
-        for path, read_to in pool.map(enumerate(paths)):
-            if isinstance(read_to, UserError):
-                report(path, read_to)
+        for path, found in pool.map(enumerate(paths), partial(_taken_from, room)):
+            if isinstance(found, UserError):
+                report(path, found)
                 continue
             if not good:
                 images = np.empty((batch_size, *image_shape), np.uint8)
-            images[len(good)] = room.array[read_to]
+            images[len(good)] = found
             good.append(path)
             if len(good) == batch_size:
                 yield good, images
@@ -81,6 +82,12 @@ def read_batches(
         ) from error
     if good:
         yield good, images[: len(good)]
+
+
+def _taken_from(room: SentArray, answer: tuple[str, int | UserError]) -> tuple[str, np.ndarray | UserError]:
+    """A copy of the image: its slot is used again as soon as this returns."""
+    path, found = answer
+    return path, found if isinstance(found, UserError) else room.array[found].copy()
 
 
 @dataclass(frozen=True)

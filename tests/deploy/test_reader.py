@@ -89,3 +89,13 @@ def test_a_process_that_is_killed():
 def test_no_workers_reads_in_this_process(tmp_path):
     list(read_batches(["1", "2"], Noted(tmp_path), SHAPE, 2, 0, refuse))
     assert {file.read_text() for file in tmp_path.iterdir()} == {str(os.getpid())}
+
+
+def large(path: str) -> np.ndarray:
+    return np.full((600, 600, 3), int(path), np.uint8)
+
+
+def test_a_place_is_used_again_only_when_its_image_has_been_taken():
+    read_one_by_one = read_batches(map(str, range(200)), large, (600, 600, 3), 1, 1, refuse, start="fork")
+    for number, (_, images) in enumerate(read_one_by_one):
+        assert (images == number).all()
