@@ -15,7 +15,7 @@ from pathlib import Path
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write, remove, sha256
 from imgcls.machine.reading import read_json, shown
-from imgcls.machine.text import write_json
+from imgcls.machine.text import json_text
 from imgcls.weights.fluid.training import LEARNING_RATE, STEP_COUNTER
 from imgcls.weights.source import MANIFEST, NETWORK_FILE
 
@@ -61,7 +61,8 @@ def write_checkpoint(root: Path, epoch: int, step: int, writers: Mapping[str, Wr
             for name, write in writers.items():
                 write(partial / name)
             manifest = {"format": FORMAT, "sha256": {name: sha256(partial / name) for name in writers}}
-            write_json(partial / MANIFEST, manifest)
+            # Without a line end: a manifest that lost its last byte is none.
+            (partial / MANIFEST).write_text(json_text(manifest, indent=1), encoding="utf-8")
     return final
 
 
