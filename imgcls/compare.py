@@ -1,36 +1,22 @@
 """``python -m imgcls.compare outputs/a outputs/b``: training runs side by side."""
 
-import os
-import re
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from imgcls.app.program import entry_point, output_directory
-from imgcls.app.text_value import text_value
 from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-KEY = re.compile(r"[+~]*[\w./@]+=")
 FEW = 5
 """So many runs have room beside each other."""
 
 
-def main() -> None:
-    """Words without a key are runs."""
-    loose = [word for word in sys.argv[1:] if os.path.isdir(word) or not (word.startswith("-") or KEY.match(word))]
-    if loose:
-        rest = [word for word in sys.argv[1:] if word not in loose]
-        sys.argv[1:] = [f"compare.runs=[{','.join(map(text_value, loose))}]", *rest]
-    compare()
-
-
 @entry_point("compare")
-def compare(config: DictConfig) -> None:
+def main(config: DictConfig) -> None:
     from rich.console import Console
 
     from imgcls.machine.spreadsheet import write_spreadsheet

@@ -51,7 +51,7 @@ def main(config: DictConfig) -> None:
     directory = output_directory()
     folders = None
     if settings.sort_to is not None:
-        folders = Folders(Path(settings.sort_to).expanduser(), source.class_names, link=settings.sort_by == "link")
+        folders = Folders(Path(settings.sort_to), source.class_names, link=settings.sort_by == "link")
         folders.prepare(inputs, pictures)
     wanted = {"output": settings.output, "topk": topk, "threshold": settings.threshold}
     resume = agree(directory, {**source.origin, **wanted}, settings.resume)

@@ -1,5 +1,6 @@
 """Real locales that are not UTF-8, made by the system's own tool where it has it."""
 
+import atexit
 import functools
 import shutil
 import subprocess
@@ -22,11 +23,11 @@ def in_locale(name: str) -> dict[str, str]:
 @functools.cache
 def _archive() -> str | None:
     directory = Path(tempfile.mkdtemp(prefix="imgcls-locales-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     try:
         for name, (source, characters) in NAMES.items():
             command = ["localedef", "-i", source, "-f", characters, str(directory / name)]
             subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        shutil.rmtree(directory)
         return None
     return str(directory)

@@ -276,7 +276,7 @@ class PredictConfig:
     format: str = key(one_of("jsonl", "csv"))
     topk: int | None = key(at_least(1))
     threshold: float | None = key(between(0, 1))
-    sort_to: str | None = key()  # a directory
+    sort_to: str | None = key(path=True)  # a directory
     sort_by: str = key(one_of("copy", "link"))
     batch_size: int = key(at_least(1))
     num_workers: int = key(at_least(0))

@@ -16,7 +16,7 @@ from imgcls.app.conf import groups, has_key, known_rows
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.quoting import has_broken_reference, quoted, split, unquoted
 from imgcls.app.rows import Row, sections
-from imgcls.app.spellings import CHOICE_NOTES, CHOICES, meant
+from imgcls.app.spellings import CHOICE_NOTES, CHOICES, meant, spelled
 from imgcls.app.words import Words, data_at, divide
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.models.registry import model_info
@@ -199,10 +199,12 @@ def _choices(group: str, value: str, program: str, words: Words) -> str:
 def _choice(group: str, choice: str, program: str, words: Words) -> str:
     if choice == "null":
         return choice
-    if group == "model" and not (os.path.exists(choice) or "/" in choice or choice.endswith(WEIGHTS)):
+    if group == "model" and choice and not (os.path.exists(choice) or "/" in choice or choice.endswith(WEIGHTS)):
         return model_info(choice).name
     if choice in groups(program)[group] or (words.own_configuration and SIMPLE.fullmatch(choice)):
         return choice
+    if not choice:
+        raise UserError(f"{group} has no value. There are: {listed(groups(program)[group])}.")
     raise UserError(unknown_choice(group, choice, groups(program)[group], program))
 
 
@@ -241,7 +243,7 @@ def unknown_key(key: str, program: str, value: object = "...", known: list[str] 
         known = list(dict.fromkeys(name.removeprefix(section).lstrip(".").split(".")[0] for name in names))
     advice = close_matches(word, filter(None, known))
     if not advice and (others := [other for other in meant(key, program) if other != key]):
-        advice = f" Write {' or '.join(f'{other}={value}' for other in others)}."
+        advice = f" Write {' or '.join(spelled(other, value) for other in others)}."
     if key in rows and section in groups(program):
         having = [choice for choice in groups(program)[section] if has_key(section, choice, word)]
         advice = f" It belongs to {section}={' and '.join(having)}." if having else advice

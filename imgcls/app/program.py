@@ -51,6 +51,9 @@ HOLD_THEIRS = ("train", "export")
 failures: dict[int, Exception] = {}
 """Jobs of this process that have failed, by their number in the sweep."""
 
+HYDRAS_OWN = ("See https", "full_key:", "object_type=", "reference_type=")
+"""How lines of its messages begin that tell a user nothing."""
+
 SYSTEM_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """Errors of the system that say all there is to say: no permission, read-only, disk full."""
 
@@ -180,7 +183,8 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     except HydraException as error:
         return report(error, name)
     except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made
-        return report(UserError(f"{error.filename}: {error.strerror}. Choose another directory with run.root=..."))
+        where = error.filename or "The working directory"
+        return report(UserError(f"{where}: {error.strerror}. Choose another directory with run.root=..."))
     except (Exception, Interrupted) as error:
         return report(error, name)
     if len(failures) > 1 or any(failures):
@@ -225,7 +229,8 @@ def user_message(error: BaseException, program: str = "train") -> str | None:
     if isinstance(error, MissingConfigException) and (match := NO_SUCH_CHOICE.search(str(error))):
         return unknown_choice(match["group"], match["choice"], error.options or [], program)
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        lines = [line.strip() for line in str(error).splitlines()]
+        return " ".join(line for line in lines if line and not line.startswith(HYDRAS_OWN))
     if isinstance(error, UnicodeEncodeError) and (encoding := sys.getfilesystemencoding()) != "utf-8":
         return f"In this locale ({encoding}) no file can be called {error.object!r}. Leave PYTHONUTF8=0 out."
     if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:

@@ -156,11 +156,26 @@ CHOICES = {
 }
 """Other words for the choices of a group."""
 
+VALUES = {
+    "data.backend": {"true": "dali"},
+    "trainer.amp.level": {"false": "O0", "fp16": "O1", "on": "O1", "true": "O1"},
+    "trainer.gpus": {"cpu": "0", "cuda": "1", "false": "0", "gpu": "1", "true": "1"},
+    "trainer.resume": {"true": "auto"},
+    "transform.autoaugment": {"true": "imagenet"},
+}
+"""Other words for the values of a key, where another library has another kind of key."""
+
 CHOICE_NOTES = {
     "optimizer=sgd": "With optimizer.momentum=0 it is plain SGD.",
     "optimizer=nesterov": "Add optimizer.use_nesterov=true.",
     "transform=none": "Without augmentation: transform.scale=[1.0,1.0] transform.ratio=[1.0,1.0] transform.flip=0.",
 }
+
+
+def spelled(key: str, value: object) -> str:
+    """``key=value`` for a message, with the value as it is called here."""
+    here = {**CHOICES, **VALUES}.get(key, {})
+    return f"{key}={here.get(str(value).lower(), value)}"
 
 
 def meant(word: str, program: str) -> list[str]:

@@ -1,5 +1,6 @@
 """What ``imgcls.verify`` looks at, as it is, and the command that trains on it."""
 
+import re
 import shlex
 from dataclasses import dataclass, field
 
@@ -12,6 +13,11 @@ from imgcls.data.choices import SPLITS
 from imgcls.data.formats.build import build_samples
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.samples import Samples
+
+QUOTED = re.compile(r"='([^'\"\\]*)'\Z")
+"""A value in Hydra's single quotes; double ones are readable inside those of the shell."""
+
+PLAIN = re.compile(r"[\w./-]+")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,10 @@ def training_command(data: DictConfig, skip: bool) -> str:
         skip: go on past files that cannot be read.
     """
     given = HydraConfig.get().overrides.task
+    given = [
+        QUOTED.sub(lambda match: f"={match[1]}" if PLAIN.fullmatch(match[1]) else f'="{match[1]}"', word)
+        for word in given
+    ]
     words = [word for word in given if word.lstrip("+~").startswith(("data=", "data.", "imports="))]
     words += ["data.on_error=skip"] * (skip and data.on_error != "skip")
     words += ["trainer.eval_every=0"] * (data.val_share == 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from imgcls.app.conf import groups, known_rows
 from imgcls.app.quoting import quoted, unquoted
-from imgcls.app.spellings import CHOICES, GONE_FLAGS, OLD_FLAGS, meant
+from imgcls.app.spellings import GONE_FLAGS, OLD_FLAGS, meant, spelled
 from imgcls.errors import UserError, close_matches
 from imgcls.models.registry import list_models
 
@@ -21,6 +21,7 @@ EXAMPLE = "A command is made of key=value, such as trainer.epochs=5; --help show
 
 POSITIONAL = {
     "benchmark": ("benchmark.what",),
+    "compare": ("compare.runs",),
     "convert": ("convert.source", "convert.output"),
     "eval": ("eval.source",),
     "export": ("export.source",),
@@ -85,7 +86,8 @@ def _is_file(word: str, program: str) -> bool:
 def _with_keys(loose: list[tuple[int, str]], overrides: list[str], arguments: list[str], program: str) -> list[str]:
     given = {override.partition("=")[0] for override in overrides}
     keys = [key for key in POSITIONAL.get(program, ()) if key not in given]
-    takes_all = len(keys) == 1 and known_rows(program)[keys[0]].several
+    row = known_rows(program)[keys[0]] if len(keys) == 1 else None
+    takes_all = row is not None and (row.several or row.texts)
     taken = len(loose) if takes_all else len(keys)
     for number, (position, word) in enumerate(loose):
         before = arguments[position - 1] if position else ""
@@ -94,7 +96,7 @@ def _with_keys(loose: list[tuple[int, str]], overrides: list[str], arguments: li
         if number >= taken or _belong_together(before, word):
             raise UserError(_stray(word, before, program))
     values = [word for _, word in loose]
-    if takes_all and len(values) > 1:
+    if takes_all and (len(values) > 1 or row.texts):
         return [f"{keys[0]}=[{','.join(map(quoted, values))}]"]
     return [f"{key}={value}" for key, value in zip(keys, values, strict=False)]
 
@@ -164,9 +166,8 @@ def _no_option(word: str, after: str, program: str) -> str:
         key = keys[0]
         row = known_rows(program).get(key)
         value = value or ("true" if row and row.kind is bool else "fast" if key == "debug" else "...")
-        value = CHOICES.get(key, {}).get(value.lower(), value)
         old = " (docs/original_flags.md has every flag of the original)" if name in OLD_FLAGS else ""
-        return f"{word}: there are no options with dashes here. Write {key}={unquoted(value)}{old}"
+        return f"{word}: there are no options with dashes here. Write {spelled(key, unquoted(value))}{old}"
     if name in GONE_FLAGS:
         return f"{word} is not needed any more: {GONE_FLAGS[name]}. Leave it out."
     if name in OLD_FLAGS:

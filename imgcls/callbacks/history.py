@@ -5,6 +5,7 @@ from pathlib import Path
 
 from imgcls.engine.callback import Callback
 from imgcls.machine.files import atomic_write
+from imgcls.report.fonts import fonts_for
 from imgcls.report.title import draw_title
 
 TOP1 = "val_top1"
@@ -70,6 +71,11 @@ def write_csv(rows: list[dict[str, float]], path: Path) -> None:
 
 def draw_curves(rows: list[dict[str, float]], path: Path, title: str = "") -> None:
     """Loss, accuracy and learning rate over epochs, side by side, under a title."""
+    with fonts_for([title]):
+        _draw(rows, path, title)
+
+
+def _draw(rows: list[dict[str, float]], path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -5,7 +5,9 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePath
 
-FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
+from imgcls.machine.text import CONTROLS
+
+FORBIDDEN = re.compile(rf'[/\\:*?"<>|{CONTROLS}\ud800-\udfff]')
 """Characters that a system forbids, that break a line or turn its direction, or that are no text."""
 
 DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)

@@ -6,8 +6,9 @@ from itertools import chain
 from pathlib import Path
 
 from imgcls.machine.files import atomic_write
+from imgcls.machine.text import printable_text
 
-FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """A spreadsheet would compute a text that begins like this, and what it computes may start a program."""
 
 
@@ -15,8 +16,8 @@ def write_spreadsheet(path: Path, header: Sequence[str], rows: Iterable[Sequence
     """Write a table whole or not at all.
 
     UTF-8 with the mark at its start by which Excel knows it, in China and everywhere. A text that a
-    spreadsheet would take for a formula has an apostrophe before it; numbers are as they are. The bytes of a
-    file name that are not UTF-8 are written as escapes.
+    spreadsheet would take for a formula has an apostrophe before it; numbers are as they are. Line breaks,
+    other control characters and the bytes of a file name that are not UTF-8 are written as escapes.
     """
     with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file)
@@ -27,5 +28,5 @@ def write_spreadsheet(path: Path, header: Sequence[str], rows: Iterable[Sequence
 def _cell(value: object) -> object:
     if not isinstance(value, str):
         return value
-    text = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = printable_text(value)
     return f"'{text}" if text.startswith(FORMULA) else text

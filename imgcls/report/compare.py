@@ -9,6 +9,7 @@ from typing import Any
 
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
+from imgcls.functional.monitoring import direction
 from imgcls.machine.limits import CONFIG_NODES
 from imgcls.machine.reading import read_json, read_yaml
 from imgcls.report.curves import read_history
@@ -47,16 +48,16 @@ class ComparedRun:
         return self.settings.get("trainer.monitor", "top1")
 
     @property
-    def lower_is_better(self) -> bool:
-        mode = self.settings.get("trainer.monitor_mode", "auto")
-        return mode == "min" or (mode == "auto" and "loss" in self.monitor)
+    def direction(self) -> str:
+        """``min`` or ``max``: how it did."""
+        return direction(self.monitor, self.settings.get("trainer.monitor_mode", "auto"))
 
     def best(self) -> dict[str, float]:
         """The evaluation of the best epoch, and its number; empty if there was none."""
         points = self.curves.get(f"val_{self.monitor}")
         if not points:
             return {}
-        choose = min if self.lower_is_better else max
+        choose = min if self.direction == "min" else max
         epoch, _ = choose(points, key=lambda point: point[1])
         found = {name.removeprefix("val_"): dict(curve).get(epoch) for name, curve in self.curves.items()}
         metrics = {name: value for name, value in found.items() if f"val_{name}" in self.curves and value is not None}
@@ -122,9 +123,9 @@ def differences(runs: Sequence[ComparedRun]) -> dict[str, list[Any]]:
 def best_run(runs: Sequence[ComparedRun]) -> ComparedRun | None:
     """The run with the best value of the metric that all of them monitored; ``None`` if they monitored others."""
     evaluated = [run for run in runs if run.best()]
-    if not evaluated or len({(run.monitor, run.lower_is_better) for run in runs}) > 1:
+    if not evaluated or len({(run.monitor, run.direction) for run in runs}) > 1:
         return None
-    choose = min if evaluated[0].lower_is_better else max
+    choose = min if evaluated[0].direction == "min" else max
     return choose(evaluated, key=lambda run: run.best()[run.monitor])
 
 
@@ -145,7 +146,7 @@ def _read(run: Path, label: str) -> ComparedRun:
         raise UserError(f"{printable(run)}: config.yaml or {STATUS} is damaged. Leave the run out.") from error
     history = run / "metrics.csv"
     curves = read_history(history) if history.is_file() else {}
-    return ComparedRun(label, settings, curves, status, _seconds(run / "train.log"))
+    return ComparedRun(label, settings, curves, str(status), _seconds(run / "train.log"))
 
 
 def _seconds(log: Path) -> float | None:

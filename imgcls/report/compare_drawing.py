@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imgcls.report.compare import ComparedRun
+from imgcls.report.fonts import fonts_for
 from imgcls.report.title import draw_title
 
 LINES = ("-", "--", ":", "-.")
@@ -13,6 +14,11 @@ COLOURS = 10
 
 def draw_comparison(runs: Sequence[ComparedRun], path: Path) -> None:
     """Losses, the monitored metric and the learning rate over epochs; a curve for each run that has one."""
+    with fonts_for(run.label for run in runs):
+        _draw(runs, path)
+
+
+def _draw(runs: Sequence[ComparedRun], path: Path) -> None:
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(["train_loss", "val_loss", *(f"val_{run.monitor}" for run in runs), "lr"]))

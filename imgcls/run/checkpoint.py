@@ -61,7 +61,7 @@ def write_checkpoint(root: Path, epoch: int, step: int, writers: Mapping[str, Wr
             for name, write in writers.items():
                 write(partial / name)
             manifest = {"format": FORMAT, "sha256": {name: sha256(partial / name) for name in writers}}
-            # Without a line end: a manifest that lost its last byte is none.
+            # No line end: a manifest that is cut short by one byte is no JSON.
             (partial / MANIFEST).write_text(json_text(manifest, indent=1), encoding="utf-8")
     return final
 

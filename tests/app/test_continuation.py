@@ -17,7 +17,7 @@ def saved(tmp_path, monkeypatch):
     """Write a checkpoint's configuration and its manifest, where ``compose`` looks for it."""
     monkeypatch.chdir(tmp_path)
     for name in ("train_list.txt", "val_list.txt", "mine.txt"):
-        (tmp_path / name).touch()
+        (tmp_path / name).touch()  # looked for, not read
 
     def save(*overrides, step=5, **changes):
         with composed("train", overrides or RUN) as (config, directory):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -12,6 +13,7 @@ import pytest
 from locations import ROOT
 from PIL import Image
 
+from imgcls.app.next_steps import python_command
 from imgcls.data.checking.file_check import check_files
 from imgcls.data.checking.verification import Verification
 from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
@@ -68,7 +70,7 @@ def found(rows, root):
 def test_bundled_photos_are_in_order(run_program, tmp_path):
     result = run_program("verify", "run.name=checked", cwd=tmp_path)
     assert "85 training and 36 validation pictures in 5 classes" in result.stderr
-    assert "no problems\nto train: python -m imgcls.train\n" in result.stderr
+    assert f"no problems\nto train: {python_command()} -m imgcls.train\n" in result.stderr
     summary = json.loads((tmp_path / "outputs" / "checked" / "summary.json").read_text())
     assert summary["images"] == {"train": 85, "val": 36}
     assert set(summary["problems"].values()) == {0}
@@ -93,12 +95,22 @@ def test_everything_wrong_with_a_folder(run_program, photos, tmp_path):
     twins = {row["kind"]: row["detail"] for row in rows if row["kind"] in ("conflict", "duplicate")}
     assert twins["conflict"] == "the same file as photos/train/cat/5.jpg, which is of 'cat'"
     assert twins["duplicate"] == "the same file as photos/train/cat/4.jpg"
-    command = "python -m imgcls.train data=folder data.root=photos data.on_error=skip"
+    command = f"{python_command()} -m imgcls.train data=folder data.root=photos data.on_error=skip"
     assert f"to train all the same: {command}\n" in result.stderr
     assert "train: left out 2 files: 1 .txt, 1 hidden; directories @eaDir (1)\n" in result.stderr
     summary = json.loads((tmp_path / "outputs" / "x" / "summary.json").read_text())
     assert summary["problems"]["unreadable"] == 3
     assert summary["left_out"] == {"train": {".txt": 1, "hidden": 1, "@eaDir": 1}}
+
+
+def test_the_command_to_train_can_be_pasted(run_program, photos, tmp_path):
+    (photos / "val").rename(tmp_path / "elsewhere")
+    (photos / "train").rename(tmp_path / "我的 照片 (1)")
+    words = ("data=folder", "data.root=我的 照片 (1)", "data.val_share=0.2")
+    result = run_program("verify", *words, cwd=tmp_path)
+    command = shlex.split(result.stderr.rpartition("to train: ")[2])
+    assert command[3:] == ["data=folder", 'data.root="我的 照片 (1)"', "data.val_share=0.2"]
+    assert "10 training and 2 validation pictures in 2 classes" in result.stderr
 
 
 def test_wrong_lines_and_missing_files_of_a_list(run_program, photos, tmp_path):

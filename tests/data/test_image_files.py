@@ -85,10 +85,10 @@ def test_what_is_said(tmp_path):
     left_out = LeftOut()
     build_samples("folder", tmp_path, left_out=left_out)
     assert left_out.line() == (
-        "left out 4 files: 2 .mov, 1 .jpg beside the class directories, 1 .db; directories @eaDir (2)"
+        "left out 4 files: 2 .mov, 1 .db, 1 .jpg beside the class directories; directories @eaDir (2)"
     )
     many = LeftOut({f".{n}a": 1 for n in range(12)})
-    assert many.line().endswith("1 .9a and 2 more kinds")
+    assert many.line().endswith("1 .7a and 2 more kinds")
 
 
 def test_an_index_of_shards_remembers_what_was_left_out(tmp_path):

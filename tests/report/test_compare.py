@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -145,9 +146,8 @@ def test_a_damaged_run_is_named(outputs, ask):
 
 
 def test_it_does_not_wait_for_paddle(outputs):
-    program = "import sys, imgcls.compare; imgcls.compare.sys.exit = lambda _: print('paddle' in sys.modules); "
-    program += "sys.argv[1:] = ['outputs/_new']; imgcls.compare.main()"
-    command = [sys.executable, "-c", program]
-    environment = {"PYTHONPATH": str(ROOT)}
+    program = "import sys, imgcls.compare; sys.exit = lambda _: print('paddle' in sys.modules); imgcls.compare.main()"
+    command = [sys.executable, "-c", program, "outputs/_new"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     said = subprocess.run(command, cwd=outputs.parent, env=environment, capture_output=True, text=True)
     assert said.stdout.endswith("False\n"), said

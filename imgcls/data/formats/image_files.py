@@ -73,16 +73,21 @@ class LeftOut:
         """Numbers and kinds as one line, and what to install for those that could be read."""
         parts = []
         if self.files:
-            kinds = [f"{count:,} {kind}" for kind, count in self.files.most_common(KINDS_SHOWN)]
+            kinds = [f"{count:,} {kind}" for kind, count in _most(self.files)]
             more = len(self.files) - len(kinds)
             parts.append(f"{_files(self.files.total())}: {', '.join(kinds)}{f' and {more} more kinds' if more else ''}")
         if self.folders:
-            names = [f"{name} ({count:,})" for name, count in self.folders.most_common(KINDS_SHOWN)]
+            names = [f"{name} ({count:,})" for name, count in _most(self.folders)]
             more = len(self.folders) - len(names)
             parts.append(f"directories {', '.join(names)}{f' and {more} more' if more else ''}")
         endings = {os.fsencode(kind.split()[0]) for kind in self.files}
         missing = [format.missing for format in readers.FORMATS if endings & set(format.suffixes)]
         return ". ".join(["left out " + "; ".join(parts), *missing])
+
+
+def _most(counts: Counter) -> list[tuple[str, int]]:
+    """The most frequent, in an order that does not depend on the file system's."""
+    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:KINDS_SHOWN]
 
 
 def _files(count: int) -> str:

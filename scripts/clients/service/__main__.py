@@ -127,7 +127,8 @@ class Guarded:
                 message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
             await send(message)
 
-        await self.app(scope, receive, send_guarded)
+        with contextlib.suppress(asyncio.CancelledError):  # at the end of the service
+            await self.app(scope, receive, send_guarded)
 
 
 @contextlib.asynccontextmanager
@@ -143,4 +144,5 @@ handlers[ClientDisconnect] = lambda *_: Response()  # which nobody reads
 app = Guarded(Starlette(False, routes, None, handlers, lifespan=lifespan, max_body_size=options.max_bytes))
 # From here on uvicorn answers what has begun and raises the signal again; a thread that computes is not waited for.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-uvicorn.run(app, host=options.host, port=options.port, timeout_keep_alive=75, timeout_graceful_shutdown=options.timeout)
+wait = {"timeout_keep_alive": 75, "timeout_graceful_shutdown": options.timeout + 1}  # by when all have their answers
+uvicorn.run(app, host=options.host, port=options.port, **wait)
