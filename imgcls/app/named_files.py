@@ -53,8 +53,8 @@ def _wanted(config: DictConfig, key: str, kind: str) -> Iterator[str]:
     published = "Without it the published weights are taken"
     if config.model.pretrained is None:
         yield (
-            f"{key} is required: no weights are given for {config.model.name}, its answers would be noise. Name a "
-            f"{kind}, such as {key}=outputs/first, or set model.pretrained."
+            f"No weights are given for {config.model.name}: its answers would be noise. Name a {kind}, such as "
+            f"{key}=outputs/first, or set model.pretrained."
         )
     elif key == "eval.source" and config.model.pretrained is True and config.data.format == "sample":
         yield f"{key} is required: name a {kind}, such as {key}=outputs/first. {published}, for ImageNet's classes."

@@ -387,7 +387,7 @@ WITHOUT_PADDLE = {
     "predict 照片.jpg": "There is nothing at",
     "predict data predict.source=gone": "predict.source=gone: there is no such run",
     "export outputs/nothing": "export.source=outputs/nothing: there is no such run",
-    "export model=resnet50": "export.source is required",
+    "export model=resnet50": "No weights are given for resnet50",
     "export export.dir=data": "data is left alone",
     "convert gone new.pdparams": "convert.source=gone: there is no such file",
     "convert data data": "convert.output=data exists already",

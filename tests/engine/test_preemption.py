@@ -36,7 +36,7 @@ def signalling_loader(number: int):
     real, sent = loader.dataset, []
 
     class Signalling:
-        image_shape = real.image_shape
+        image_shape, limit = real.image_shape, None
 
         def __getitem__(self, key):
             if key[1] == 2 * BATCH and not sent:
