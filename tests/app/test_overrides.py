@@ -29,6 +29,7 @@ from imgcls.app.quoting import quoted, split, unquoted
 from imgcls.app.spellings import CHOICES, KEYS, OLD_FLAGS
 from imgcls.errors import UserError, listed
 from imgcls.functional.schedules import build_schedule
+from imgcls.machine.files import sha256
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from original_flags import FLAGS
@@ -421,6 +422,8 @@ def test_answers_that_need_no_paddle_do_not_wait_for_it(tmp_path):
     config = typed(compose("run.name=宠物"), "train")
     (checkpoint / "config.yaml").write_text(OmegaConf.to_yaml(config), encoding="utf-8")
     (checkpoint / "classes.txt").write_text("猫\n", encoding="utf-8")
+    digests = {name: sha256(checkpoint / name) for name in ("config.yaml", "classes.txt")}
+    (checkpoint / "manifest.json").write_text(json.dumps({"format": 1, "sha256": digests}))
     before = sorted(tmp_path.rglob("*"))
     result = subprocess.run(
         [sys.executable, "-c", ASK],
