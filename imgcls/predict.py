@@ -20,12 +20,12 @@ FEW = 32
 @entry_point("predict")
 def main(config: DictConfig) -> None:
     from imgcls.data.formats.image_files import LeftOut
-    from imgcls.deploy.inputs import find_pictures
+    from imgcls.deploy.inputs import find_images
 
     settings = config.predict
     left_out = LeftOut()
     inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
-    pictures = find_pictures(inputs, left_out)
+    pictures = find_images(inputs, left_out)
     require_paddle()
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
@@ -34,7 +34,7 @@ def main(config: DictConfig) -> None:
     from imgcls.deploy.feature_file import FeatureFile
     from imgcls.deploy.line_file import LineFile
     from imgcls.deploy.predictor import require_numbers
-    from imgcls.deploy.reader import PictureReader, read_batches
+    from imgcls.deploy.reader import ImageReader, read_batches
     from imgcls.deploy.results import ClassFile
     from imgcls.deploy.sorting import Folders
     from imgcls.machine.device import select_device
@@ -73,7 +73,7 @@ def main(config: DictConfig) -> None:
         unreadable.append(str(error))
 
     with_bar = progress_bar(left, desc="predicting", unit=" pictures")
-    read = PictureReader(source.preprocessing.transform(), config.data.max_pixels)
+    read = ImageReader(source.preprocessing.transform(), config.data.max_pixels)
     num_workers, start = (settings.num_workers, "spawn") if len(left) > FEW else (min(1, settings.num_workers), "fork")
     shape = read.transform.image_shape
     kept = f"answers so far are in {answers.path}; go on with predict.resume=true run.name={directory.name}"

@@ -14,7 +14,7 @@ from imgcls.benchmarks.exported import export_for_measuring
 from imgcls.data.formats.build import SAMPLE_PHOTOS
 from imgcls.data.pictures.decode import MAX_PIXELS
 from imgcls.deploy.predictor import ExportPredictor, open_export
-from imgcls.deploy.reader import Batch, PictureReader, read_batches
+from imgcls.deploy.reader import Batch, ImageReader, read_batches
 from imgcls.deploy.results import ClassFile
 from imgcls.models.registry import build_model
 
@@ -38,7 +38,7 @@ def measure_predict(model: str, size: int, batch_size: int, steps: int, warmup: 
         contract = export_for_measuring(build_model(model), model, size, root / "export")
         predictor = open_export(root / "export")
         photos = _copies((warmup + steps) * batch_size, root / "photos")
-        read = PictureReader(contract.preprocessing.transform(), MAX_PIXELS)
+        read = ImageReader(contract.preprocessing.transform(), MAX_PIXELS)
         rates: dict[str, list[float]] = {"decode_rate": [], "network_rate": [], "predict_rate": []}
         for _ in range(repeats):
             batches = read_batches(photos, read, read.transform.image_shape, batch_size, NUM_WORKERS, _refuse)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from imgcls.data.pictures.decode import MAX_PIXELS, open_image, to_upright_rgb
 from imgcls.data.pictures.preprocessing import Preprocessing
-from imgcls.deploy.inputs import find_pictures
+from imgcls.deploy.inputs import find_images
 from imgcls.deploy.predictor import Predictor, require_numbers, top_classes
 from imgcls.errors import UserError
 
@@ -132,7 +132,7 @@ def _listed(images: Any) -> tuple[list[ImageLike], bool]:
     if isinstance(images, str | os.PathLike):
         path = os.path.expanduser(os.fspath(images))
         if os.path.isdir(path) or (not os.path.exists(path) and glob.has_magic(path)):
-            return list(find_pictures(path)), False
+            return list(find_images(path)), False
         return [path], True
     if isinstance(images, Image.Image):
         return [images], True

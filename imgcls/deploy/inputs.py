@@ -14,7 +14,7 @@ from imgcls.errors import UserError
 LIST_SUFFIX = ".txt"
 
 
-def find_pictures(inputs: str | Iterable[str], left_out: LeftOut | None = None) -> list[str]:
+def find_images(inputs: str | Iterable[str], left_out: LeftOut | None = None) -> list[str]:
     """Paths of the pictures that ``inputs`` stand for, in their order; a directory's or a pattern's sorted.
 
     - A directory is searched, and those below it, for images as ``image_files`` knows them.

@@ -17,7 +17,7 @@ Batch = tuple[list[str], np.ndarray]
 
 
 @dataclass(frozen=True)
-class PictureReader:
+class ImageReader:
     """Decodes a picture of up to ``max_pixels`` and transforms it for evaluation."""
 
     transform: Transform

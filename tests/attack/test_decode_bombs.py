@@ -40,7 +40,7 @@ from imgcls.data.pictures import work
 from imgcls.data.pictures.decode import BadImage, decode_image, open_image
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.work import TooMuchWork, check_exif, check_work
-from imgcls.deploy.reader import PictureReader, read_batches
+from imgcls.deploy.reader import ImageReader, read_batches
 from imgcls.errors import UserError
 
 TWO_SEGMENTS = directory(3000, 60_000)
@@ -206,7 +206,7 @@ def test_verify_and_predict_name_it(album):
     assert "takes more than 0.4 s" in checks[2].fault
     refused: dict[str, str] = {}
     paths = sorted(map(str, (album / "val").glob("*/*.jpg")))
-    read = PictureReader(Preprocessing.of_model(model_info("squeezenet1_1")).transform(), 10**8)
+    read = ImageReader(Preprocessing.of_model(model_info("squeezenet1_1")).transform(), 10**8)
 
     def report(path: str, error: UserError) -> None:
         refused[path] = str(error)

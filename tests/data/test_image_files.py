@@ -15,7 +15,7 @@ from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
 from imgcls.data.formats.image_files import LeftOut, suffixes
 from imgcls.data.pictures import readers
 from imgcls.data.pictures.decode import BadImage, decode_image
-from imgcls.deploy.inputs import find_pictures
+from imgcls.deploy.inputs import find_images
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -48,7 +48,7 @@ def found_by(root, left_out=None):
                 tar.add(path, path.relative_to(root / "train"), recursive=False)
     packed = build_samples("tar", shards)
     in_tar = [os.fsdecode(packed.relative_path(i)).removeprefix("0.tar/") for i in range(len(packed))]
-    predicted = [os.path.relpath(path, root / "train") for path in find_pictures(str(root / "train"))]
+    predicted = [os.path.relpath(path, root / "train") for path in find_images(str(root / "train"))]
     return folder, in_tar, predicted
 
 
@@ -102,9 +102,9 @@ def test_an_index_of_shards_remembers_what_was_left_out(tmp_path):
 def test_a_pattern_leaves_thumbnails_out(tmp_path):
     put(tmp_path, "cat/a.jpg", "cat/@eaDir/a.jpg", "@eaDir/b.jpg")
     left_out = LeftOut()
-    assert find_pictures(f"{tmp_path}/**/*.jpg", left_out) == [f"{tmp_path}/cat/a.jpg"]
+    assert find_images(f"{tmp_path}/**/*.jpg", left_out) == [f"{tmp_path}/cat/a.jpg"]
     assert left_out.line() == "left out 2 files: 2 in @eaDir"
-    assert find_pictures(f"{tmp_path}/@eaDir/*.jpg") == [f"{tmp_path}/@eaDir/b.jpg"]  # asked for by name
+    assert find_images(f"{tmp_path}/@eaDir/*.jpg") == [f"{tmp_path}/@eaDir/b.jpg"]  # asked for by name
 
 
 def test_formats_are_known_by_their_brands():

@@ -29,7 +29,7 @@ from imgcls.data.formats.build import SAMPLE_PHOTOS
 from imgcls.data.pictures.decode import MAX_PIXELS
 from imgcls.deploy.contract import FILE
 from imgcls.deploy.predictor import open_export, top_classes
-from imgcls.deploy.reader import PictureReader
+from imgcls.deploy.reader import ImageReader
 from imgcls.machine.cpu import inherited_environment
 
 CLIENTS = ROOT / "scripts" / "clients"
@@ -128,7 +128,7 @@ def expected(exports):
 
     def answers(path: Path, topk: int, kind: str = "float") -> list[dict]:
         predictor = predictors[kind]
-        image = PictureReader(predictor.contract.preprocessing.transform(), MAX_PIXELS)(path)
+        image = ImageReader(predictor.contract.preprocessing.transform(), MAX_PIXELS)(path)
         scores = predictor.probabilities(image[np.newaxis])[0]
         names = predictor.contract.class_names
         best = top_classes(scores[np.newaxis], topk)[0].tolist()

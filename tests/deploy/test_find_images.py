@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from imgcls.deploy.inputs import find_pictures
+from imgcls.deploy.inputs import find_images
 from imgcls.errors import UserError
 
 
@@ -22,12 +22,12 @@ def names(root, pictures):
 
 
 def test_one_picture_whatever_it_is_called(tree):
-    assert find_pictures(str(tree / "notes.md")) == [str(tree / "notes.md")]
-    assert find_pictures(str(tree / "odd[1].jpg")) == [str(tree / "odd[1].jpg")]
+    assert find_images(str(tree / "notes.md")) == [str(tree / "notes.md")]
+    assert find_images(str(tree / "odd[1].jpg")) == [str(tree / "odd[1].jpg")]
 
 
 def test_directory_and_those_below(tree):
-    assert names(tree, find_pictures(str(tree))) == ["a.PNG", "b.jpg", "odd[1].jpg", "sub/deep/c.jpeg"]
+    assert names(tree, find_images(str(tree))) == ["a.PNG", "b.jpg", "odd[1].jpg", "sub/deep/c.jpeg"]
 
 
 def test_links_to_directories_are_followed_once(tree, tmp_path_factory):
@@ -35,25 +35,25 @@ def test_links_to_directories_are_followed_once(tree, tmp_path_factory):
     (elsewhere / "e.jpg").write_bytes(b"x")
     (tree / "sub" / "link").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(tree)
-    found = names(tree, find_pictures(str(tree)))
+    found = names(tree, find_images(str(tree)))
     assert found == ["a.PNG", "b.jpg", "odd[1].jpg", "sub/deep/c.jpeg", "sub/link/e.jpg"]
 
 
 def test_pattern(tree):
-    assert names(tree, find_pictures(f"{tree}/*.jpg")) == ["b.jpg", "odd[1].jpg"]
-    assert names(tree, find_pictures(f"{tree}/**/*.jp*g")) == ["b.jpg", "odd[1].jpg", "sub/deep/c.jpeg"]
+    assert names(tree, find_images(f"{tree}/*.jpg")) == ["b.jpg", "odd[1].jpg"]
+    assert names(tree, find_images(f"{tree}/**/*.jp*g")) == ["b.jpg", "odd[1].jpg", "sub/deep/c.jpeg"]
 
 
 def test_list_file_is_relative_to_its_place(tree):
     (tree / "sub" / "list.txt").write_bytes(b"\xef\xbb\xbfdeep/c.jpeg\r\n\r\n../b.jpg\n  %s \n" % bytes(tree / "a.PNG"))
-    found = find_pictures(str(tree / "sub" / "list.txt"))
+    found = find_images(str(tree / "sub" / "list.txt"))
     assert [os.path.realpath(path) for path in found] == [
         str(tree / name) for name in ("sub/deep/c.jpeg", "b.jpg", "a.PNG")
     ]
 
 
 def test_several_in_their_order(tree):
-    found = find_pictures([str(tree / "sub"), f"{tree}/a*", str(tree / "b.jpg"), str(tree / "b.jpg")])
+    found = find_images([str(tree / "sub"), f"{tree}/a*", str(tree / "b.jpg"), str(tree / "b.jpg")])
     assert names(tree, found) == ["sub/deep/c.jpeg", "a.PNG", "b.jpg", "b.jpg"]
 
 
@@ -61,7 +61,7 @@ def test_names_that_are_not_utf8(tmp_path):
     (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"x")
     (tmp_path / "list.txt").write_bytes(b"caf\xe9.jpg\n")
     for source in (tmp_path, tmp_path / "list.txt"):
-        (path,) = find_pictures(str(source))
+        (path,) = find_images(str(source))
         assert os.path.isfile(path)
 
 
@@ -70,7 +70,7 @@ def test_a_list_of_windows(tmp_path):
     (tmp_path / "猫" / "1.jpg").touch()
     (tmp_path / "it\\is.jpg").touch()
     (tmp_path / "list.txt").write_text("\ufeff猫\\1.jpg\r\nit\\is.jpg\r\n", encoding="utf-8")
-    assert names(tmp_path, find_pictures(str(tmp_path / "list.txt"))) == ["猫/1.jpg", "it\\is.jpg"]
+    assert names(tmp_path, find_images(str(tmp_path / "list.txt"))) == ["猫/1.jpg", "it\\is.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_nothing_found(entry, message, tree, monkeypatch):
     (tree / "empty").mkdir()
     (tree / "empty.txt").write_text("\n \n")
     with pytest.raises(UserError, match=message):
-        find_pictures(entry)
+        find_images(entry)
     with pytest.raises(UserError, match=message):
-        find_pictures(["b.jpg", entry])
+        find_images(["b.jpg", entry])
 
 
 def test_no_entries():
     with pytest.raises(UserError, match=r"predict\.input"):
-        find_pictures([])
+        find_images([])
