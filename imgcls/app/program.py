@@ -228,6 +228,8 @@ def user_message(error: BaseException, program: str = "train") -> str | None:
         return unknown_key(cause.full_key, program, known=[str(key) for key in cause.parent_node or ()] or None)
     if isinstance(error, MissingConfigException) and (match := NO_SUCH_CHOICE.search(str(error))):
         return unknown_choice(match["group"], match["choice"], error.options or [], program)
+    if isinstance(cause, ValidationError) and cause.full_key:
+        return f"{cause.full_key}: {str(cause).splitlines()[0]}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         lines = [line.strip() for line in str(error).splitlines()]
         return " ".join(line for line in lines if line and not line.startswith(HYDRAS_OWN))

@@ -78,9 +78,10 @@ def require_same_run(checkpoint: Path, texts: dict[str, str]) -> None:
         )
 
 
-def sample_writers(train: Samples, val: Samples) -> dict[str, Writer]:
+def sample_writers(train: Samples, val: Samples | None) -> dict[str, Writer]:
     """What writes down in a checkpoint which samples its run has."""
-    counts = json.dumps({"train": known(train)._asdict(), "val": known(val)._asdict()}, indent=1)
+    splits = {"train": known(train)._asdict(), "val": None if val is None else known(val)._asdict()}
+    counts = json.dumps(splits, indent=1)
     return {COUNTS: lambda path: path.write_text(counts, encoding="utf-8"), LIST: partial(write_samples, train)}
 
 
@@ -91,7 +92,7 @@ class Before(NamedTuple):
     remarks: list[str]
 
 
-def require_same_samples(checkpoint: Path, train: Samples, val: Samples) -> Before:
+def require_same_samples(checkpoint: Path, train: Samples, val: Samples | None) -> Before:
     """Refuse to continue ``checkpoint`` within an epoch that has other training samples now.
 
     Raises:
@@ -110,7 +111,7 @@ def require_same_samples(checkpoint: Path, train: Samples, val: Samples) -> Befo
                 "model.pretrained set to this checkpoint."
             )
         remarks.append(f"The training pictures are others from here on: {'; '.join(what)}.")
-    if before["val"] != (now := known(val)):
+    if val is not None and before["val"] is not None and before["val"] != (now := known(val)):
         remarks.append(
             f"The validation pictures are others from here on, {before['val'].count:,} then, {now.count:,} now: "
             "figures before and after are not of the same pictures."
@@ -118,13 +119,13 @@ def require_same_samples(checkpoint: Path, train: Samples, val: Samples) -> Befo
     return Before(before["train"].count, remarks)
 
 
-def _recorded(checkpoint: Path) -> dict[str, Known]:
+def _recorded(checkpoint: Path) -> dict[str, Known | None]:
     try:
         content = read_json(checkpoint / COUNTS)
-        found = {split: Known(**content[split]) for split in ("train", "val")}
+        found = {split: content[split] and Known(**content[split]) for split in ("train", "val")}
     except (KeyError, TypeError) as error:
         raise UserError(f"{checkpoint / COUNTS} is no count of samples.") from error
-    if not all(isinstance(one.count, int) for one in found.values()):
+    if found["train"] is None or not all(isinstance(one.count, int) for one in found.values() if one is not None):
         raise UserError(f"{checkpoint / COUNTS} is no count of samples.")
     return found
 

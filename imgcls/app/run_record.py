@@ -126,7 +126,8 @@ def _unrecorded(section: str, config: DictConfig) -> dict[str, Any]:
 
 def merge_record(config: DictConfig, record: RunRecord, given: Iterable[str]) -> DictConfig:
     """The run's model, data and transform sections, under whatever the command line says itself."""
-    return overlay(config, record.config, given, SECTIONS)
+    sections = {name: {**_unrecorded(name, config), **record.config[name]} for name in SECTIONS if name in config}
+    return overlay(config, OmegaConf.create(sections), given, SECTIONS)
 
 
 def overlay(config: DictConfig, recorded: DictConfig, given: Iterable[str], sections: Iterable[str]) -> DictConfig:
@@ -141,7 +142,7 @@ def overlay(config: DictConfig, recorded: DictConfig, given: Iterable[str], sect
     for section in sections:
         if section in given or section not in config or section not in recorded:
             continue
-        result[section] = {**_unrecorded(section, config), **recorded[section]}
+        result[section] = recorded[section]
         for key in given:
             if key.startswith(f"{section}."):
                 OmegaConf.update(result, key, OmegaConf.select(config, key), force_add=True)
