@@ -110,7 +110,7 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
         UserError: unknown key, wrong type, value missing or out of range.
     """
     result = _typed(config, name)
-    if name == "train" and result.trainer.resume is not None:
+    if name == "train" and result.trainer.resume is not None and HydraConfig.initialized():
         from imgcls.app.continuation import continued
 
         overrides = list(HydraConfig.get().overrides.task)

@@ -75,13 +75,19 @@ def measure_train(
             try:
                 results[setting].append(_run(command, composed, setting))
             except RankFailed as error:
-                reasons[setting] = str(error).splitlines()[-1].strip().removeprefix("error: ")
+                reasons[setting] = _reason(str(error))
         figures = {
             setting: {name: median(run[name] for run in runs) for name in runs[0]}
             for setting, runs in results.items()
             if setting not in reasons
         }
         yield _table(f"{title}, {kind} data", settings, figures, reasons, "GPUs" if gpus else "processes on the CPU")
+
+
+def _reason(message: str) -> str:
+    """What a process said before it ended: its message, else the last line of its log."""
+    said = message.rpartition("error: ")[2] if "error: " in message else message.splitlines()[-1]
+    return " ".join(said.split())
 
 
 def _why_not(setting: Setting, gpus: int) -> str | None:

@@ -6,6 +6,7 @@ It is nobody's file: nothing is left over, and a container's small ``/dev/shm`` 
 import math
 import mmap
 import os
+from collections.abc import Callable
 from multiprocessing import reduction
 
 import numpy as np
@@ -35,8 +36,8 @@ class SentArray:
     def __reduce__(self) -> tuple:
         return _received, (reduction.DupFd(self._file), self.array.shape)
 
-    def __del__(self):
-        os.close(self._file)
+    def __del__(self, close: Callable[[int], None] = os.close):  # modules may be gone by then
+        close(self._file)
 
 
 def _received(file: object, shape: tuple[int, ...]) -> SentArray:

@@ -65,7 +65,7 @@ def test_names_survive_the_file_of_a_run(tmp_path, name):
 def test_names_that_an_earlier_version_wrote_in_another_locale(tmp_path, monkeypatch):
     """It wrote as its locale did; under that one the run is read, under others the message says which way out."""
     (tmp_path / "classes.txt").write_bytes("虾\n鱼\n".encode("gbk"))
-    with pytest.raises(UserError, match=r"classes\.txt is not UTF-8.*LC_ALL"):
+    with pytest.raises(UserError, match=r"classes\.txt is damaged: it is not UTF-8.*LC_ALL"):
         read_class_names(tmp_path / "classes.txt")
     monkeypatch.setattr("locale.getencoding", lambda: "gbk")
     assert read_class_names(tmp_path / "classes.txt") == ["虾", "鱼"]

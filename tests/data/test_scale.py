@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from locations import ROOT
 
+from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.tar_index import TarIndex, _save, _shards
 
 COUNT = 1_281_167
@@ -91,7 +92,7 @@ def test_an_index_of_shards_is_ready_at_once_and_small(tmp_path):
     classes = np.arange(COUNT, dtype=np.int32) % 1000
     offsets = 120_000 * np.arange(COUNT, dtype=np.int64)
     folders = tuple(f"n{i:08d}" for i in range(1000))
-    index = TarIndex(_shards(tmp_path), folders, b"".join(names), lengths, classes, zeros, offsets, lengths)
+    index = TarIndex(_shards(tmp_path), folders, b"".join(names), lengths, classes, zeros, offsets, lengths, LeftOut())
     _save(index, tmp_path / "index.npz")
     count, path, share, peak = run(TAR, tmp_path, EVERY)[0].split()
     assert int(count) == COUNT

@@ -65,11 +65,18 @@ def _without_encoding(tree: ast.AST):
         texts = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
         if name in ("run", "Popen", "check_output") and options & {"text", "universal_newlines"}:
             yield call
-        elif owner in ("Image", "os", "tarfile", "webbrowser") or "encoding" in options or "formats" in options:
+        elif (
+            owner in ("Image", "archive", "os", "tarfile", "webbrowser")
+            or "encoding" in options
+            or "formats" in options
+        ):
             continue
-        elif (name == "read_text" and not texts) or name in ("write_text", "FileHandler"):
+        elif (name == "read_text" and isinstance(call.func, ast.Attribute) and not texts) or name in (
+            "write_text",
+            "FileHandler",
+        ):
             yield call
-        elif name == "open":
+        elif name == "open" and "timeout" not in options:  # of a URL
             mode = [one for one in texts if isinstance(one, str) and set(one) <= set("rwaxbt+")]
             chosen = any(isinstance(argument, ast.IfExp) for argument in call.args)  # "ab" if start else "wb"
             if not (mode and "b" in mode[0]) and not (chosen and "b" in ast.unparse(call)):

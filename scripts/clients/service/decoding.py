@@ -86,5 +86,5 @@ class Decoders:
 def resident_bytes(pid):
     """Memory of a process; 0 where no file tells it."""
     with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) << 12
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) << 12
     return 0
