@@ -1,5 +1,6 @@
 """Imports run down the floors of the library and never in a circle: the contracts at the end of setup.cfg."""
 
+import logging
 import shutil
 import sys
 
@@ -28,6 +29,14 @@ UP = {
     "in a circle": ("deploy/results.py", "import imgcls.benchmarks.exported", "- .deploy -> .benchmarks"),
     "a loose module": ("tools.py", "", "tools"),
 }
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_they_were(monkeypatch):
+    """The linter's own set-up of logging silences every logger that is there already."""
+    for logger in logging.Logger.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            monkeypatch.setattr(logger, "disabled", logger.disabled)
 
 
 def lint() -> int:
