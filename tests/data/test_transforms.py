@@ -9,8 +9,8 @@ from locations import REFERENCE
 from PIL import Image
 from values_of_conf import train_transform
 
+from imgcls.data.pictures.crops import INTERPOLATIONS
 from imgcls.data.pictures.transforms import (
-    INTERPOLATIONS,
     ColorJitter,
     HorizontalFlip,
     RandomRotation,

@@ -243,6 +243,8 @@ def _crop_and_flip(transform: Transform) -> tuple[CropResize, HorizontalFlip | N
         raise UserError(
             f"data.backend=dali crops, resizes and flips; it has no {names}. Switch that off or use pillow."
         )
+    if transform.resampling == "opencv":
+        raise UserError("data.backend=dali resizes as Pillow does, not as transform.resampling=opencv. Use pillow.")
     if crop.resampling not in INTERPOLATIONS:
         raise UserError("data.backend=dali has no interpolation 'area'. Choose another or use pillow.")
     return crop, flip
