@@ -8,8 +8,8 @@ import numpy as np
 import paddle
 import pytest
 from locations import ROOT
-from paddles import ON_PADDLE_3
 from paddle import nn
+from paddles import ON_PADDLE_3
 
 from imgcls.machine import paddle_internals as internals
 from imgcls.run.launcher import Job, run_ranks
