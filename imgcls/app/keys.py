@@ -225,6 +225,7 @@ class TrainerConfig:
     node_rank: int = key(at_least(0), free=True, fingerprint=False)
     master: str | None = key(free=True, fingerprint=False)
     max_restarts: int = key(at_least(0), free=True)
+    rank_timeout: float = key(at_least(1), free=True, unrecorded=600.0)
     sync_bn: bool = key()
     accumulate: int = key(at_least(1))
     max_steps: int | None = key(at_least(1), free=True)
