@@ -21,9 +21,10 @@ from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.loader import Batch
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.paths import printable
+from imgcls.data.pictures.crops import CropResize, RandomCropResize
 from imgcls.data.pictures.decode import UPRIGHT, BadImage, Source, decode_image, open_image
 from imgcls.data.pictures.in_time import in_time
-from imgcls.data.pictures.transforms import CropResize, HorizontalFlip, RandomCropResize, Transform
+from imgcls.data.pictures.transforms import HorizontalFlip, Transform
 from imgcls.data.pictures.work import check_work
 from imgcls.errors import UserError
 from imgcls.machine.pool import TimeLimit, in_worker
