@@ -12,10 +12,10 @@ import numpy as np
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 from imgcls.machine.limits import NAME_BYTES
+from imgcls.machine.npz import read_arrays
 from imgcls.machine.reading import open_regular, read_json, shown
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid import files as fluid
-from imgcls.weights.npz import read_arrays
 from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle, only_arrays
 
 Naming = Literal["structured", "fluid"]
