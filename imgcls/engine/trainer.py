@@ -94,7 +94,7 @@ class EvaluationMeter:
     def __init__(self, topk: Sequence[int] = (1, 5)):
         self.topk = tuple(topk)
         self.loss = 0.0
-        self.correct = np.zeros(len(self.topk))
+        self.correct = np.zeros(len(self.topk), np.int64)
         self.samples = 0
 
     def update(self, logits: paddle.Tensor, labels: paddle.Tensor, indices: paddle.Tensor) -> None:
@@ -379,7 +379,8 @@ class Trainer(OpenModel):
         message = [loss.reshape([1]), paddle.full([1], float(self.signalled), loss.dtype)]
         message += [tensor.flatten() for tensor in statistics]
         sizes = [tensor.shape[0] for tensor in message]
-        loss, self._signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
+        loss, signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
+        self._signals = signals[0]
         for tensor, mean in zip(statistics, means, strict=True):
             tensor.set_value(mean.reshape(tensor.shape))
         return loss[0]
