@@ -29,9 +29,8 @@ PAGE = """\
 <!-- Written by: python -m imgcls.models --format markdown > docs/models.md -->
 
 The original's {count} networks, {published} of them with published weights, and [{modern_count} modern ones](#modern).
-`model=<name>` and `imgcls.create_model("<name>")` take a
-name in any case. Input is the side of the picture in pixels, resize the length of its short side before evaluation cuts
-out the centre.
+`model=<name>` and `imgcls.create_model("<name>")` take a name in any case. Input is the side of the picture in pixels,
+resize the length of its short side before evaluation cuts out the centre.
 
 {provenance}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from typing import ClassVar
 
 import paddle
 from paddle import nn
@@ -111,7 +112,11 @@ class ConvNeXt(SourceNetwork):
 
     head_layers = ("norm", "head", "dropout")
     min_input_size = 32
-    source_names = {r"\.scale\.gamma$": ".gamma", r"^norm\.": "head.norm.", r"^head\.(?=\w+$)": "head.fc."}
+    source_names: ClassVar[dict[str, str]] = {
+        r"\.scale\.gamma$": ".gamma",
+        r"^norm\.": "head.norm.",
+        r"^head\.(?=\w+$)": "head.fc.",
+    }
 
     def __init__(
         self,

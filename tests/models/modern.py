@@ -14,7 +14,7 @@ from imgcls.models import swin
 
 sys.path.append(str(ROOT / "tests" / "peers"))
 
-from rule import value  # noqa: E402
+from rule import value
 
 NAMES = imgcls.list_models(modern=True)
 OWN_SIZE = ("swin", "vit")
