@@ -8,6 +8,7 @@ from (timm, torchvision, PaddleClas), which is what a checkpoint of that package
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import paddle
@@ -28,8 +29,8 @@ TRUNCATED = nn.initializer.TruncatedNormal(std=0.02)
 class SourceNetwork(Network):
     """A network whose tensors have the names of another package's checkpoints."""
 
-    source_names: dict[str, str] = {}
-    """From regular expressions of a ``state_dict`` key of ours to what stands there in the source's."""
+    source_names: ClassVar[dict] = {}
+    """From regular expressions of a ``state_dict`` key of ours to what stands there in the source's, as in ``re.sub``."""
 
     def name_as_source(self) -> None:
         """Give every tensor the key of the source's state dict; at the end of a family's ``__init__``."""
@@ -133,6 +134,35 @@ class ConvBN(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.act(self.bn(self.conv(x)))
+
+
+class SqueezeExcite(MapLayer):
+    """Channel attention (arXiv:1709.01507): mean, 1x1 convolution, activation, another, gate, multiply.
+
+    Args:
+        squeezed: width between the two convolutions.
+        names: of the two, as the source has them.
+        act: a key of ``layers.ACTIVATIONS``.
+        gate: brings the factors between 0 and 1.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        squeezed: int,
+        names: tuple[str, str] = ("fc1", "fc2"),
+        act: str = "relu",
+        gate: Callable[[paddle.Tensor], paddle.Tensor] = F.sigmoid,
+    ):
+        super().__init__()
+        self.names, self.gate = names, gate
+        self.add_sublayer(names[0], conv(channels, squeezed, 1, bias=True))
+        self.add_sublayer(names[1], conv(squeezed, channels, 1, bias=True))
+        self.act = activation(act)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        first, second = (getattr(self, name) for name in self.names)
+        return x * self.gate(second(self.act(first(F.adaptive_avg_pool2d(x, 1, self.data_format)))))
 
 
 def linear(in_features: int, out_features: int, bias: bool = True) -> nn.Linear:

@@ -1,6 +1,7 @@
 """Swin Transformer (arXiv:2103.14030) and Swin Transformer V2 (arXiv:2111.09883)."""
 
 from functools import lru_cache, partial
+from typing import ClassVar
 
 import numpy as np
 import paddle
@@ -33,7 +34,7 @@ APART = -100.0
 
 @lru_cache(maxsize=64)
 def offset_index(height: int, width: int, across: int) -> np.ndarray:
-    """``[places, places]``: where in a table of offsets, ``across`` from row to row, those of two places of a window are.
+    """``[places, places]``: where two places of a window have their offset in a table with ``across`` in a row.
 
     The table's middle is the offset (0, 0); of a table for larger windows its middle part is read.
     """
@@ -44,7 +45,7 @@ def offset_index(height: int, width: int, across: int) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def shift_mask(height: int, width: int, window: tuple[int, int], shift: tuple[int, int]) -> np.ndarray:
-    """Float32 ``[windows, 1, places, places]``: ``APART`` between places of a map that were no neighbours before the shift."""
+    """Float32 ``[windows, 1, places, places]``: ``APART`` between places that the shift brought together."""
     parts = []
     for side, size, moved in zip((height, width), window, shift, strict=True):
         bounds = np.array([side - size, side - moved]) if moved else np.array([side])
@@ -154,7 +155,8 @@ class Block(nn.Layer):
         height, width, channels = x.shape[1:]
         window = min(self.window, height), min(self.window, width)
         shift = tuple(
-            side // 2 if self.shifted and length > side else 0 for side, length in zip(window, (height, width))
+            side // 2 if self.shifted and length > side else 0
+            for side, length in zip(window, (height, width), strict=True)
         )
         if any(shift):
             x = paddle.roll(x, [-shift[0], -shift[1]], axis=[1, 2])
@@ -226,7 +228,7 @@ class Swin(SourceNetwork):
     """
 
     min_input_size = 4
-    source_names = {r"^head\.": "head.fc."}
+    source_names: ClassVar[dict] = {r"^head\.": "head.fc."}
 
     def __init__(
         self,

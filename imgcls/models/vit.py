@@ -1,4 +1,4 @@
-"""ViT (arXiv:2010.11929), DeiT (arXiv:2012.12877, 2204.07118) and the networks of DINOv2 (arXiv:2304.07193, 2309.16588)."""
+"""ViT (arXiv:2010.11929), DeiT (2012.12877), DeiT III (2204.07118), the networks of DINOv2 (2304.07193, 2309.16588)."""
 
 import logging
 from collections.abc import Callable
@@ -127,7 +127,7 @@ class ViT(SourceNetwork):
         self.name_as_source()
 
     def positions(self, height: int, width: int) -> paddle.Tensor:
-        """Embeddings ``[1, tokens, width]`` for a map of patches of this size, behind the class token's, if it has one."""
+        """Embeddings ``[1, tokens, width]`` for a map of patches, behind the class token's, if it has one."""
         if (height, width) == (self.grid, self.grid):
             return self.pos_embed
         if paddle.in_dynamic_mode() and (height, width) not in self.resampled:

@@ -50,7 +50,7 @@ def arguments(name: str, size: int) -> dict:
     return {"image_size": size} if imgcls.model_info(name).module == "vit" else {}
 
 
-def quick(name: str) -> dict:
+def quick(name: str) -> dict[str, str]:
     """Arguments that make less of a network."""
     return {"size": "micro"} if imgcls.model_info(name).module == "swin" else {}
 
@@ -88,8 +88,8 @@ def filled_case(case: str) -> tuple[paddle.nn.Layer, int]:
     return filled(name, size, **({"window": window[0]} if window else {})), size
 
 
-def filled(name: str, size: int, **options) -> paddle.nn.Layer:
+def filled(name: str, side: int, **options) -> paddle.nn.Layer:
     """The network, in evaluation mode."""
-    network = imgcls.create_model(name, **arguments(name, size), **options)
+    network = imgcls.create_model(name, **arguments(name, side), **options)
     transposed = not from_paddle(name)
     return fill(network, source_shapes(network, transposed), transposed)

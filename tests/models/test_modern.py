@@ -11,7 +11,19 @@ import numpy as np
 import paddle
 import pytest
 from locations import REFERENCE
-from modern import NAMES, OWN_SIZE, SIZE, arguments, families, filled, filled_case, one_per_family_or_full, quick
+from modern import (
+    NAMES,
+    OWN_SIZE,
+    SIZE,
+    arguments,
+    families,
+    fill,
+    filled,
+    filled_case,
+    one_per_family_or_full,
+    quick,
+    source_shapes,
+)
 from paddle.nn import functional as F
 from weights import make_input
 
@@ -182,3 +194,18 @@ def test_a_graph_for_any_size_is_refused(name, tmp_path):
 def test_the_weights_place_is_named():
     with pytest.raises(UserError, match=r"The weights of convnext_atto are timm/convnext_atto.d2_in1k \(apache-2.0\)"):
         imgcls.create_model("convnext_atto", pretrained=True)
+
+
+def test_repvgg_is_fused_for_use():
+    """With random statistics, grouped too: the deploy form has one convolution a block and gives the same logits."""
+    network = imgcls.create_model("repvgg_a0", groups=4, num_classes=5)
+    shapes = source_shapes(network, True)
+    fill(network, shapes, True)
+    deploy = network.to_deploy()
+    convolutions = [layer for layer in deploy.sublayers() if isinstance(layer, paddle.nn.Conv2D)]
+    assert len(convolutions) == 1 + 2 + 4 + 14 + 1
+    with paddle.no_grad():
+        expected, found = network(images_of(SIZE)).numpy(), deploy(images_of(SIZE)).numpy()
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+    with pytest.raises(UserError, match="nothing to fuse"):
+        deploy.to_deploy()
