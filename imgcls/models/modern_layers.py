@@ -30,7 +30,7 @@ class SourceNetwork(Network):
     """A network whose tensors have the names of another package's checkpoints."""
 
     source_names: ClassVar[dict] = {}
-    """From regular expressions of a ``state_dict`` key of ours to what stands there in the source's, as in ``re.sub``."""
+    """From regular expressions of our ``state_dict`` keys to what the source has there, as in ``re.sub``."""
 
     def name_as_source(self) -> None:
         """Give every tensor the key of the source's state dict; at the end of a family's ``__init__``."""
