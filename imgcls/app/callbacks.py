@@ -1,6 +1,7 @@
 """The one ordered list of callbacks of a training run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -21,9 +22,10 @@ from imgcls.callbacks.same_batch import SameBatch
 from imgcls.callbacks.start_up import StartUp
 from imgcls.data.loading.loader import Loader
 from imgcls.engine.callback import Callback
+from imgcls.engine.meters import EvaluationMeter, PerClassMeter
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.errors import UserError
-from imgcls.functional.monitoring import telling
+from imgcls.functional.monitoring import requested, telling
 from imgcls.run.checkpoint import Writer
 from imgcls.run.directory import Run
 from imgcls.run.logs import system_line
@@ -61,12 +63,18 @@ def _own_callback(entry: dict[str, Any]) -> Callback:
     return callback
 
 
+def _meter_maker(settings: DictConfig, class_names: Sequence[str]) -> Callable[[], EvaluationMeter]:
+    topk = telling(settings.topk, len(class_names))
+    metrics = requested(settings.metrics, settings.monitor, class_names)
+    return partial(PerClassMeter, topk, metrics, class_names) if metrics else partial(EvaluationMeter, topk)
+
+
 def training_callbacks(
     config: DictConfig,
     features: Sequence[Callback],
     run: Run,
     val_loader: Loader | None,
-    num_classes: int,
+    class_names: Sequence[str],
     texts: dict[str, str],
     writers: dict[str, Writer],
 ) -> list[Callback]:
@@ -84,7 +92,7 @@ def training_callbacks(
     limit = [MaxSteps(settings.max_steps)] if settings.max_steps else []
     evaluation = []
     if val_loader is not None:
-        evaluation = [Evaluation(val_loader, every=settings.eval_every, topk=telling(settings.topk, num_classes))]
+        evaluation = [Evaluation(val_loader, settings.eval_every, meter=_meter_maker(settings, class_names))]
     if settings.profiler.enabled:
         options = {key: value for key, value in settings.profiler.items() if key != "enabled"}
         limit, evaluation = [*limit, Profiler(run.path / "profile" if first else None, **options)], []

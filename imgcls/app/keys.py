@@ -12,6 +12,7 @@ from typing import Any
 
 from imgcls.app.rows import (
     BOUNDS,
+    CLASS_WEIGHTS,
     COLOUR,
     JITTER,
     NOT_EMPTY,
@@ -62,6 +63,7 @@ class DataConfig:
     val_list: str | None = key(free=True, path=True)
     val_share: float | None = key(PART)
     val_seed: int = key(at_least(0), unrecorded=0)
+    sampler: str = key(one_of("shuffle", "balanced"), unrecorded="shuffle")
     class_map: str | None = key(free=True, path=True)
     num_classes: int | None = key(at_least(1))
     train_size: int | None = key(at_least(1))
@@ -139,7 +141,10 @@ class ScheduleConfig:
 
 @dataclass
 class LossConfig:
-    name: str = key(unrecorded="cross_entropy")
+    name: str = key(one_of("cross_entropy", "focal", "own"), unrecorded="cross_entropy")
+    class_weights: Any = key(CLASS_WEIGHTS, later=True)
+    logit_adjustment: float = key(at_least(0), unrecorded=0.0)
+    gamma: float = key(at_least(0), later=True)
     _target_: str = key()  # of loss=own: the function, and its arguments
     args: dict[str, Any] = key()
 
@@ -235,6 +240,7 @@ class TrainerConfig:
     monitor: str = key(free=True)
     monitor_mode: str = key(one_of(*MODES), free=True, unrecorded="auto")
     topk: list[int] = key(POSITIVE, free=True)
+    metrics: list[str] = key(free=True, unrecorded=[])  # beside loss and top-k
     log_every: int = key(at_least(1), free=True)
     resume: str | None = key(free=True, path=True)
     seed: int = key(at_least(0))

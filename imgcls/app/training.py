@@ -1,6 +1,5 @@
 """One process of a training run: from a configuration to a trained network, top to bottom."""
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from imgcls.app.callbacks import optional_callbacks, training_callbacks
 from imgcls.app.combinations import monitor_problems
 from imgcls.app.data import make_loader, read_samples, training_transform
+from imgcls.app.loss import build_loss
 from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
 from imgcls.app.resume import (
@@ -31,7 +31,6 @@ from imgcls.callbacks.history import History
 from imgcls.data.formats.class_names import class_names_text
 from imgcls.data.formats.samples import Samples
 from imgcls.engine.amp import AmpSettings
-from imgcls.engine.batch import Loss
 from imgcls.engine.callback import Callback
 from imgcls.engine.freezing import freeze
 from imgcls.engine.optimizers import OptimizerLR, build_optimizer, build_own_optimizer
@@ -71,7 +70,7 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     train_samples = read_samples(config.data, "train", config.model.num_classes, undivided=not evaluates)
     class_names = train_samples.class_names
     val_samples = read_samples(config.data, "val", None, class_names) if evaluates else None
-    _require_telling(config, len(class_names), bool(own_callbacks))
+    _require_telling(config, class_names, bool(own_callbacks))
 
     with agree_on_run(ranks, open_run) as run:
         texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": class_names_text(class_names)}
@@ -134,13 +133,13 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
             amp=AmpSettings(**_without(settings.amp, "max_skipped")),
             frozen=frozen,
             compile=settings.compile,
-            loss=_loss(config.loss),
+            loss=build_loss(config.loss, train_samples),
         )
         base_lr = _learning_rate(config.optimizer, settings.batch_size)
         schedule = _schedule(config, base_lr, len(train_loader), settings.epochs)
         trainer.prepare(_optimizer(config.optimizer, network, OptimizerLR(schedule)))
         writers = sample_writers(train_samples, val_samples) if ranks.first else {}
-        callbacks = training_callbacks(config, features, run, val_loader, len(class_names), texts, writers)
+        callbacks = training_callbacks(config, features, run, val_loader, class_names, texts, writers)
         if fluid:
             restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
         elif run.start_from:
@@ -197,16 +196,6 @@ def _optimizer(section: DictConfig, network: paddle.nn.Layer, lr: OptimizerLR) -
     return build_own_optimizer(make, network, lr, **options)
 
 
-def _loss(section: DictConfig) -> Loss | None:
-    """The user's own loss; ``None`` for cross entropy."""
-    if section.name != "own":
-        return None
-    found = find_own(section, "loss")
-    if inspect.isclass(found):
-        return call(found, "loss._target_", **section.args)
-    return partial(found, **section.args)
-
-
 def _learning_rate(optimizer: DictConfig, batch_size: int) -> float:
     """``optimizer.lr``, in proportion to the batch over all devices if it is to be."""
     if not optimizer.scale_lr:
@@ -224,14 +213,14 @@ def _without(section: DictConfig, *keys: str) -> dict[str, Any]:
     return {str(key): value for key, value in section.items() if key not in keys}
 
 
-def _require_telling(config: DictConfig, num_classes: int, own_metrics: bool) -> None:
+def _require_telling(config: DictConfig, class_names: Sequence[str], own_metrics: bool) -> None:
     """Refuse what can tell nothing: one class, or a ``trainer.monitor`` that no evaluation will give."""
-    if num_classes == 1 and config.loss.name != "own":
+    if len(class_names) == 1 and config.loss.name != "own":
         raise UserError(
             "The training data has one class only: there is nothing to tell apart, and every answer would be right. "
             "Give each class a directory, or a label of its own in the list."
         )
-    for problem in () if own_metrics else monitor_problems(config, num_classes):
+    for problem in () if own_metrics else monitor_problems(config, len(class_names), class_names):
         raise UserError(problem)
 
 

@@ -250,6 +250,7 @@ MAY_CHANGE = {
     "trainer.monitor": "top5",
     "trainer.monitor_mode": "min",
     "trainer.topk": [1],
+    "trainer.metrics": ["macro_f1"],
     "trainer.log_every": 7,
     "trainer.resume": "auto",
     "trainer.profiler.enabled": True,
