@@ -9,12 +9,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.resume import config_hash, resume_command
 from imgcls.callbacks.checkpoint import Checkpoint
+from imgcls.callbacks.early_stopping import EarlyStopping
 from imgcls.callbacks.evaluation import Evaluation
 from imgcls.callbacks.history import History
 from imgcls.callbacks.logger import TensorBoard
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.callbacks.max_steps import MaxSteps
 from imgcls.callbacks.nan_guard import NanGuard
+from imgcls.callbacks.plateau import Plateau
 from imgcls.callbacks.preemption import Preemption
 from imgcls.callbacks.profiler import Profiler
 from imgcls.callbacks.progress import ProgressBar
@@ -77,6 +79,7 @@ def training_callbacks(
     class_names: Sequence[str],
     texts: dict[str, str],
     writers: dict[str, Writer],
+    drops: list[int],
 ) -> list[Callback]:
     """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens.
 
@@ -85,11 +88,19 @@ def training_callbacks(
         val_loader: ``None`` where nothing is evaluated.
         texts: kept in each checkpoint, content by name.
         writers: of more files in each checkpoint, by name.
+        drops: of the learning rate, which the schedule ``plateau`` was made with.
     """
     settings, first = config.trainer, current_ranks().first
     same = [SameBatch(settings.same_batch)] if settings.same_batch else []
     guard = [NanGuard(settings.log_every, settings.amp.max_skipped)] if config.callbacks.nan_guard.enabled else []
     limit = [MaxSteps(settings.max_steps)] if settings.max_steps else []
+    monitored = {"monitor": settings.monitor, "mode": settings.monitor_mode}
+    stopping, schedule = dict(config.callbacks.get("early_stopping") or {"enabled": False}), config.lr_schedule
+    if stopping.pop("enabled"):
+        limit.append(EarlyStopping(**stopping, **monitored))
+    if schedule.name == "plateau":
+        waiting = {key: schedule[key] for key in ("patience", "cooldown", "min_delta")}
+        limit.append(Plateau(drops, **waiting, **monitored))
     evaluation = []
     if val_loader is not None:
         evaluation = [Evaluation(val_loader, settings.eval_every, meter=_meter_maker(settings, class_names))]

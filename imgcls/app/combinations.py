@@ -56,6 +56,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _channels(config)
     yield from _classes(config)
     yield from _devices(config)
+    yield from _lr_find(config)
     yield from _logger(config)
     yield from _answers(config)
     if "trainer" in config and not own_metrics:
@@ -64,6 +65,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     if warmup and epochs is not None and warmup >= epochs:
         yield f"lr_schedule.warmup_epochs={warmup:g}: must be less than trainer.epochs={epochs}."
     yield from _balance(config)
+    yield from _waits(config)
     if _get(config, "loss.name") == "own" and _get(config, "callbacks.label_smoothing.enabled"):
         yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
     if _get(config, "data.format") == "own" and _get(config, "data.cache"):
@@ -105,6 +107,16 @@ def _channels(config: DictConfig) -> Iterator[str]:
             "with three equal channels, in training and everywhere after it. Leave it out: grey pictures need nothing. "
             "For a pipeline of your own, imgcls.create_model(name, in_channels=...) makes such a network."
         )
+
+
+def _waits(config: DictConfig) -> Iterator[str]:
+    """What waits for a figure to become better needs evaluations."""
+    if "trainer" not in config or "preview" in config or config.trainer.eval_every or "lr_find" in config:
+        return
+    if _get(config, "callbacks.early_stopping.enabled"):
+        yield "callbacks.early_stopping waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
+    if _get(config, "lr_schedule.name") == "plateau":
+        yield "lr_schedule=plateau waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
 
 
 def _balance(config: DictConfig) -> Iterator[str]:
@@ -151,6 +163,16 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.same_batch={same} is for one process; {ranks} share the batch."
     elif same is not None and same > batch:
         yield f"trainer.same_batch={same}: must be at most trainer.batch_size={batch}."
+
+
+def _lr_find(config: DictConfig) -> Iterator[str]:
+    start, end = _get(config, "lr_find.start_lr"), _get(config, "lr_find.end_lr")
+    if start is None:
+        return
+    if start >= end:
+        yield f"lr_find.end_lr={end:g}: must be more than lr_find.start_lr={start:g}."
+    if (config.trainer.gpus or 0) > 1 or config.trainer.processes > 1 or config.trainer.nodes > 1:
+        yield "imgcls.lr_find works in one process: leave out trainer.processes and trainer.nodes, and take one GPU."
 
 
 def _logger(config: DictConfig) -> Iterator[str]:

@@ -34,7 +34,7 @@ from imgcls.models.choices import DATA_FORMATS
 
 HALF_PRECISION = one_of("float16", "bfloat16")
 SPLIT = one_of(*SPLITS)
-WEIGHTS = one_of("network", "ema")
+WEIGHTS = one_of("auto", "network", "ema")
 
 
 @dataclass
@@ -134,6 +134,9 @@ class ScheduleConfig:
     decay_epochs: float | None = key()
     decay_rate: float = key()
     final_lr: float = key()
+    patience: int = key(at_least(1))
+    cooldown: int = key(at_least(0))
+    min_delta: float = key(at_least(0))
     power: float = key()
     _target_: str = key()  # of lr_schedule=own: the function, and its arguments
     args: dict[str, Any] = key()
@@ -186,6 +189,13 @@ class EMAConfig:
 
 
 @dataclass
+class EarlyStoppingConfig:
+    enabled: bool = key(free=True, unrecorded=False)
+    patience: int = key(at_least(1), free=True, unrecorded=10)
+    min_delta: float = key(at_least(0), free=True, unrecorded=0.0)
+
+
+@dataclass
 class NanGuardConfig:
     enabled: bool = key(free=True)
 
@@ -197,6 +207,7 @@ class CallbacksConfig:
     mixup: MixupConfig = section(MixupConfig)
     label_smoothing: LabelSmoothingConfig = section(LabelSmoothingConfig)
     ema: EMAConfig = section(EMAConfig)
+    early_stopping: EarlyStoppingConfig = section(EarlyStoppingConfig)
     nan_guard: NanGuardConfig = section(NanGuardConfig)
     extra: list[dict[str, Any]] = key(free=True)
 
@@ -349,6 +360,14 @@ class VerifyConfig:
 
 
 @dataclass
+class LRFindConfig:
+    start_lr: float = key(at_least(1e-12))
+    end_lr: float = key(at_least(1e-12))
+    steps: int = key(at_least(10))
+    stop_factor: float = key(at_least(1))
+
+
+@dataclass
 class CompareConfig:
     runs: list[str] = key(NOT_EMPTY)  # directories of runs or sweeps
 
@@ -372,6 +391,13 @@ class Train(Program):
     callbacks: CallbacksConfig = section(CallbacksConfig)
     trainer: TrainerConfig = section(TrainerConfig)
     logger: LoggerConfig = section(LoggerConfig)
+
+
+@dataclass
+class LRFind(Train):
+    """``imgcls.lr_find``"""
+
+    lr_find: LRFindConfig = section(LRFindConfig)
 
 
 @dataclass
@@ -458,4 +484,5 @@ SCHEMAS = {
     "preview": Preview,
     "verify": Verify,
     "compare": Compare,
+    "lr_find": LRFind,
 }
