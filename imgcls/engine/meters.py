@@ -15,7 +15,7 @@ class EvaluationMeter:
     def __init__(self, topk: Sequence[int] = (1, 5)):
         self.topk = tuple(topk)
         self.loss = 0.0
-        self.correct = np.zeros(len(self.topk))
+        self.correct = np.zeros(len(self.topk), np.int64)
         self.samples = 0
 
     def update(self, logits: paddle.Tensor, labels: paddle.Tensor, indices: paddle.Tensor) -> None:
@@ -50,7 +50,7 @@ class PerClassMeter(EvaluationMeter):
         super().__init__(topk)
         self.metrics = tuple(metrics)
         self.class_names = tuple(class_names)
-        self.counts = np.zeros((3, len(self.class_names)))
+        self.counts = np.zeros((3, len(self.class_names)), np.int64)
 
     def update(self, logits: paddle.Tensor, labels: paddle.Tensor, indices: paddle.Tensor) -> None:
         super().update(logits, labels, indices)

@@ -341,7 +341,8 @@ class Trainer(OpenModel):
         message = [loss.reshape([1]), paddle.full([1], float(self.signalled), loss.dtype)]
         message += [tensor.flatten() for tensor in statistics]
         sizes = [tensor.shape[0] for tensor in message]
-        loss, self._signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
+        loss, signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
+        self._signals = signals[0]
         for tensor, mean in zip(statistics, means, strict=True):
             tensor.set_value(mean.reshape(tensor.shape))
         return loss[0]

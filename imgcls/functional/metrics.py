@@ -35,7 +35,7 @@ def topk_correct(logits: paddle.Tensor, labels: paddle.Tensor, ks: Sequence[int]
 
 @paddle.no_grad()
 def class_counts(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-    """How many images of each class there are, were taken for it, and both; float32 ``[3, num_classes]``.
+    """How many images of each class there are, were taken for it, and both; int64 ``[3, num_classes]``.
 
     What has a logit that is not a number is never taken for its class. Nothing waits for the device.
 
@@ -47,7 +47,7 @@ def class_counts(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
     known = paddle.isfinite(logits.astype("float32").sum(axis=1)).astype("float32").unsqueeze(1)
     true = paddle.nn.functional.one_hot(labels, num_classes)
     predicted = paddle.nn.functional.one_hot(logits.argmax(axis=1), num_classes) * known
-    return paddle.stack([true.sum(axis=0), predicted.sum(axis=0), (true * predicted).sum(axis=0)])
+    return paddle.stack([true.sum(axis=0), predicted.sum(axis=0), (true * predicted).sum(axis=0)]).astype("int64")
 
 
 class ClassCounts(NamedTuple):
