@@ -28,6 +28,7 @@ from imgcls.engine.meters import EvaluationMeter, PerClassMeter
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import requested, telling
+from imgcls.functional.schedules import WAITING
 from imgcls.run.checkpoint import Writer
 from imgcls.run.directory import Run
 from imgcls.run.logs import system_line
@@ -99,7 +100,7 @@ def training_callbacks(
     if stopping.pop("enabled"):
         limit.append(EarlyStopping(**stopping, **monitored))
     if schedule.name == "plateau":
-        waiting = {key: schedule[key] for key in ("patience", "cooldown", "min_delta")}
+        waiting = {key: schedule[key] for key in WAITING}
         limit.append(Plateau(drops, **waiting, **monitored))
     evaluation = []
     if val_loader is not None:

@@ -45,7 +45,7 @@ from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import best_row, direction
-from imgcls.functional.schedules import Schedule, build_schedule
+from imgcls.functional.schedules import WAITING, Schedule, build_schedule
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
 from imgcls.machine.text import write_json
@@ -53,9 +53,6 @@ from imgcls.run.checkpoint import is_fluid_checkpoint
 from imgcls.run.directory import Run, agree_on_run
 from imgcls.run.fluid_checkpoint import restore_fluid
 from imgcls.run.logs import log, start_log, system_line
-
-WAITING = ("patience", "cooldown", "min_delta")
-"""Keys of the schedule ``plateau`` that say when it drops, not to what."""
 
 
 def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequence[Callback] = ()) -> float | None:

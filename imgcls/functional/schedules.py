@@ -113,6 +113,10 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 }
 
 
+WAITING = ("patience", "cooldown", "min_delta")
+"""What is configured of ``plateau`` beside its options: when it drops, which its callback decides."""
+
+
 def build_schedule(
     name: str | Callable[..., Schedule],
     *,

@@ -8,7 +8,7 @@ from imgcls.functional.patience import Patience
 @pytest.mark.parametrize(
     ("direction", "min_delta", "values", "ends_at"),
     [
-        ("max", 0.0, [0.5, 0.6, 0.6, 0.5, 0.6], 4),
+        ("max", 0.0, [0.5, 0.6, 0.6, 0.5, 0.6], 5),
         ("min", 0.0, [0.5, 0.6, 0.4, 0.4, 0.5, 0.5], 6),
         ("max", 0.1, [0.5, 0.55, 0.59, 0.58, 0.9], 4),
         ("min", 0.1, [0.5, 0.45, 0.35, 0.3, 0.28, 0.27], 6),
