@@ -86,7 +86,7 @@ AT_LEAST = {
         data.worker_timeout data.cache_mb transform.size transform.resize_size optimizer.base_batch_size
         callbacks.cutmix.stop_epoch callbacks.mixup.stop_epoch trainer.epochs trainer.batch_size
         trainer.eval_batch_size trainer.processes trainer.nodes trainer.accumulate trainer.max_steps
-        trainer.save_every trainer.keep_checkpoints trainer.log_every trainer.same_batch
+        trainer.rank_timeout trainer.save_every trainer.keep_checkpoints trainer.log_every trainer.same_batch
         trainer.profiler.steps trainer.amp.scale_loss trainer.amp.max_skipped eval.batch_size predict.topk
         predict.batch_size predict.threads predict.gpu_mem preview.epoch preview.count benchmark.batch_size
         benchmark.steps benchmark.repeats""",
@@ -100,26 +100,28 @@ BETWEEN = {
 ONE_OF = {
     "model.data_format": "NCHW, NHWC",
     "data.backend": "pillow, dali",
+    "data.sampler": "shuffle, balanced",
+    "loss.name": "cross_entropy, focal, own",
     "data.check_files": "auto, all, sample, none",
     "data.on_error": "fail, skip",
     "data.cache": "ram",
     "transform.interpolation": "linear, cubic, nearest, area, lanczos",
-    "lr_schedule.name": "constant, piecewise, cosine, cosine_step, exponential, linear, polynomial, own",
+    "lr_schedule.name": "constant, piecewise, cosine, cosine_step, exponential, linear, polynomial, plateau, own",
     "callbacks.random_erasing.fill": "noise, mean",
     "trainer.amp.level": "O0, O1, O2",
     "trainer.amp.dtype": "float16, bfloat16",
     "logger.name": "csv, tensorboard",
     "trainer.monitor_mode": "auto, min, max",
     "eval.split": "train, val",
-    "eval.weights": "network, ema",
+    "eval.weights": "auto, network, ema",
     "predict.output": "classes, features",
     "predict.engine": "eager, jit, inference, onnxruntime",
     "predict.tensorrt": "fp32, fp16, int8",
-    "predict.weights": "network, ema",
+    "predict.weights": "auto, network, ema",
     "export.input": "float, uint8",
     "export.output": "logits, probabilities, features",
     "export.format": "paddle, onnx",
-    "export.weights": "network, ema",
+    "export.weights": "auto, network, ema",
     "convert.weights": "parameters, averaged",
     "preview.split": "train, val",
     "benchmark.what": "train, trainer, model, inference, predict, loader",
@@ -246,6 +248,7 @@ MAY_CHANGE = {
     "trainer.node_rank": 1,
     "trainer.master": "there:1234",
     "trainer.max_restarts": 7,
+    "trainer.rank_timeout": 7.0,
     "trainer.eval_every": 7,
     "trainer.save_every": 7,
     "trainer.save_every_steps": 7,
