@@ -106,7 +106,7 @@ def load_predictor(
             weights, or a file of weights for ``model``.
         model: the architecture that a file of weights is for.
         weights: ``network``, or ``ema`` for the averaged weights of a run.
-        engine: of an export: ``inference``, ``jit`` or ``onnxruntime``; the fastest when left out.
+        engine: of an export: ``inference``, ``jit``, ``onnxruntime``, ``openvino``, or ``auto`` for the fastest.
         class_names: of a file of weights, one for each class; ImageNet's when left out.
         **engine_options: of the export's engine, such as ``threads``.
 
