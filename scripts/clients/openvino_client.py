@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-import yaml
 
 sys.path.append(str(Path(__file__).with_name("service")))
 from operators import check_model
 from pictures import network_input
-from plain_yaml import Loader
+from plain_yaml import read
 
 MODELS = ("inference.pdmodel", "inference.onnx", "inference.xml")
 
@@ -24,7 +23,7 @@ parser.add_argument("--topk", type=int, default=5)
 parser.add_argument("--max-pixels", type=int, default=178_956_970, help="of a picture (%(default)s)")
 options = parser.parse_args()
 try:
-    contract = yaml.load((options.directory / "inference.yaml").read_text(encoding="utf-8"), Loader)
+    contract = read(options.directory / "inference.yaml")
     check_model(options.directory)  # an operator can write files as well
     model = next(options.directory / name for name in MODELS if (options.directory / name).is_file())
 except ValueError as refused:
