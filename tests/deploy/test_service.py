@@ -431,6 +431,23 @@ def test_nonsense_in_the_contract(key, model, exports, tmp_path):
             model.load_network(directory, model.read_contract(directory), threads=1, max_batch=1)
 
 
+@pytest.mark.parametrize("engine", ["openvino", "auto"])
+def test_other_engines(engine, exports, cat, tmp_path):
+    """OpenVINO reads Paddle's files; whichever is the fastest gives the same answer."""
+    pytest.importorskip("openvino")
+    with serve(exports["uint8"], tmp_path / "log", "--engine", engine, "--max-batch", 2) as running:
+        (found,) = running.predict(cat).json()["predictions"]
+        assert found["top"][0]["name"] == TABBY
+        assert abs(found["top"][0]["score"] - 0.4294) < 1e-3
+        assert re.search("engine: (openvino|inference)", running.log.read_text())
+
+
+def test_an_engine_that_does_not_fit(exports, tmp_path):
+    done = subprocess.run(command(exports["float"], "--engine", "onnxruntime"), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "the engine onnxruntime is not installed, or not for a model of this kind" in done.stderr
+
+
 def test_bad_directories_end_it_with_one_line(exports, tmp_path):
     swapped = shutil.copytree(exports["float"], tmp_path / "swapped")
     shutil.copy(exports["uint8"] / "inference.pdmodel", swapped)
