@@ -48,7 +48,7 @@ class Service:
         self.port = self._await_port()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
 
-    def _await_port(self, seconds: float = 60) -> int:
+    def _await_port(self, seconds: float = 120) -> int:
         deadline = time.monotonic() + seconds
         while not (found := re.search(r"running on http://[\d.]+:(\d+)", self.log.read_text())):
             assert self.process.poll() is None, self.log.read_text()
@@ -532,7 +532,9 @@ def test_dropped_files(page, cat):
 
 def test_it_is_short_and_needs_no_more_than_it_says():
     copies = {"operators.py", "work.py"}  # which tests/attack compares with the library's
-    assert sum(len(path.read_text().splitlines()) for path in SERVICE.glob("*.py") if path.name not in copies) < 460
+    lines = {path.name: len(path.read_text().splitlines()) for path in SERVICE.glob("*.py") if path.name not in copies}
+    assert lines.pop("engines.py") < 120
+    assert sum(lines.values()) < 475
     texts = [path.read_text() for path in SERVICE.glob("*.py")]
     lines = [line for text in texts for line in text.splitlines()]
     imports = {line.split()[1].split(".")[0] for line in lines if line.startswith(("import ", "from "))}
