@@ -27,6 +27,7 @@ from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.functional.losses import cross_entropy
 from imgcls.functional.metrics import topk_correct
+from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
 
 GPU_SIGNAL_CHECK = 10
@@ -90,7 +91,7 @@ class EvaluationMeter:
     def __init__(self, topk: Sequence[int] = (1, 5)):
         self.topk = tuple(topk)
         self.loss = 0.0
-        self.correct = np.zeros(len(self.topk))
+        self.correct = np.zeros(len(self.topk), np.int64)
         self.samples = 0
 
     def update(self, logits: paddle.Tensor, labels: paddle.Tensor, indices: paddle.Tensor) -> None:
@@ -260,6 +261,7 @@ class Trainer(OpenModel):
 
     def train_batch(self, inputs, labels=None, update: bool = True) -> None:
         """One update: forward and backward of each part of the batch, then the optimizer."""
+        pulse.beat()
         paddle.seed(self._step_seed())
         batch = self._batch(self._input(inputs[0]), *labels)
         for on_batch in self._on_batch:
@@ -285,6 +287,7 @@ class Trainer(OpenModel):
 
     @paddle.no_grad()
     def eval_batch(self, inputs, labels=None) -> None:
+        pulse.beat()
         if self.network.training:
             self.network.eval()
         images = self._input(inputs[0])
@@ -400,7 +403,8 @@ class Trainer(OpenModel):
         message = [loss.reshape([1]), paddle.full([1], float(self.signalled), loss.dtype)]
         message += [tensor.flatten() for tensor in statistics]
         sizes = [tensor.shape[0] for tensor in message]
-        loss, self._signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
+        loss, signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
+        self._signals = signals[0]
         for tensor, mean in zip(statistics, means, strict=True):
             tensor.set_value(mean.reshape(tensor.shape))
         return loss[0]

@@ -75,7 +75,8 @@ def set_loss_scale(scaler: GradScaler, scale: paddle.Tensor) -> None:
 
 def overflowed(scaler: GradScaler) -> bool:
     """Whether the gradients of the last ``step`` were not finite, so that it changed nothing; ask before ``update``."""
-    return bool(scaler._cache_founf_inf)  # Paddle 3 spells it _cache_found_inf
+    found = scaler._cache_founf_inf if hasattr(scaler, "_cache_founf_inf") else scaler._cache_found_inf  # Paddle 3
+    return bool(found)
 
 
 def name_scope() -> Callable[[], contextlib.AbstractContextManager]:

@@ -9,6 +9,7 @@ import paddle
 import pytest
 from locations import ROOT
 from paddle import nn
+from paddles import ON_PADDLE_3
 
 from imgcls.machine import paddle_internals as internals
 from imgcls.run.launcher import Job, run_ranks
@@ -149,7 +150,7 @@ def test_loaded_state_waits_for_the_first_update(layer):
     resumed = paddle.optimizer.Momentum(0.1, parameters=layer.parameters())
     assert not internals.unclaimed_state(resumed)
     resumed.set_state_dict(dict(state))
-    assert key not in resumed.state_dict()
+    assert (key in resumed.state_dict()) is ON_PADDLE_3  # which leaves it out once there is any other
     assert np.array_equal(internals.unclaimed_state(resumed)[key].numpy(), state[key].numpy())
     with paddle.utils.unique_name.guard():
         update(layer, resumed)
@@ -255,7 +256,7 @@ def test_a_saved_layer_has_its_own_forward(tmp_path):
     spec = [paddle.static.InputSpec([None, 2])]
     with internals.own_forward(outer):
         paddle.jit.save(outer, str(tmp_path / "outer"), input_spec=spec)
-        assert "forward" in vars(inner)
+        assert ("forward" in vars(inner)) is not ON_PADDLE_3
     assert [vars(layer).get("forward") for layer in outer.sublayers(include_self=True)] == [None, None, given]
     with internals.own_forward(inner):
         paddle.jit.save(inner, str(tmp_path / "inner"), input_spec=spec)
