@@ -14,12 +14,11 @@ if Path("/proc/cpuinfo").exists() and b"AuthenticAMD" in Path("/proc/cpuinfo").r
 
 import numpy as np
 import paddle
-import yaml
 from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
 from operators import check_model
-from plain_yaml import Loader
+from plain_yaml import read
 
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 
@@ -49,7 +48,7 @@ parser.add_argument("pictures", nargs="+")
 parser.add_argument("--topk", type=int, default=5)
 options = parser.parse_args()
 try:
-    contract = yaml.load((options.directory / "inference.yaml").read_text(encoding="utf-8"), Loader)
+    contract = read(options.directory / "inference.yaml")
     check_model(options.directory)  # an operator can write files as well
 except ValueError as refused:
     sys.exit(f"error: {refused}")
