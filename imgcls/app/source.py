@@ -7,12 +7,14 @@ from pathlib import Path
 import paddle
 from omegaconf import DictConfig
 
+from imgcls.app.exported import merge_export
 from imgcls.app.keys import DataConfig
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
 from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
+from imgcls.deploy.contract import is_export
 from imgcls.errors import UserError
 from imgcls.models.registry import build_model, model_info
 from imgcls.run.logs import log
@@ -36,7 +38,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
     """What ``eval``, ``predict`` and ``export`` work on.
 
     Args:
-        source: run directory, checkpoint directory or weights file; ``None`` for ``model.pretrained``.
+        source: run directory, checkpoint directory, export or weights file; ``None`` for ``model.pretrained``.
         weights: ``network``, or ``ema`` for the averaged weights of a checkpoint.
 
     Returns:
@@ -46,6 +48,8 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
     Raises:
         UserError: there is no such source, or the checkpoint is damaged.
     """
+    if source and weights == "network" and is_export(source):
+        return Source(*merge_export(config, source, given_keys()), None)
     record = read_record(source) if source else None
     if record is None:
         if weights != "network":

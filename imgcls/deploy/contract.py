@@ -12,7 +12,7 @@ from imgcls.data.formats.class_names import class_name, default_class_names, rea
 from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.transforms import INTERPOLATIONS
-from imgcls.deploy.choices import GRAPHS, LAYOUTS, OUTPUTS
+from imgcls.deploy.choices import LAYOUTS, OUTPUTS
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 from imgcls.machine.limits import IMAGE_SIDE
@@ -22,10 +22,13 @@ FILE = "inference.yaml"
 NAME = "inference"
 """Of the model files, without their suffixes."""
 
-MODEL_FILES = (f"{NAME}.pdmodel", f"{NAME}.pdiparams")
-ONNX_FILES = (f"{NAME}.onnx",)
-FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES), strict=True))
-"""Model files of each kind of graph."""
+PARAMETERS = f"{NAME}.pdiparams"
+FILES = {
+    "paddle": (f"{NAME}.pdmodel", PARAMETERS),
+    "pir": (f"{NAME}.json", PARAMETERS),
+    "onnx": (f"{NAME}.onnx",),
+}
+"""Model files of each kind of graph: of PaddlePaddle 2, of PaddlePaddle 3, and of ONNX."""
 
 FORMAT = 1
 CHANNEL_ORDER, CROP = "RGB", "center"
@@ -49,8 +52,8 @@ class Contract:
             then what the network was made for.
         source: where the weights came from.
         source_sha256: of that file, where it is one.
-        sha256: of the model files, by name; the names tell a Paddle graph from an ONNX one.
-        versions: of what wrote the export.
+        sha256: of the model files, by name; the names tell the kinds of graphs apart.
+        versions: of what wrote the export, by its name; ``paddle`` is the one whose program it is.
         date: of the export, ISO 8601.
         class_names: in order of the columns; none for ``features``.
     """
@@ -73,10 +76,24 @@ class Contract:
         return next(kind for kind, names in FILES.items() if set(self.sha256) == set(names))
 
     @property
+    def writer(self) -> str:
+        """The Paddle that wrote the export, in words."""
+        return (
+            f"PaddlePaddle {self.versions['paddle']}"
+            if "paddle" in self.versions
+            else "a PaddlePaddle it does not name"
+        )
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Of one image of the preprocessing's size as the graph takes it."""
         size = self.preprocessing.size
         return (size, size, 3) if self.input == "uint8" else (3, size, size)
+
+
+def model_files(directory: Path) -> tuple[str, ...]:
+    """Those of ``FILES`` that Paddle has just written into ``directory``."""
+    return next(names for names in FILES.values() if all((directory / name).is_file() for name in names))
 
 
 def is_export(directory: str | Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from imgcls.deploy.agreement import bundled_photos
-from imgcls.deploy.contract import FILES, MODEL_FILES, Contract, require_replaceable, write_contract
+from imgcls.deploy.contract import Contract, model_files, require_replaceable, write_contract
 from imgcls.deploy.engines import ENGINES_OF
 from imgcls.deploy.graph import OTHER_SIZE, evaluation_mode, name_in_graph, save_graph
 from imgcls.deploy.onnx_graph import convert, require_onnx
@@ -42,7 +42,7 @@ def export(
         contract: what is wanted; ``sha256`` is filled in here.
         images: uint8 ``[N, size, size, 3]``; the written files must give the network's answers for
             them in every engine. Left out, nothing is checked.
-        graph: a key of ``FILES``.
+        graph: one of ``choices.GRAPHS``.
 
     Returns:
         The largest difference from the network for each engine.
@@ -64,7 +64,7 @@ def export(
             save_graph(network, contract, partial)
             _require_whole(network, partial)
             versions = {**contract.versions, **(convert(partial) if graph == "onnx" else {})}
-            digests = {name: sha256(partial / name) for name in FILES[graph]}
+            digests = {name: sha256(partial / name) for name in model_files(partial)}
             contract = replace(contract, versions=versions, sha256=digests)
             write_contract(contract, partial)
             return {} if images is None else compare(network, partial, contract, images)
@@ -134,7 +134,7 @@ def _require_whole(network: Network, directory: Path) -> None:
     """
     tensors = {name_in_graph(tensor.name): tensor for tensor in network.to_static_state_dict().values()}
     try:
-        written = read_inference_model(*(directory / name for name in MODEL_FILES))
+        written = read_inference_model(*(directory / name for name in model_files(directory)))
     except UserError as error:
         raise UserError(f"The model could not be written whole: {error} Is the disk full?") from error
     different = [

@@ -4,8 +4,9 @@ import importlib.util
 from multiprocessing import get_context
 from pathlib import Path
 
-from imgcls.deploy.contract import MODEL_FILES, NAME
+from imgcls.deploy.contract import NAME, PARAMETERS, model_files
 from imgcls.errors import UserError
+from imgcls.machine.installation import require_paddle
 
 OPSET = 14
 """The first with the HardSwish of MobileNetV3; of 2021, so that what runs ONNX today knows it."""
@@ -15,7 +16,7 @@ LARGEST = 2**31
 
 
 def convert(directory: Path) -> dict[str, str]:
-    """Replace ``inference.pdmodel`` and ``inference.pdiparams`` by ``inference.onnx``, checked by onnx itself.
+    """Replace the program and ``inference.pdiparams`` by ``inference.onnx``, checked by onnx itself.
 
     Returns:
         Versions, of the converter and of the operators.
@@ -27,11 +28,12 @@ def convert(directory: Path) -> dict[str, str]:
     import onnx
     import paddle2onnx
 
-    if (directory / MODEL_FILES[1]).stat().st_size >= LARGEST:
+    if (directory / PARAMETERS).stat().st_size >= LARGEST:
         raise UserError("ONNX files hold less than 2 GiB, and this network is larger. Use export.format=paddle.")
     target = directory / f"{NAME}.onnx"
     # It ends the process where it cannot convert, so it gets one of its own.
-    process = get_context("spawn").Process(target=_export, args=(*(directory / name for name in MODEL_FILES), target))
+    files = [directory / name for name in model_files(directory)]
+    process = get_context("spawn").Process(target=_export, args=(*files, target))
     process.start()
     process.join()
     if process.exitcode != 0:
@@ -42,8 +44,8 @@ def convert(directory: Path) -> dict[str, str]:
         raise UserError(
             f"paddle2onnx wrote a graph that is no valid ONNX: {error}. Use export.format=paddle."
         ) from error
-    for name in MODEL_FILES:
-        (directory / name).unlink()
+    for file in files:
+        file.unlink()
     return {"paddle2onnx": paddle2onnx.__version__, "onnx_opset": str(OPSET)}
 
 
@@ -59,8 +61,11 @@ def require_onnx(*packages: str) -> None:
 
 
 def _export(model: Path, parameters: Path, target: Path) -> None:
+    require_paddle()
     import paddle2onnx
 
+    # That for PaddlePaddle 3 would fold constants with a tool that installs what it misses, from anywhere.
+    folding = {"optimize_tool": "none"} if model.suffix == ".json" else {}
     paddle2onnx.export(
         str(model),
         str(parameters),
@@ -69,4 +74,5 @@ def _export(model: Path, parameters: Path, target: Path) -> None:
         auto_upgrade_opset=False,
         verbose=False,
         enable_onnx_checker=False,
+        **folding,
     )

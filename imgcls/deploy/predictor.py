@@ -10,6 +10,7 @@ import paddle
 
 from imgcls.data.paths import printable
 from imgcls.data.pictures.preprocessing import Preprocessing
+from imgcls.deploy.compatible import require_reader
 from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
 from imgcls.errors import UserError, close_matches
@@ -116,7 +117,7 @@ def open_export(directory: str | Path, engine: str | None = None, **options) -> 
 
     Raises:
         UserError: no such engine, or it does not run this kind of graph or take these options; a file
-            is missing, damaged or swapped; ``inference.yaml`` makes no sense.
+            is missing, damaged or swapped, or of another line of Paddle; ``inference.yaml`` makes no sense.
     """
     if engine is not None and engine not in ENGINES:
         raise UserError(
@@ -126,7 +127,9 @@ def open_export(directory: str | Path, engine: str | None = None, **options) -> 
     contract = read_contract(directory)
     engines = ENGINES_OF[contract.graph]
     if engine is not None and engine not in engines:
-        raise UserError(f"{directory} is an export of format {contract.graph}: its engine is {' or '.join(engines)}.")
+        kind = "onnx" if contract.graph == "onnx" else "paddle"
+        raise UserError(f"{directory} is an export of format {kind}: its engine is {' or '.join(engines)}.")
+    require_reader(directory, jit=engine == "jit", writer=contract.writer)
     verify_files(directory, contract)
     run = ENGINES[engine or engines[0]]
     unknown = sorted(set(options) - set(inspect.signature(run).parameters))

@@ -7,11 +7,14 @@ import os
 import re
 import signal
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 if missing := [name for name in ("uvicorn", "starlette", "python_multipart", "paddle", "yaml") if not find_spec(name)]:
     sys.exit(f'error: the service needs {", ".join(missing)}: pip install -e ".[cpu,serve]"')
+# ruff: noqa: E402 (the filter must be there before Paddle is imported)
+warnings.filterwarnings("ignore", "No ccache")  # Paddle 3 looks for one at every import
 
 import numpy as np
 import uvicorn
@@ -42,7 +45,7 @@ OPTIONS = {  # default, least, most, meaning
 signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, where Paddle would print what it is at
 give_memory_back()
 parser = argparse.ArgumentParser(prog="service", description=__doc__)
-parser.add_argument("directory", type=Path, help="with inference.pdmodel, inference.pdiparams and inference.yaml")
+parser.add_argument("directory", type=Path, help="of an export, with inference.yaml")
 parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 to be reached from other machines (127.0.0.1)")
 for option, (default, _, _, meaning) in OPTIONS.items():
     parser.add_argument(f"--{option}", type=type(default), default=default, help=f"{meaning} ({default})")

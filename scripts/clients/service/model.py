@@ -3,13 +3,14 @@
 import hashlib
 
 import numpy as np
+import paddle
 import yaml
-from operators import check_model
+from operators import check_model, check_reader, model_file
 from paddle.inference import Config, create_predictor
 from pictures import FILTERS, network_input
 from plain_yaml import Loader
 
-FILES = ("inference.pdmodel", "inference.pdiparams")
+PARAMETERS = "inference.pdiparams"
 CHOICES = {"input": ["float", "uint8"], "output": ["logits", "probabilities"], "interpolation": list(FILTERS)}
 CHOICES |= {"format": [1], "channel_order": ["RGB"], "crop": ["center"], "image_size": range(1, 4097)}
 CHOICES |= {"jpeg_reductions": [[8, 4, 2]]}
@@ -24,16 +25,17 @@ def read_contract(directory):
     layout, size = {"float": "NCHW", "uint8": "NHWC"}[contract["input"]], contract["image_size"]
     if contract["layout"] != layout or contract["resize_size"] < size:
         raise ValueError("in inference.yaml layout contradicts input, or resize_size contradicts image_size")
-    sums = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in FILES}
-    if contract["sha256"] != sums:
-        raise ValueError("inference.pdmodel or inference.pdiparams is damaged, or of another export: see their sha256")
+    names = (model_file(directory).name, PARAMETERS)
+    if contract["sha256"] != {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}:
+        raise ValueError(f"{' or '.join(names)} is damaged, or of another export: see their sha256")
     check_model(directory)
+    check_reader(directory, paddle.__version__)
     return contract
 
 
 def load_network(directory, contract, threads, max_batch):
     """A function from ``[N, ...]`` to probabilities ``[N, classes]``, tried with all sizes of batches."""
-    config = Config(*(str(directory / name) for name in FILES))
+    config = Config(str(model_file(directory)), str(directory / PARAMETERS))
     config.disable_glog_info()
     config.set_cpu_math_library_num_threads(threads)
     config.delete_pass("batch_norm_act_fuse_pass")  # of oneDNN, which is on by default; it fails in DARTS
