@@ -106,7 +106,7 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
         log.info("%d of %d processes on this machine; their logs: %s", job.processes, job.size, logs)
         for restarts in itertools.count(1):
             try:
-                run_ranks(_command(run), job, logs, stdin=OmegaConf.to_yaml(config))
+                run_ranks(_command(run), job, logs, OmegaConf.to_yaml(config), settings.rank_timeout)
                 break
             except RankFailed as error:
                 if not error.restartable or restarts > settings.max_restarts:

@@ -27,6 +27,7 @@ from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.functional.losses import cross_entropy
 from imgcls.functional.metrics import topk_correct
+from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
 
 GPU_SIGNAL_CHECK = 10
@@ -245,6 +246,7 @@ class Trainer(OpenModel):
 
     def train_batch(self, inputs, labels=None, update: bool = True) -> None:
         """One update: forward and backward of each part of the batch, then the optimizer."""
+        pulse.beat()
         paddle.seed(self._step_seed())
         batch = self._batch(self.preprocess(inputs[0]), *labels)
         for on_batch in self._on_batch:
@@ -270,6 +272,7 @@ class Trainer(OpenModel):
 
     @paddle.no_grad()
     def eval_batch(self, inputs, labels=None) -> None:
+        pulse.beat()
         if self.network.training:
             self.network.eval()
         images = self.preprocess(inputs[0])

@@ -86,7 +86,7 @@ AT_LEAST = {
         data.worker_timeout data.cache_mb transform.size transform.resize_size optimizer.base_batch_size
         callbacks.cutmix.stop_epoch callbacks.mixup.stop_epoch trainer.epochs trainer.batch_size
         trainer.eval_batch_size trainer.processes trainer.nodes trainer.accumulate trainer.max_steps
-        trainer.save_every trainer.keep_checkpoints trainer.log_every trainer.same_batch
+        trainer.rank_timeout trainer.save_every trainer.keep_checkpoints trainer.log_every trainer.same_batch
         trainer.profiler.steps trainer.amp.scale_loss trainer.amp.max_skipped eval.batch_size predict.topk
         predict.batch_size predict.threads predict.gpu_mem preview.epoch preview.count benchmark.batch_size
         benchmark.steps benchmark.repeats""",
@@ -243,6 +243,7 @@ MAY_CHANGE = {
     "trainer.node_rank": 1,
     "trainer.master": "there:1234",
     "trainer.max_restarts": 7,
+    "trainer.rank_timeout": 7.0,
     "trainer.eval_every": 7,
     "trainer.save_every": 7,
     "trainer.save_every_steps": 7,
