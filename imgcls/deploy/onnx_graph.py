@@ -1,4 +1,4 @@
-"""From a Paddle graph to an ONNX one, with paddle2onnx; both come with the extra ``onnx``."""
+"""From a Paddle graph to an ONNX one, with paddle2onnx; both come with the extra ``onnx`` (Paddle 3: ``onnx3``)."""
 
 import importlib.util
 from multiprocessing import get_context
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imgcls.deploy.contract import NAME, PARAMETERS, model_files
 from imgcls.errors import UserError
-from imgcls.machine.installation import require_paddle
+from imgcls.machine.installation import PADDLE_3, require_line, require_paddle
 
 OPSET = 14
 """The first with the HardSwish of MobileNetV3; of 2021, so that what runs ONNX today knows it."""
@@ -57,7 +57,8 @@ def require_onnx(*packages: str) -> None:
     """
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise UserError(f'ONNX needs the package {package}. Install it with: pip install "imgcls[onnx]"')
+            extra = "onnx3" if require_line() is PADDLE_3 else "onnx"
+            raise UserError(f'ONNX needs the package {package}. Install it with: pip install "imgcls[{extra}]"')
 
 
 def _export(model: Path, parameters: Path, target: Path) -> None:
