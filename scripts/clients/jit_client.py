@@ -16,12 +16,11 @@ warnings.filterwarnings("ignore", "No ccache")  # Paddle 3 looks for one at ever
 
 import numpy as np
 import paddle
-import yaml
 from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
 from operators import check_model, check_reader
-from plain_yaml import Loader
+from plain_yaml import read
 
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 
@@ -51,7 +50,7 @@ parser.add_argument("pictures", nargs="+")
 parser.add_argument("--topk", type=int, default=5)
 options = parser.parse_args()
 try:
-    contract = yaml.load((options.directory / "inference.yaml").read_text(encoding="utf-8"), Loader)
+    contract = read(options.directory / "inference.yaml")
     check_model(options.directory)  # an operator can write files as well
     check_reader(options.directory, paddle.__version__, jit=True)  # which would end on a program that is not its own
 except ValueError as refused:

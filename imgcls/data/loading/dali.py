@@ -27,6 +27,7 @@ from imgcls.data.pictures.transforms import CropResize, HorizontalFlip, RandomCr
 from imgcls.data.pictures.work import check_work
 from imgcls.errors import UserError
 from imgcls.machine.pool import TimeLimit, in_worker
+from imgcls.machine.reading import open_regular
 
 INTERPOLATIONS = {
     Image.Resampling.NEAREST: "INTERP_NN",
@@ -259,7 +260,7 @@ def _content(source: Source, name: str) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             return file.read()
     except OSError as error:
         raise BadImage(f"Cannot open the image {name}: {error.strerror or error}.") from error
