@@ -94,7 +94,7 @@ def load_predictor(
     source: str | Path,
     *,
     model: str | None = None,
-    weights: str = "network",
+    weights: str = "auto",
     engine: str | None = None,
     class_names: Sequence[str] | None = None,
     **engine_options: Any,
@@ -105,7 +105,8 @@ def load_predictor(
         source: a run (its best checkpoint), a checkpoint, an export, a model's name for its published
             weights, or a file of weights for ``model``.
         model: the architecture that a file of weights is for.
-        weights: ``network``, or ``ema`` for the averaged weights of a run.
+        weights: ``network``, or ``ema`` for the averaged weights of a run; ``auto`` for those that
+            ``trainer.monitor`` judged it by.
         engine: of an export: ``inference``, ``jit`` or ``onnxruntime``; the fastest when left out.
         class_names: of a file of weights, one for each class; ImageNet's when left out.
         **engine_options: of the export's engine, such as ``threads``.

@@ -127,6 +127,7 @@ def make_loader(
         shuffle=shuffle,
         seed=seed,
         pad=shuffle,
+        balanced_labels=samples.labels if shuffle and data.sampler == "balanced" else None,
     )
     if data.backend == "dali" and data.format != "synthetic":
         place = paddle.device.get_device()

@@ -12,6 +12,7 @@ from typing import Any
 
 from imgcls.app.rows import (
     BOUNDS,
+    CLASS_WEIGHTS,
     COLOUR,
     JITTER,
     NOT_EMPTY,
@@ -33,7 +34,7 @@ from imgcls.models.choices import DATA_FORMATS
 
 HALF_PRECISION = one_of("float16", "bfloat16")
 SPLIT = one_of(*SPLITS)
-WEIGHTS = one_of("network", "ema")
+WEIGHTS = one_of("auto", "network", "ema")
 
 
 @dataclass
@@ -62,6 +63,7 @@ class DataConfig:
     val_list: str | None = key(free=True, path=True)
     val_share: float | None = key(PART)
     val_seed: int = key(at_least(0), unrecorded=0)
+    sampler: str = key(one_of("shuffle", "balanced"), unrecorded="shuffle")
     class_map: str | None = key(free=True, path=True)
     num_classes: int | None = key(at_least(1))
     train_size: int | None = key(at_least(1))
@@ -132,6 +134,9 @@ class ScheduleConfig:
     decay_epochs: float | None = key()
     decay_rate: float = key()
     final_lr: float = key()
+    patience: int = key(at_least(1))
+    cooldown: int = key(at_least(0))
+    min_delta: float = key(at_least(0))
     power: float = key()
     _target_: str = key()  # of lr_schedule=own: the function, and its arguments
     args: dict[str, Any] = key()
@@ -139,7 +144,10 @@ class ScheduleConfig:
 
 @dataclass
 class LossConfig:
-    name: str = key(unrecorded="cross_entropy")
+    name: str = key(one_of("cross_entropy", "focal", "own"), unrecorded="cross_entropy")
+    class_weights: Any = key(CLASS_WEIGHTS, later=True)
+    logit_adjustment: float = key(at_least(0), unrecorded=0.0)
+    gamma: float = key(at_least(0), later=True)
     _target_: str = key()  # of loss=own: the function, and its arguments
     args: dict[str, Any] = key()
 
@@ -181,6 +189,13 @@ class EMAConfig:
 
 
 @dataclass
+class EarlyStoppingConfig:
+    enabled: bool = key(free=True, unrecorded=False)
+    patience: int = key(at_least(1), free=True, unrecorded=10)
+    min_delta: float = key(at_least(0), free=True, unrecorded=0.0)
+
+
+@dataclass
 class NanGuardConfig:
     enabled: bool = key(free=True)
 
@@ -192,6 +207,7 @@ class CallbacksConfig:
     mixup: MixupConfig = section(MixupConfig)
     label_smoothing: LabelSmoothingConfig = section(LabelSmoothingConfig)
     ema: EMAConfig = section(EMAConfig)
+    early_stopping: EarlyStoppingConfig = section(EarlyStoppingConfig)
     nan_guard: NanGuardConfig = section(NanGuardConfig)
     extra: list[dict[str, Any]] = key(free=True)
 
@@ -236,6 +252,7 @@ class TrainerConfig:
     monitor: str = key(free=True)
     monitor_mode: str = key(one_of(*MODES), free=True, unrecorded="auto")
     topk: list[int] = key(POSITIVE, free=True)
+    metrics: list[str] = key(free=True, unrecorded=[])  # beside loss and top-k
     log_every: int = key(at_least(1), free=True)
     resume: str | None = key(free=True, path=True)
     seed: int = key(at_least(0))
@@ -344,6 +361,14 @@ class VerifyConfig:
 
 
 @dataclass
+class LRFindConfig:
+    start_lr: float = key(at_least(1e-12))
+    end_lr: float = key(at_least(1e-12))
+    steps: int = key(at_least(10))
+    stop_factor: float = key(at_least(1))
+
+
+@dataclass
 class CompareConfig:
     runs: list[str] = key(NOT_EMPTY)  # directories of runs or sweeps
 
@@ -367,6 +392,13 @@ class Train(Program):
     callbacks: CallbacksConfig = section(CallbacksConfig)
     trainer: TrainerConfig = section(TrainerConfig)
     logger: LoggerConfig = section(LoggerConfig)
+
+
+@dataclass
+class LRFind(Train):
+    """``imgcls.lr_find``"""
+
+    lr_find: LRFindConfig = section(LRFindConfig)
 
 
 @dataclass
@@ -453,4 +485,5 @@ SCHEMAS = {
     "preview": Preview,
     "verify": Verify,
     "compare": Compare,
+    "lr_find": LRFind,
 }

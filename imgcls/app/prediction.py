@@ -63,7 +63,7 @@ def open_predictor(
     source: str | Path,
     *,
     model: str | None = None,
-    weights: str = "network",
+    weights: str = "auto",
     engine: str | None = None,
     class_names: Sequence[str] | None = None,
     **options: Any,

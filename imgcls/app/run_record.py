@@ -30,6 +30,14 @@ class RunRecord:
     config: DictConfig
     class_names: list[str]
 
+    def kind_of_weights(self, kind: str) -> str:
+        """``network`` or ``ema``; of ``auto``, that by whose figures the run chose its best checkpoint."""
+        if kind != "auto":
+            return kind
+        monitor = (self.config.get("trainer") or {}).get("monitor")
+        has_average = "ema.pdparams" in read_manifest(self.checkpoint)
+        return "ema" if has_average and isinstance(monitor, str) and monitor.endswith("_ema") else "network"
+
     def weights(self, kind: str) -> Path:
         """The file of the weights: ``network``, or ``ema`` for the averaged ones.
 

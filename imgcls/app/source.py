@@ -31,18 +31,20 @@ class Source:
     config: DictConfig
     class_names: tuple[str, ...]
     checkpoint: Path | None
+    weights: str = "network"
 
     def preprocessing(self) -> Preprocessing:
         """How the network sees an image."""
         return preprocessing(self.config.transform, self.config.model)
 
 
-def load_source(config: DictConfig, source: str | None, weights: str = "network") -> Source:
+def load_source(config: DictConfig, source: str | None, weights: str = "auto") -> Source:
     """What ``eval``, ``predict`` and ``export`` work on.
 
     Args:
         source: run directory, checkpoint directory, export or weights file; ``None`` for ``model.pretrained``.
-        weights: ``network``, or ``ema`` for the averaged weights of a checkpoint.
+        weights: ``network``, or ``ema`` for the averaged weights of a checkpoint; ``auto`` for those that
+            the run chose its best checkpoint by.
 
     Returns:
         ``config`` with the run's own model, data and transform sections under the command line's,
@@ -51,11 +53,11 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
     Raises:
         UserError: there is no such source, or the checkpoint is damaged.
     """
-    if source and weights == "network" and is_export(source):
+    if source and weights != "ema" and is_export(source):
         return Source(*merge_export(config, source, given_keys()), None)
     record = read_record(source) if source else None
     if record is None:
-        if weights != "network":
+        if weights == "ema":
             raise UserError(f"weights={weights} needs a run or a checkpoint as its source.")
         result = config.copy()
         if source:
@@ -117,7 +119,7 @@ def own_modules(config: DictConfig, data: bool = True) -> list[str]:
     return list(dict.fromkeys([*config.get("imports", ()), *([target.rpartition(".")[0]] if target else [])]))
 
 
-def recorded_source(record: RunRecord, config: DictConfig, weights: str = "network") -> Source:
+def recorded_source(record: RunRecord, config: DictConfig, weights: str = "auto") -> Source:
     """A checkpoint as a source.
 
     Args:
@@ -126,9 +128,12 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "netwo
     Raises:
         UserError: the checkpoint has no such weights.
     """
-    config.model.pretrained = str(record.weights(weights))
+    kind = record.kind_of_weights(weights)
+    if kind != weights and kind == "ema":
+        log.info("the averaged weights, by which the run was judged (trainer.monitor)")
+    config.model.pretrained = str(record.weights(kind))
     config.model.exclude = []
-    return Source(config, tuple(record.class_names), record.checkpoint)
+    return Source(config, tuple(record.class_names), record.checkpoint, kind)
 
 
 def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:

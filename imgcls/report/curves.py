@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgcls.errors import UserError
+from imgcls.functional.monitoring import is_accuracy
 from imgcls.machine.limits import TABLE_BYTES
 from imgcls.machine.reading import read_bytes
 
 log = logging.getLogger("imgcls")
 
-PANELS = (("loss", "loss"), ("top", "accuracy"), ("lr", "learning rate"))
-"""What a column's name contains, and the title of the panel it belongs to."""
+PANELS = {
+    "loss": lambda column: "loss" in column and not is_accuracy(column),
+    "accuracy": is_accuracy,
+    "learning rate": lambda column: column == "lr",
+}
+"""Titles, and which columns belong to each."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def read_history(history: Path) -> dict[str, list[tuple[float, float]]]:
 
 def _panels(history: Path) -> list[Panel]:
     curves = read_history(history)
-    panels = [Panel(title, {name: curves[name] for name in curves if part in name}) for part, title in PANELS]
+    panels = [Panel(title, {name: curves[name] for name in curves if has(name)}) for title, has in PANELS.items()]
     return [panel for panel in panels if panel.curves]
 
 

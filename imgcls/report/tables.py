@@ -22,6 +22,8 @@ def summarise(
         "pictures": len(answers),
         **result,
         "mean_class_accuracy": confusion.mean_class_accuracy(),
+        "balanced_accuracy": confusion.mean_class_accuracy(),
+        "macro_f1": confusion.class_counts().macro_f1(),
         "expected_calibration_error": expected_calibration_error(answers.probabilities, answers.labels),
     }
     return {**origin, **{name: value if math.isfinite(value) else None for name, value in numbers.items()}}
@@ -36,13 +38,14 @@ def write_tables(
     names = samples.class_names
     _write_csv(
         directory / "per_class.csv",
-        ("class", "name", "pictures", "accuracy", "precision"),
+        ("class", "name", "pictures", "accuracy", "precision", "f1"),
         zip(
             range(len(names)),
             names,
             confusion.counts.sum(axis=1),
             confusion.per_class_accuracy(),
             confusion.per_class_precision(),
+            confusion.class_counts().f1(),
             strict=True,
         ),
     )

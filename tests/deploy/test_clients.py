@@ -58,4 +58,4 @@ def test_clients_are_short_and_need_no_more_than_they_say():
         assert len(text.splitlines()) < 80
         imports = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}
         own = {path.stem for path in (CLIENTS / "service").glob("*.py")}
-        assert imports - sys.stdlib_module_names - own == {"numpy", "paddle", "yaml", "PIL"}
+        assert imports - sys.stdlib_module_names - own == {"numpy", "paddle", "PIL"}
