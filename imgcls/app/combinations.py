@@ -18,7 +18,12 @@ MASTER = re.compile(r"[^\s:]+:\d+")
 RGB = 3
 """Channels of every picture that the programs read."""
 
-NEVER_WITH_DALI = {"data.on_error": "skip", "data.cache": "ram", "transform.interpolation": "area"}
+NEVER_WITH_DALI = {
+    "data.on_error": "skip",
+    "data.cache": "ram",
+    "transform.interpolation": "area",
+    "transform.resampling": "opencv",
+}
 
 AUGMENTATION_WITHOUT_DALI = (
     "transform.rotation",
@@ -52,6 +57,8 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
     yield from _dali(config)
+    if _get(config, "transform.resampling") == "opencv" and find_spec("cv2") is None:
+        yield 'transform.resampling=opencv needs the package opencv-python-headless: pip install "imgcls[opencv]"'
     yield from _validation(config)
     yield from _channels(config)
     yield from _classes(config)

@@ -26,7 +26,7 @@ from imgcls.app.rows import (
     one_of,
     section,
 )
-from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, SPLITS
+from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, RESAMPLINGS, SPLITS
 from imgcls.deploy.choices import ENGINE_NAMES, GRAPHS, LAYOUTS, OUTPUTS, TENSORRT_PRECISIONS
 from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
@@ -92,6 +92,7 @@ class TransformConfig:
     size: int = key(at_least(1))
     resize_size: int | None = key(at_least(1))
     interpolation: str = key(one_of(*INTERPOLATIONS))
+    resampling: str | None = key(one_of(*RESAMPLINGS), unrecorded="pillow")  # that of the weights when left out
     mean: list[float] = key(COLOUR)
     std: list[float] = key(COLOUR)
     rotation: int = key(between(0, 180))

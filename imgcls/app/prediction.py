@@ -1,13 +1,14 @@
 """What answers in ``imgcls.predict``: a network with its weights, or an export under one of its engines."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import paddle
 from omegaconf import DictConfig
 
+from imgcls.app.pixels import USUAL, Weights, chosen, resampling_of, tell
 from imgcls.app.run_record import read_record
 from imgcls.app.source import Source, build_network, load_source, recorded_source
 from imgcls.data.formats.class_names import default_class_names
@@ -97,7 +98,8 @@ def known_preprocessing(source: str | Path) -> Preprocessing:
         if record is None:
             raise UserError(f"{source} does not say how its network sees an image. Name the model instead.")
         return Source(record.config, (), None).preprocessing()
-    return Preprocessing.of_model(_model_named(source))
+    info = _model_named(source)
+    return _seen(info, True)
 
 
 def _open_model(
@@ -113,7 +115,16 @@ def _open_model(
     report = load_pretrained(network, info, str(source) if is_file else True)
     if report.reinitialised:
         raise UserError(f"{source} has another class count than {len(names)}: give class_names, one for each class.")
-    return network, Preprocessing.of_model(info), names
+    return network, _seen(info, str(source) if is_file else True), names
+
+
+def _seen(info: ModelInfo, weights: Weights) -> Preprocessing:
+    """How a model is shown images with these weights, which no run recorded."""
+    own = resampling_of(weights, info)
+    resampling = chosen(own)
+    if resampling != own:
+        tell(resampling, own)
+    return replace(Preprocessing.of_model(info), resampling=resampling)
 
 
 def _model_named(source: str | Path) -> ModelInfo:
@@ -176,6 +187,7 @@ def _open_network(config: DictConfig) -> PredictionSource:
         "size": seen.size,
         "resize_size": seen.resize_size,
         "interpolation": seen.interpolation,
+        **({"resampling": seen.resampling} if seen.resampling != USUAL else {}),
         "mean": list(seen.mean),
         "std": list(seen.std),
     }

@@ -8,10 +8,9 @@ from typing import Any
 
 import yaml
 
+from imgcls.data.choices import INTERPOLATIONS, RESAMPLINGS
 from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
-from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.preprocessing import Preprocessing
-from imgcls.data.pictures.transforms import INTERPOLATIONS
 from imgcls.deploy.choices import LAYOUTS, OUTPUTS
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
@@ -184,6 +183,7 @@ def _as_mapping(contract: Contract) -> dict[str, Any]:
         "image_size": seen.size,
         "resize_size": seen.resize_size,
         "interpolation": seen.interpolation,
+        "resampling": seen.resampling,
         "jpeg_reductions": list(seen.jpeg_reductions),
         "crop": CROP,
         "mean": list(seen.mean),
@@ -200,17 +200,21 @@ def _as_mapping(contract: Contract) -> dict[str, Any]:
 
 
 def _from_mapping(content: Mapping[str, Any]) -> Contract:
-    preprocessing = Preprocessing(
+    own = {entry.name for entry in fields(Contract)} - {"preprocessing", "class_names"}
+    known = {key: value for key, value in content.items() if key in own}
+    class_names = tuple(map(class_name, content["class_names"]))
+    return Contract(preprocessing=_preprocessing(content), class_names=class_names, **known)
+
+
+def _preprocessing(content: Mapping[str, Any]) -> Preprocessing:
+    return Preprocessing(
         size=content["image_size"],
         resize_size=content["resize_size"],
         interpolation=content["interpolation"],
+        resampling=content.get("resampling", OPTIONAL["resampling"]),
         mean=tuple(content["mean"]),
         std=tuple(content["std"]),
-        jpeg_reductions=tuple(content["jpeg_reductions"]),
     )
-    own = {entry.name for entry in fields(Contract)} - {"preprocessing", "class_names"}
-    known = {key: value for key, value in content.items() if key in own}
-    return Contract(preprocessing=preprocessing, class_names=tuple(map(class_name, content["class_names"])), **known)
 
 
 def _shown(value: object) -> str:
@@ -219,6 +223,9 @@ def _shown(value: object) -> str:
 
 
 def _contradictions(content: dict[str, Any]) -> Iterator[str]:
+    seen, shrinks = _preprocessing(content), content["jpeg_reductions"]
+    if shrinks != list(seen.jpeg_reductions):
+        yield f"jpeg_reductions is {_shown(shrinks)}, but {list(seen.jpeg_reductions)} with {seen.resampling}'s pixels"
     layout, wanted = content["layout"], LAYOUTS[content["input"]]
     if layout != wanted:
         yield f"layout is {layout}, but that of a graph for {content['input']} is {wanted}"
@@ -266,8 +273,8 @@ def _are_three_positive(value: object) -> bool:
     return _are_three(value) and min(value) > 0
 
 
-def _are_reductions(value: object) -> bool:
-    return value == list(REDUCTIONS)
+def _are_numbers(value: object) -> bool:
+    return isinstance(value, list) and all(type(number) is int for number in value)
 
 
 def _are_digests(value: object) -> bool:
@@ -284,7 +291,8 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "image_size": (_is_size, f"a number of pixels up to {IMAGE_SIDE}"),
     "resize_size": (_is_size, f"a number of pixels up to {IMAGE_SIDE}"),
     "interpolation": _one_of(*INTERPOLATIONS),
-    "jpeg_reductions": (_are_reductions, f"{list(REDUCTIONS)}"),
+    "resampling": _one_of(*RESAMPLINGS),
+    "jpeg_reductions": (_are_numbers, "a list of numbers"),
     "crop": _one_of(CROP),
     "mean": (_are_three, "three numbers"),
     "std": (_are_three_positive, "three positive numbers"),
@@ -299,5 +307,12 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 """Check of each key's value, and what is expected in words."""
 
-OPTIONAL = {"dynamic_size": False, "source": None, "source_sha256": None, "versions": {}, "date": ""}
+OPTIONAL = {
+    "resampling": "pillow",
+    "dynamic_size": False,
+    "source": None,
+    "source_sha256": None,
+    "versions": {},
+    "date": "",
+}
 """Keys that may be left out, and what that means."""

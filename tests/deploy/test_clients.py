@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from locations import ROOT
 
 from imgcls.data.formats.build import SAMPLE_PHOTOS
+from imgcls.deploy.exporter import export
 from imgcls.machine.cpu import inherited_environment
 
 CLIENTS = ROOT / "scripts" / "clients"
@@ -31,9 +33,21 @@ def run_client(client, *arguments, cwd):
     ).stdout
 
 
+@pytest.fixture(scope="module")
+def opencv_export(squeezenet, contract_for, tmp_path_factory):
+    pytest.importorskip("cv2")
+    contract = contract_for("uint8")
+    seen = replace(contract.preprocessing, resampling="opencv", interpolation="cubic")
+    directory = tmp_path_factory.mktemp("opencv") / "served"
+    export(squeezenet, replace(contract, preprocessing=seen), directory)
+    return directory
+
+
 @pytest.mark.parametrize("engine", ["jit", "inference"])
-@pytest.mark.parametrize("kind", ["float", "uint8"])
-def test_the_same_answers_to_the_bit(engine, kind, exports, photos, run_program, tmp_path):
+@pytest.mark.parametrize("kind", ["float", "uint8", "opencv"])
+def test_the_same_answers_to_the_bit(engine, kind, exports, photos, run_program, request, tmp_path):
+    if kind == "opencv":
+        exports = {kind: request.getfixturevalue("opencv_export")}
     pictures = [*sorted(photos.iterdir()), *sorted((SAMPLE_PHOTOS / "val" / "tool").iterdir())]
     told = run_client(f"{engine}_client.py", exports[kind], *pictures, "--topk", 7, cwd=tmp_path)
     # one picture at a time, as the client does: BLAS multiplies batches of other sizes in another order

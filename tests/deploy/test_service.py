@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -404,6 +405,21 @@ def model(service_module):
     return service_module("model")
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic", "area", "lanczos"])
+def test_pictures_that_opencv_resizes(interpolation, service_module, contract_for, photos):
+    pytest.importorskip("cv2")
+    contract = contract_for("uint8")
+    seen = replace(contract.preprocessing, resampling="opencv", interpolation=interpolation)
+    content = {"image_size": 224, "resize_size": 256, "jpeg_reductions": [], "resampling": "opencv", "input": "uint8"}
+    content |= {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": interpolation}
+    network_input = service_module("pictures").network_input
+    for path in sorted(photos.iterdir()):
+        expected = ImageReader(seen.transform(), MAX_PIXELS)(path)
+        assert (network_input(path.read_bytes(), content, MAX_PIXELS) == expected).all(), path
+    with pytest.raises(Image.DecompressionBombError):  # of 300 x 40 pixels, six times as many in each direction
+        network_input((photos / "wide.webp").read_bytes(), content, 400_000)
+
+
 NONSENSE = {
     "format": 2,
     "input": "uint8",
@@ -516,7 +532,7 @@ def test_dropped_files(page, cat):
 
 def test_it_is_short_and_needs_no_more_than_it_says():
     copies = {"operators.py", "work.py"}  # which tests/attack compares with the library's
-    assert sum(len(path.read_text().splitlines()) for path in SERVICE.glob("*.py") if path.name not in copies) < 460
+    assert sum(len(path.read_text().splitlines()) for path in SERVICE.glob("*.py") if path.name not in copies) < 475
     texts = [path.read_text() for path in SERVICE.glob("*.py")]
     lines = [line for text in texts for line in text.splitlines()]
     imports = {line.split()[1].split(".")[0] for line in lines if line.startswith(("import ", "from "))}

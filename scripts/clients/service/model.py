@@ -1,6 +1,7 @@
 """An export directory at work: from the network's input to each class's probability."""
 
 import hashlib
+from importlib.util import find_spec
 
 import numpy as np
 import paddle
@@ -12,7 +13,7 @@ from plain_yaml import read
 PARAMETERS = "inference.pdiparams"
 CHOICES = {"input": ["float", "uint8"], "output": ["logits", "probabilities"], "interpolation": list(FILTERS)}
 CHOICES |= {"format": [1], "channel_order": ["RGB"], "crop": ["center"], "image_size": range(1, 4097)}
-CHOICES |= {"jpeg_reductions": [[8, 4, 2]]}
+CHOICES |= {"resampling": [None, "pillow", "opencv"], "jpeg_reductions": [[8, 4, 2], []]}
 
 
 def read_contract(directory):
@@ -22,6 +23,10 @@ def read_contract(directory):
         if not isinstance(contract, dict) or contract.get(key) not in choices:
             raise ValueError(f"in inference.yaml {key} is missing, or none of {list(choices)!s:.60}")
     layout, size = {"float": "NCHW", "uint8": "NHWC"}[contract["input"]], contract["image_size"]
+    if contract.get("resampling") == "opencv" and not find_spec("cv2"):
+        raise ValueError("its pictures are resized by OpenCV: pip install opencv-python-headless")
+    if (contract["jpeg_reductions"] == []) != (contract.get("resampling") == "opencv"):
+        raise ValueError("in inference.yaml jpeg_reductions contradicts resampling")
     if contract["layout"] != layout or contract["resize_size"] < size:
         raise ValueError("in inference.yaml layout contradicts input, or resize_size contradicts image_size")
     names = (model_file(directory).name, PARAMETERS)
