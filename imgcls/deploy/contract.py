@@ -22,12 +22,12 @@ NAME = "inference"
 """Of the model files, without their suffixes."""
 
 PARAMETERS = f"{NAME}.pdiparams"
-FILES = {
-    "paddle": (f"{NAME}.pdmodel", PARAMETERS),
-    "pir": (f"{NAME}.json", PARAMETERS),
-    "onnx": (f"{NAME}.onnx",),
-}
-"""Model files of each kind of graph: of PaddlePaddle 2, of PaddlePaddle 3, and of ONNX."""
+MODEL_FILES = (f"{NAME}.pdmodel", PARAMETERS)
+PIR_FILES = (f"{NAME}.json", PARAMETERS)
+ONNX_FILES = (f"{NAME}.onnx",)
+OPENVINO_FILES = (f"{NAME}.xml", f"{NAME}.bin")
+FILES = {"paddle": MODEL_FILES, "pir": PIR_FILES, "onnx": ONNX_FILES, "openvino": OPENVINO_FILES}
+"""Model files of each kind of graph: of PaddlePaddle 2, of PaddlePaddle 3, and of others."""
 
 FORMAT = 1
 CHANNEL_ORDER, CROP = "RGB", "center"
@@ -54,6 +54,7 @@ class Contract:
         sha256: of the model files, by name; the names tell the kinds of graphs apart.
         versions: of what wrote the export, by its name; ``paddle`` is the one whose program it is.
         date: of the export, ISO 8601.
+        quantization: what int8 cost, see ``int8.quantize``; ``None`` for a graph in float.
         class_names: in order of the columns; none for ``features``.
     """
 
@@ -67,6 +68,7 @@ class Contract:
     sha256: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     date: str = ""
+    quantization: Mapping[str, Any] | None = None
     class_names: tuple[str, ...]
 
     @property
@@ -195,6 +197,7 @@ def _as_mapping(contract: Contract) -> dict[str, Any]:
         "sha256": dict(contract.sha256),
         "versions": dict(contract.versions),
         "date": contract.date,
+        **({} if contract.quantization is None else {"quantization": dict(contract.quantization)}),
         "class_names": list(contract.class_names),
     }
 
@@ -256,6 +259,10 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_text, (*value, *value.values())))
 
 
+def _is_mapping_or_none(value: object) -> bool:
+    return value is None or isinstance(value, dict)
+
+
 def _is_size(value: object) -> bool:
     return type(value) is int and 1 <= value <= IMAGE_SIDE
 
@@ -303,6 +310,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "source_sha256": (_is_text_or_none, "a text"),
     "versions": (_are_texts, "names and versions"),
     "date": (_is_text, "a text"),
+    "quantization": (_is_mapping_or_none, "names and values"),
     "class_names": (_are_names, "a list of texts"),
 }
 """Check of each key's value, and what is expected in words."""
@@ -314,5 +322,6 @@ OPTIONAL = {
     "source_sha256": None,
     "versions": {},
     "date": "",
+    "quantization": None,
 }
 """Keys that may be left out, and what that means."""
