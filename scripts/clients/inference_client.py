@@ -47,7 +47,7 @@ try:
     check_model(options.directory)  # an operator can write files as well
 except ValueError as refused:
     sys.exit(f"error: {refused}")
-mean, std = np.array(contract["mean"]), np.array(contract["std"])
+mean, std, several = np.array(contract["mean"]), np.array(contract["std"]), contract.get("activation") == "sigmoid"
 config = Config(*(str(options.directory / f"inference.{part}") for part in ("pdmodel", "pdiparams")))
 config.disable_glog_info()
 config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)))
@@ -61,10 +61,15 @@ for path in map(os.fsencode, options.pictures):
     network.run()
     scores = network.get_output_handle(network.get_output_names()[0]).copy_to_cpu()[0]
     if contract["output"] == "logits":
-        scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+        shares = np.exp(scores - scores.max())
+        scores = 1 / (1 + np.exp(-scores.astype(np.float64))) if several else shares / shares.sum()
     if not np.isfinite(scores).all():
         sys.exit(f"error: the network's answer to {path} is no number")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
     answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers}, ensure_ascii=False)
+    answer = {"path": path.decode("utf-8", "surrogateescape"), "top": answers}
+    if several:
+        tags = np.flatnonzero(scores >= np.array(contract["thresholds"] or 0.5))
+        answer["tags"] = [contract["class_names"][c] for c in tags]
+    line = json.dumps(answer, ensure_ascii=False)
     os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))
