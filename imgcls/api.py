@@ -1,12 +1,12 @@
 """The public Python surface; importing it is cheap, Paddle comes with the first call that needs it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.reading import read_json
 from imgcls.models.registry import build_model, list_models, model_info, register_model
 
 if TYPE_CHECKING:
@@ -161,5 +161,5 @@ def train(
     with composed("train", overrides, {**sections, **named}, bool(own_callbacks)) as (config, directory):
         start_training(config, directory, own_callbacks)
     summary = directory / "summary.json"
-    best = json.loads(summary.read_text(encoding="utf-8"))["best"] if summary.exists() else {}
+    best = read_json(summary)["best"] if summary.exists() else {}
     return TrainingRun(directory, best)

@@ -118,7 +118,7 @@ def make_loader(
     if data.format == "synthetic":
         dataset = SyntheticDataset(samples, size, seed=seed + (not shuffle))  # other pictures for validation
     else:
-        held = RamCache(samples, transform.decode, data.cache_mb, data.max_pixels) if data.cache == "ram" else None
+        held = _held(samples, transform, data) if data.cache == "ram" else None
         dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels, cache=held)
     sampler = EpochSampler(
         len(samples),
@@ -133,8 +133,13 @@ def make_loader(
     if data.backend == "dali" and data.format != "synthetic":
         place = paddle.device.get_device()
         gpu = int(place.removeprefix("gpu:")) if place.startswith("gpu:") else None
-        return DaliLoader(dataset, sampler, num_threads=num_workers, timeout=data.worker_timeout, device_id=gpu)
+        limits = {"timeout": data.worker_timeout, "max_decode_seconds": data.max_decode_seconds}
+        return DaliLoader(dataset, sampler, num_threads=num_workers, device_id=gpu, **limits)
     list_file = directory / "bad_files.txt" if directory else None
     bad_files = BadFiles(data.max_errors, list_file) if data.on_error == "skip" else None
     limits = {"timeout": data.worker_timeout, "max_decode_seconds": data.max_decode_seconds}
     return build_loader(dataset, sampler, num_workers, bad_files=bad_files, **limits)
+
+
+def _held(samples: Samples, transform: Transform, data: DictConfig) -> RamCache:
+    return RamCache(samples, transform.decode, data.cache_mb, data.max_pixels, data.max_decode_seconds)

@@ -1,7 +1,6 @@
 """A training run as the process sees it that was asked for it: here, or in processes that it starts."""
 
 import itertools
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from imgcls.app.program import given_keys
 from imgcls.app.resume import require_same_run
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
-from imgcls.machine.reading import read_text
+from imgcls.machine.reading import read_json, read_text
 from imgcls.machine.streams import open_closed_descriptors
 from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, matches
 from imgcls.run.directory import Run, RunDirectory, require_free
@@ -133,4 +132,4 @@ def _command(run: Run) -> list[str]:
 
 def _best(run: Run, monitor: str) -> float | None:
     summary = run.path / "summary.json"
-    return json.loads(summary.read_text(encoding="utf-8"))["best"].get(monitor) if summary.exists() else None
+    return read_json(summary)["best"].get(monitor) if summary.exists() else None

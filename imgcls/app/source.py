@@ -1,6 +1,8 @@
 """Trained weights behind a path, with all that a run wrote down of them: what eval, predict and export work on."""
 
+import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from imgcls.app.run_record import RunRecord, merge_record, read_record, require_
 from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
+from imgcls.models.bounds import at_most
 from imgcls.models.registry import build_model, model_info
 from imgcls.run.logs import log
 from imgcls.weights.load import load_pretrained
@@ -165,7 +168,8 @@ def build_network(
     Raises:
         UserError: the weights do not fit, or ``require_all`` and there are none or not all.
     """
-    network = build_model(model.name, num_classes=num_classes, data_format=model.data_format, **model.args)
+    with _bounds(model.pretrained) if require_all else nullcontext():
+        network = build_model(model.name, num_classes=num_classes, data_format=model.data_format, **model.args)
     if filled_later:
         return network
     if not model.pretrained:
@@ -183,3 +187,10 @@ def build_network(
             "Set model.num_classes to the weights' class count, or train first."
         )
     return network
+
+
+def _bounds(weights: str | bool | None) -> AbstractContextManager:
+    """For a network that its weights are going to fill: a parameter takes two bytes or more of their file."""
+    if not str(weights).endswith(".pdparams") or not os.path.isfile(weights):
+        return nullcontext()
+    return at_most(os.path.getsize(weights) // 2, weights)

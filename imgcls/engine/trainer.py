@@ -29,6 +29,9 @@ from imgcls.errors import UserError
 from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
 
+MAX_COUNT = 1 << 53
+"""Of epochs, batches and updates that a state may tell."""
+
 GPU_SIGNAL_CHECK = 10
 """Updates between two looks, on a GPU, at whether any rank has received a signal: each waits for the device."""
 
@@ -285,6 +288,8 @@ class Trainer(OpenModel):
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.progress = Progress(**state["progress"])
+        if not all(type(count) is int and 0 <= count < MAX_COUNT for count in asdict(self.progress).values()):
+            raise ValueError(f"no progress of a run: {state['progress']}")
         self.totals = EpochTotals(**state["totals"])
         self.metrics = state["metrics"]
         if state["scaler"]:

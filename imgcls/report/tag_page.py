@@ -17,10 +17,12 @@ from imgcls.report.tag_tables import class_rows
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1d2733; }
-table { border-collapse: collapse; } th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #dde3ea; }
+table { border-collapse: collapse; }
+th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #dde3ea; }
 th.name, td.name { text-align: left; max-width: 22rem; overflow-wrap: anywhere; }
 .tiles, .mistakes { display: flex; flex-wrap: wrap; gap: 1rem; }
-.tile { padding: .6rem 1.2rem; background: #f1f4f8; border-radius: .5rem; } .tile b { display: block; font-size: 1.5rem; }
+.tile { padding: .6rem 1.2rem; background: #f1f4f8; border-radius: .5rem; }
+.tile b { display: block; font-size: 1.5rem; }
 figure { margin: 0; width: 13rem; } figure img { width: 100%; border-radius: .4rem; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; } img { max-width: 100%; }
 """

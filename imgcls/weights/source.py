@@ -12,14 +12,14 @@ import numpy as np
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 from imgcls.machine.limits import NAME_BYTES
+from imgcls.machine.npz import read_arrays
 from imgcls.machine.reading import open_regular, read_json, shown
+from imgcls.machine.zip_archive import ERRORS, open_archive
 from imgcls.weights import torch_file
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid import files as fluid
-from imgcls.weights.npz import read_arrays
 from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle, only_arrays
 from imgcls.weights.safetensors_file import is_safetensors, read_safetensors
-from imgcls.weights.zip_archive import ERRORS, open_archive
 
 Naming = Literal["structured", "fluid"]
 

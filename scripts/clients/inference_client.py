@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import yaml
 from paddle.inference import Config, create_predictor
 from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
 from operators import check_model
-from plain_yaml import Loader
+from plain_yaml import read
 
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 
@@ -43,7 +42,7 @@ parser.add_argument("pictures", nargs="+")
 parser.add_argument("--topk", type=int, default=5)
 options = parser.parse_args()
 try:
-    contract = yaml.load((options.directory / "inference.yaml").read_text(encoding="utf-8"), Loader)
+    contract = read(options.directory / "inference.yaml")
     check_model(options.directory)  # an operator can write files as well
 except ValueError as refused:
     sys.exit(f"error: {refused}")
@@ -61,8 +60,7 @@ for path in map(os.fsencode, options.pictures):
     network.run()
     scores = network.get_output_handle(network.get_output_names()[0]).copy_to_cpu()[0]
     if contract["output"] == "logits":
-        shares = np.exp(scores - scores.max())
-        scores = 1 / (1 + np.exp(-scores.astype(np.float64))) if several else shares / shares.sum()
+        scores = 1 / (1 + np.exp(-scores)) if several else np.exp(scores - np.logaddexp.reduce(scores))
     if not np.isfinite(scores).all():
         sys.exit(f"error: the network's answer to {path} is no number")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]

@@ -37,9 +37,8 @@ class TaggedSamples(Samples):
         """Number of samples with each tag."""
         counts = np.zeros(self.num_classes, np.int64)
         for start in range(0, len(self), 4096):
-            counts += np.unpackbits(self.packed[start : start + 4096], axis=1, count=self.num_classes).sum(
-                axis=0, dtype=np.int64
-            )
+            rows = np.unpackbits(self.packed[start : start + 4096], axis=1, count=self.num_classes)
+            counts += rows.sum(axis=0, dtype=np.int64)
         return counts
 
 

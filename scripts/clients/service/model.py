@@ -3,11 +3,10 @@
 import hashlib
 
 import numpy as np
-import yaml
 from operators import check_model
 from paddle.inference import Config, create_predictor
 from pictures import FILTERS, network_input
-from plain_yaml import Loader
+from plain_yaml import read
 
 FILES = ("inference.pdmodel", "inference.pdiparams")
 CHOICES = {"input": ["float", "uint8"], "output": ["logits", "probabilities"], "interpolation": list(FILTERS)}
@@ -17,7 +16,7 @@ CHOICES |= {"jpeg_reductions": [[8, 4, 2]]}
 
 def read_contract(directory):
     """The content of inference.yaml, once it and the model files are as they were exported."""
-    contract = yaml.load((directory / "inference.yaml").read_text(encoding="utf-8"), Loader)
+    contract = read(directory / "inference.yaml")
     for key, choices in CHOICES.items():
         if not isinstance(contract, dict) or contract.get(key) not in choices:
             raise ValueError(f"in inference.yaml {key} is missing, or none of {list(choices)!s:.60}")
