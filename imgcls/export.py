@@ -65,6 +65,8 @@ def _contract(source: "Source", settings: DictConfig, class_names: tuple[str, ..
         versions={"imgcls": __version__, "paddle": paddle.__version__},
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         class_names=() if output == "features" else class_names,
+        activation="softmax" if output == "features" else source.activation,
+        thresholds=None if output == "features" else source.thresholds,
     )
 
 

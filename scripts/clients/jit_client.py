@@ -56,7 +56,7 @@ try:
     cv2 = __import__("cv2") if contract.get("resampling") == "opencv" else None  # of opencv-python-headless
 except (ValueError, ImportError) as refused:
     sys.exit(f"error: {refused}")
-mean, std = np.array(contract["mean"]), np.array(contract["std"])
+mean, std, levels = (np.array(contract.get(key) or 0.5) for key in ("mean", "std", "thresholds"))
 network = paddle.jit.load(str(options.directory / "inference"))
 for path in map(os.fsencode, options.pictures):
     image = read_picture(path, contract)
@@ -64,10 +64,12 @@ for path in map(os.fsencode, options.pictures):
         image = (image.astype(np.float32) * np.float32(1 / (255 * std)) + np.float32(-mean / std)).transpose(2, 0, 1)
     scores = network(paddle.to_tensor(np.ascontiguousarray(image[np.newaxis]))).numpy()[0]
     if contract["output"] == "logits":
-        scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+        scores = 1 / (1 + np.exp(-scores)) if contract["format"] == 2 else np.exp(scores - np.logaddexp.reduce(scores))
     if not np.isfinite(scores).all():
         sys.exit(f"error: the network's answer to {path} is no number")
     top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
     answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers}, ensure_ascii=False)
+    tags = [contract["class_names"][c] for c in np.flatnonzero(scores >= levels)]
+    more = {"tags": tags} if contract["format"] == 2 else {}  # where a picture has any number of classes
+    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers, **more}, ensure_ascii=False)
     os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))

@@ -531,7 +531,7 @@ def test_dropped_files(page, cat):
 
 def test_it_is_short_and_needs_no_more_than_it_says():
     copies = {"operators.py", "work.py"}  # which tests/attack compares with the library's
-    assert sum(len(path.read_text().splitlines()) for path in SERVICE.glob("*.py") if path.name not in copies) < 475
+    assert sum(len(path.read_text().splitlines()) for path in SERVICE.glob("*.py") if path.name not in copies) < 505
     texts = [path.read_text() for path in SERVICE.glob("*.py")]
     lines = [line for text in texts for line in text.splitlines()]
     imports = {line.split()[1].split(".")[0] for line in lines if line.startswith(("import ", "from "))}

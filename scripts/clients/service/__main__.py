@@ -57,7 +57,8 @@ try:
     pages = {"/model": JSONResponse(told), "/": HTMLResponse(PAGE)}
 except Exception as error:  # of files, YAML, Paddle, and what comes of computing with nonsense
     sys.exit(f"error: cannot serve {options.directory}: {type(error).__name__}: {' '.join(str(error).split())[-300:]}")
-names = contract["class_names"]
+names, several = contract["class_names"], contract["format"] == 2  # pictures with any number of classes
+levels = contract.get("thresholds") or [0.5] * len(names)
 batcher = Batcher(network, options.max_batch, options.max_wait / 1000, options.max_pictures)
 decoders = Decoders(contract, options.threads, options.max_pixels, options.max_decode)
 
@@ -106,8 +107,10 @@ async def classify(name, data, topk):
     scores = await batcher.classify(await decoders.network_input(name, data))
     if not np.isfinite(scores).all():
         raise HTTPException(500, f"The network's answer to {name or 'the picture'} is no number: see its weights.")
-    top = [int(number) for number in np.argsort(-scores, kind="stable")[:topk]]
-    return {"file": name, "top": [{"class": c, "name": names[c], "score": float(scores[c])} for c in top]}
+    top = [int(number) for number in np.argsort(-scores, kind="stable")]
+    tags = [c for c in top if scores[c] >= levels[c]] if several else []
+    top, tags = ([{"class": c, "name": names[c], "score": float(scores[c])} for c in of] for of in (top[:topk], tags))
+    return {"file": name, "top": top, **({"tags": tags} if several else {})}
 
 
 async def health(_):

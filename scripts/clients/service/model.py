@@ -11,7 +11,7 @@ from plain_yaml import read
 
 FILES = ("inference.pdmodel", "inference.pdiparams")
 CHOICES = {"input": ["float", "uint8"], "output": ["logits", "probabilities"], "interpolation": list(FILTERS)}
-CHOICES |= {"format": [1], "channel_order": ["RGB"], "crop": ["center"], "image_size": range(1, 4097)}
+CHOICES |= {"format": [1, 2], "channel_order": ["RGB"], "crop": ["center"], "image_size": range(1, 4097)}
 CHOICES |= {"resampling": [None, "pillow", "opencv"], "jpeg_reductions": [[8, 4, 2], []]}
 
 
@@ -21,6 +21,8 @@ def read_contract(directory):
     for key, choices in CHOICES.items():
         if not isinstance(contract, dict) or contract.get(key) not in choices:
             raise ValueError(f"in inference.yaml {key} is missing, or none of {list(choices)!s:.60}")
+    if contract.get("activation", "softmax") != {1: "softmax", 2: "sigmoid"}[contract["format"]]:
+        raise ValueError("in inference.yaml activation contradicts format")
     layout, size = {"float": "NCHW", "uint8": "NHWC"}[contract["input"]], contract["image_size"]
     if contract.get("resampling") == "opencv" and not find_spec("cv2"):
         raise ValueError("its pictures are resized by OpenCV: pip install opencv-python-headless")
@@ -43,11 +45,15 @@ def load_network(directory, contract, threads, max_batch):
     config.delete_pass("batch_norm_act_fuse_pass")  # of oneDNN, which is on by default; it fails in DARTS
     predictor = create_predictor(config)
 
+    several, levels = contract["format"] == 2, contract.get("thresholds") or []  # of any number of classes a picture
+
     def run(images, softmax=contract["output"] == "logits"):
         predictor.get_input_handle("images").copy_from_cpu(images)
         predictor.run()
         scores = predictor.get_output_handle(predictor.get_output_names()[0]).copy_to_cpu()
-        if softmax:
+        if softmax and several:
+            scores = 1 / (1 + np.exp(-scores.astype(np.float64)))
+        elif softmax:
             scores = np.exp(scores - scores.max(axis=1, keepdims=True))
             scores /= scores.sum(axis=1, keepdims=True)
         return scores
@@ -57,9 +63,13 @@ def load_network(directory, contract, threads, max_batch):
         raise ValueError("mean and std are not three numbers each to compute with")
     white = network_input(b"P6 1 1 255 \xff\xff\xff", contract, max_pixels=1)
     scores = run(white[np.newaxis], softmax=False)
-    are_probabilities = abs(scores.sum() - 1) < 0.001 and scores.min() >= 0
+    are_probabilities = scores.min() >= 0 and (scores.max() <= 1 if several else abs(scores.sum() - 1) < 0.001)
     if np.isfinite(scores).all() and are_probabilities != (contract["output"] == "probabilities"):
         raise ValueError(f"the output of the graph is not {contract['output']}")
+    if len(levels) not in (0, len(names)) or not all(
+        type(level) in (int, float) and 0 <= level <= 1 for level in levels
+    ):
+        raise ValueError(f"thresholds are not numbers from 0 to 1 for {len(names)} classes")
     if len(names) != scores.shape[1] or {type(name) for name in names} != {str}:
         raise ValueError(f"class_names are not the names of {scores.shape[1]} classes")
     for count in range(max_batch, 0, -1):  # now, so that no request waits for oneDNN; others fit the largest's memory
