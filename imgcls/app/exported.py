@@ -49,6 +49,11 @@ def _require_network(contract: Contract, source: str) -> None:
         raise UserError(f"{source} is an ONNX export: no network is read from one. Name the run that it was made from.")
     if contract.output == "features":
         raise UserError(f"{source} gives features: it has no last layer. Name the run that it was made from.")
+    if contract.activation != "softmax":
+        raise UserError(
+            f"{source} gives several classes a picture, and its thresholds belong to the run. Name the run that it was "
+            "made from."
+        )
     if contract.model not in catalogue():
         raise UserError(
             f"{source} is an export of the network {contract.model}, which is not known here. If it is your own, name "
