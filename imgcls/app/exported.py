@@ -12,14 +12,14 @@ from imgcls.errors import UserError
 from imgcls.models.registry import catalogue
 
 
-def merge_export(config: DictConfig, source: str, given: list[str]) -> tuple[DictConfig, tuple[str, ...]]:
+def merge_export(config: DictConfig, source: str, given: list[str]) -> tuple[DictConfig, tuple[str, ...], str]:
     """The export's network, its weights and how it sees an image, under whatever the command line says itself.
 
     Args:
         given: keys of the command line.
 
     Returns:
-        The configuration, and the names of the classes.
+        The configuration, the names of the classes, and the resampling that belongs to the weights.
 
     Raises:
         UserError: it is damaged, holds no whole network, or is of a network that is not registered.
@@ -41,7 +41,7 @@ def merge_export(config: DictConfig, source: str, given: list[str]) -> tuple[Dic
             OmegaConf.update(result, f"transform.{key}", list(value) if isinstance(value, tuple) else value)
     result.model.pretrained = str(source)
     result.model.exclude = []
-    return result, contract.class_names
+    return result, contract.class_names, seen.resampling
 
 
 def _require_network(contract: Contract, source: str) -> None:

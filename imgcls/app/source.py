@@ -66,7 +66,8 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
         UserError: there is no such source, or the checkpoint is damaged.
     """
     if source and weights != "ema" and is_export(source):
-        return Source(*merge_export(config, source, given_keys()), None)
+        result, names, own = merge_export(config, source, given_keys())
+        return Source(_with_pixels(result, own), names, None)
     record = read_record(source) if source else None
     if record is None:
         if weights == "ema":
