@@ -66,6 +66,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _lr_find(config)
     yield from _logger(config)
     yield from _answers(config)
+    yield from _quantized(config)
     if "trainer" in config and not own_metrics:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
@@ -193,6 +194,19 @@ def _answers(config: DictConfig) -> Iterator[str]:
     for name, default in {"format": "jsonl", "threshold": None, "sort_to": None}.items():
         if (value := config.predict[name]) != default:
             yield f"predict.{name}={value} is for classes; predict.output=features has none. Leave one of them out."
+
+
+def _quantized(config: DictConfig) -> Iterator[str]:
+    if not _get(config, "export.quantize"):
+        return
+    settings = config.export
+    if settings.format != "openvino":
+        yield f"export.quantize={settings.quantize} is for export.format=openvino."
+    if settings.output == "features":
+        yield f"export.quantize={settings.quantize} is measured by its answers, and features are none. Leave one out."
+    for package in ("openvino", "nncf"):
+        if find_spec(package) is None:
+            yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[int8]"'
 
 
 def monitor_problems(
