@@ -29,7 +29,7 @@ from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD
 
 SCALE, RATIO, FLIP = (0.08, 1.0), (3 / 4, 4 / 3), 0.5
 DECODING, OURS, ALONE = "decoding alone (Pillow)", "this library", "this library, one process"
-OURS_BY_OPENCV, ALONE_BY_OPENCV = "this library, OpenCV's pixels", "this library, OpenCV's, one process"
+OURS_BY_OPENCV, ALONE_BY_OPENCV = "this library, OpenCV's pixels", "OpenCV's pixels, one process"
 OPENCV, DALI = "OpenCV, as the original", "DALI on the CPU"
 
 OPTIONAL = {OPENCV: "opencv-python-headless is not installed", DALI: "the extra imgcls[dali] is not installed"}

@@ -26,7 +26,7 @@ def test_rates_of_every_way_on_given_pictures(run_program, tmp_path):
     rates = {}
     for name, *figures in re.findall(r"│ (\S.*?) +│ ([\d,.]+) +│ ([\d,.]+) +│ ([\d.]+) +│", text):
         rates[name] = [float(figure.replace(",", "")) for figure in figures]
-    by_opencv = {"this library, OpenCV's pixels", "this library, OpenCV's, one process"} if installed("cv2") else set()
+    by_opencv = {"this library, OpenCV's pixels", "OpenCV's pixels, one process"} if installed("cv2") else set()
     available = {name for name, module in OTHERS.items() if installed(module)}
     own = {"decoding alone (Pillow)", "this library", "this library, one process", "paddle.vision.transforms"}
     assert rates.keys() == own | by_opencv | available
