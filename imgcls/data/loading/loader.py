@@ -35,6 +35,8 @@ def build_loader(
 ) -> "Loader":
     """A loader of ``[images, labels, indices]``: uint8 ``[N, H, W, 3]``, int64 ``[N]``, int64 ``[N]``.
 
+    Of samples with several labels each, these are float32 ``[N, num_classes]``.
+
     The batches and their order do not depend on ``num_workers``.
 
     Args:
@@ -127,9 +129,7 @@ class Loader:
             return _Prepared(None, None, None, bad)
         images, labels, indices = zip(*samples, strict=True)
         stacked = np.stack(images, out=None if room is None else room[slot, : len(images)])
-        return _Prepared(
-            stacked if room is None else slot, np.array(labels, np.int64), np.array(indices, np.int64), bad
-        )
+        return _Prepared(stacked if room is None else slot, np.stack(labels), np.array(indices, np.int64), bad)
 
     def _receive(self, room: np.ndarray | None, prepared: "_Prepared") -> Batch | None:
         """In the process that trains: a batch as tensors, none if it has no samples."""
