@@ -33,7 +33,7 @@ def kept_for_validation(samples: Samples, share: float, seed: int = 0) -> np.nda
         labels_of[group].add(samples.label(index))
     kept = np.zeros(len(samples), bool)
     by_class = np.argsort(samples.labels, kind="stable")
-    for own in np.split(by_class, np.cumsum(samples.class_counts())[:-1]):
+    for own in np.split(by_class, np.cumsum(np.bincount(samples.labels, minlength=samples.num_classes))[:-1]):
         groups = defaultdict(list)
         for index in own.tolist():
             groups[group_of.get(index, index)].append(index)
