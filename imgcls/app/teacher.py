@@ -93,6 +93,6 @@ def _require_same_classes(teacher: str, its: tuple[str, ...], names: tuple[str, 
     if its != names:
         raise UserError(
             f"distill.teacher={teacher} knows {len(its)} classes ({', '.join(its[:3])}, ...), the data has "
-            f"{len(names)} ({', '.join(names[:3])}, ...): a teacher must know the classes of the data. Train one on it first: "
+            f"{len(names)} ({', '.join(names[:3])}, ...): a teacher must know the classes of the data. Train one: "
             "python -m imgcls.train with the same data, and name its run."
         )
