@@ -135,5 +135,7 @@ def test_everybody_gives_the_same_tags(origin, tmp_path):
     ],
 )
 def test_what_does_not_go_together_is_refused(origin, words, message):
+    given = {word.partition("=")[0] for word in words}
+    kept = [word for word in RUN if word.partition("=")[0] not in given]
     with starter(origin) as start:
-        assert message in finish(start(*RUN, *words, "run.name=wrong", "trainer.metrics=[]"), status=2)
+        assert message in finish(start(*kept, *words, "run.name=wrong", "trainer.metrics=[]"), status=2)
