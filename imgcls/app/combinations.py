@@ -155,6 +155,8 @@ def _distillation(config: DictConfig) -> Iterator[str]:
         yield f"distill.photos={section.photos} has no labels: name a distill.teacher."
     if section.photos is not None and section.alpha < 1:
         yield f"distill.alpha={section.alpha:g}: photos without labels (distill.photos) need distill.alpha=1."
+    if section.photos is not None and config.data.format not in MULTI_LABEL:
+        yield f"distill.photos adds files to files: not with data={config.data.name}."
     if section.photos is not None and not Path(section.photos).is_dir():
         yield f"distill.photos={section.photos}: there is no such directory."
     if section.features and config.trainer.compile:

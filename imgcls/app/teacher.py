@@ -74,8 +74,6 @@ def with_photos(samples: Samples, photos: str) -> Samples:
     Raises:
         UserError: there are none.
     """
-    if type(samples) is not Samples:
-        raise UserError("distill.photos adds files to files: it is for data=folder, data=list and data=sample.")
     paths = [str(Path(path).absolute()).encode("utf-8", "surrogateescape") for path in find_images([photos])]
     lengths = np.array([len(path) for path in paths], np.int64)
     ends = len(samples.text) + np.cumsum(lengths)
