@@ -34,6 +34,9 @@ NEVER_WITH_DALI = {
     "transform.resampling": "opencv",
 }
 
+MIXING = ("random_erasing", "cutmix", "mixup")
+"""Callbacks that change the pictures of a batch."""
+
 AUGMENTATION_WITHOUT_DALI = (
     "transform.rotation",
     "transform.color_jitter",
@@ -72,9 +75,11 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _channels(config)
     yield from _classes(config)
     yield from _devices(config)
+    yield from _probe(config)
     yield from _lr_find(config)
     yield from _logger(config)
     yield from _answers(config)
+    yield from _quantized(config)
     if "trainer" in config and not own_metrics and "lr_find" not in config and "preview" not in config:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
@@ -221,6 +226,28 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.same_batch={same}: must be at most trainer.batch_size={batch}."
 
 
+def _probe(config: DictConfig) -> Iterator[str]:
+    if not _get(config, "probe.enabled"):
+        return
+    for name in MIXING:
+        if _get(config, f"callbacks.{name}.enabled"):
+            yield (
+                f"callbacks.{name} changes pictures, and the head is trained on features of them (probe.enabled): "
+                "switch one of them off."
+            )
+    if config.trainer.nodes > 1:
+        yield "probe.enabled keeps features in the run's directory, for one machine: set trainer.nodes=1."
+    epochs, first = config.trainer.epochs, config.probe.epochs or config.trainer.epochs
+    warmup = config.lr_schedule.warmup_epochs
+    if first < epochs and config.lr_schedule.name == "plateau":
+        yield f"lr_schedule=plateau cannot begin after probe.epochs={first}: take another schedule, as cosine."
+    if first < epochs and warmup >= epochs - first:
+        yield (
+            f"lr_schedule.warmup_epochs={warmup:g}: must be less than the {epochs - first} epochs that follow "
+            f"probe.epochs={first}."
+        )
+
+
 def _lr_find(config: DictConfig) -> Iterator[str]:
     start, end = _get(config, "lr_find.start_lr"), _get(config, "lr_find.end_lr")
     if start is None:
@@ -242,6 +269,19 @@ def _answers(config: DictConfig) -> Iterator[str]:
     for name, default in {"format": "jsonl", "threshold": None, "sort_to": None}.items():
         if (value := config.predict[name]) != default:
             yield f"predict.{name}={value} is for classes; predict.output=features has none. Leave one of them out."
+
+
+def _quantized(config: DictConfig) -> Iterator[str]:
+    if not _get(config, "export.quantize"):
+        return
+    settings = config.export
+    if settings.format != "openvino":
+        yield f"export.quantize={settings.quantize} is for export.format=openvino."
+    if settings.output == "features":
+        yield f"export.quantize={settings.quantize} is measured by its answers, and features are none. Leave one out."
+    for package in ("openvino", "nncf"):
+        if find_spec(package) is None:
+            yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[int8]"'
 
 
 def monitor_problems(

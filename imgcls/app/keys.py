@@ -27,7 +27,16 @@ from imgcls.app.rows import (
     section,
 )
 from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, RESAMPLINGS, SPLITS
-from imgcls.deploy.choices import ENGINE_NAMES, GRAPHS, LAYOUTS, OUTPUTS, TENSORRT_PRECISIONS
+from imgcls.deploy.choices import (
+    ENGINE_MODES,
+    ENGINE_NAMES,
+    FASTEST,
+    GRAPHS,
+    LAYOUTS,
+    OUTPUTS,
+    QUANTIZED,
+    TENSORRT_PRECISIONS,
+)
 from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
 from imgcls.models.choices import DATA_FORMATS
@@ -228,6 +237,14 @@ class CallbacksConfig:
 
 
 @dataclass
+class ProbeConfig:
+    enabled: bool = key(unrecorded=False)
+    epochs: int | None = key(at_least(1))
+    views: int = key(at_least(0), unrecorded=0)
+    lr: float | None = key(at_least(0))
+
+
+@dataclass
 class AmpConfig:
     level: str = key(one_of("O0", "O1", "O2"))
     dtype: str = key(HALF_PRECISION)
@@ -314,7 +331,9 @@ class PredictConfig:
     sort_by: str = key(one_of("copy", "link"))
     batch_size: int = key(at_least(1))
     num_workers: int = key(at_least(0))
-    engine: str | None = key(one_of("eager", *ENGINE_NAMES))
+    engine: str | None = key(one_of("eager", *ENGINE_NAMES, FASTEST))
+    mode: str | None = key(one_of(*ENGINE_MODES))
+    model_cache: bool = key()
     threads: int | None = key(at_least(1))
     onednn: bool | None = key()
     bfloat16: bool = key()
@@ -333,6 +352,10 @@ class ExportConfig:
     output: str | None = key(one_of(*OUTPUTS))
     dynamic_size: bool = key()
     format: str = key(one_of(*GRAPHS))
+    quantize: str | None = key(one_of(*QUANTIZED))
+    max_drop: float = key(between(0, 1))
+    calibration: int = key(at_least(1))
+    num_workers: int = key(at_least(0))
     weights: str = key(WEIGHTS)
     fuse: bool = key()
     check: bool = key()
@@ -407,6 +430,7 @@ class Train(Program):
     loss: LossConfig = section(LossConfig)
     distill: DistillConfig = section(DistillConfig)
     callbacks: CallbacksConfig = section(CallbacksConfig)
+    probe: ProbeConfig = section(ProbeConfig)
     trainer: TrainerConfig = section(TrainerConfig)
     logger: LoggerConfig = section(LoggerConfig)
 

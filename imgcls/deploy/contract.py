@@ -23,7 +23,8 @@ NAME = "inference"
 
 MODEL_FILES = (f"{NAME}.pdmodel", f"{NAME}.pdiparams")
 ONNX_FILES = (f"{NAME}.onnx",)
-FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES), strict=True))
+OPENVINO_FILES = (f"{NAME}.xml", f"{NAME}.bin")
+FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES, OPENVINO_FILES), strict=True))
 """Model files of each kind of graph."""
 
 FORMAT, FORMAT_OF_TAGS = 1, 2
@@ -50,9 +51,10 @@ class Contract:
             then what the network was made for.
         source: where the weights came from.
         source_sha256: of that file, where it is one.
-        sha256: of the model files, by name; the names tell a Paddle graph from an ONNX one.
+        sha256: of the model files, by name; the names tell which kind of graph it is.
         versions: of what wrote the export.
         date: of the export, ISO 8601.
+        quantization: what int8 cost, see ``int8.quantize``; ``None`` for a graph in float.
         class_names: in order of the columns; none for ``features``.
         activation: one of ``ACTIVATIONS``: ``sigmoid`` where an image has any number of classes.
         thresholds: from which probability each of these is taken, where they were tuned.
@@ -68,6 +70,7 @@ class Contract:
     sha256: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     date: str = ""
+    quantization: Mapping[str, Any] | None = None
     class_names: tuple[str, ...]
     activation: str = "softmax"
     thresholds: tuple[float, ...] | None = None
@@ -185,6 +188,7 @@ def _as_mapping(contract: Contract) -> dict[str, Any]:
         "sha256": dict(contract.sha256),
         "versions": dict(contract.versions),
         "date": contract.date,
+        **({} if contract.quantization is None else {"quantization": dict(contract.quantization)}),
         "class_names": list(contract.class_names),
         **_of_tags(contract),
     }
@@ -262,6 +266,10 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_text, (*value, *value.values())))
 
 
+def _is_mapping_or_none(value: object) -> bool:
+    return value is None or isinstance(value, dict)
+
+
 def _is_size(value: object) -> bool:
     return type(value) is int and 1 <= value <= IMAGE_SIDE
 
@@ -314,6 +322,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "source_sha256": (_is_text_or_none, "a text"),
     "versions": (_are_texts, "names and versions"),
     "date": (_is_text, "a text"),
+    "quantization": (_is_mapping_or_none, "names and values"),
     "class_names": (_are_names, "a list of texts"),
     "activation": _one_of(*ACTIVATIONS),
     "thresholds": (_are_thresholds, "numbers in 0 to 1"),
@@ -327,6 +336,7 @@ OPTIONAL = {
     "source_sha256": None,
     "versions": {},
     "date": "",
+    "quantization": None,
     "activation": "softmax",
     "thresholds": None,
 }

@@ -11,6 +11,7 @@ from paddle.inference import Config, create_predictor
 from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
+from answers import answer, probabilities
 from operators import check_model
 from plain_yaml import read
 
@@ -50,7 +51,7 @@ try:
     cv2 = __import__("cv2") if contract.get("resampling") == "opencv" else None  # of opencv-python-headless
 except (ValueError, ImportError) as refused:
     sys.exit(f"error: {refused}")
-mean, std, levels = (np.array(contract.get(key) or 0.5) for key in ("mean", "std", "thresholds"))
+mean, std = np.array(contract["mean"]), np.array(contract["std"])
 config = Config(*(str(options.directory / f"inference.{part}") for part in ("pdmodel", "pdiparams")))
 config.disable_glog_info()
 config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)))
@@ -63,13 +64,9 @@ for path in map(os.fsencode, options.pictures):
     network.get_input_handle("images").copy_from_cpu(np.ascontiguousarray(image[np.newaxis]))
     network.run()
     scores = network.get_output_handle(network.get_output_names()[0]).copy_to_cpu()[0]
-    if contract["output"] == "logits":
-        scores = 1 / (1 + np.exp(-scores)) if contract["format"] == 2 else np.exp(scores - np.logaddexp.reduce(scores))
+    scores = probabilities(scores, contract)
     if not np.isfinite(scores).all():
         sys.exit(f"error: the network's answer to {path} is no number")
-    top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
-    answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    tags = [contract["class_names"][c] for c in np.flatnonzero(scores >= levels)]
-    more = {"tags": tags} if contract["format"] == 2 else {}  # where a picture has any number of classes
-    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers, **more}, ensure_ascii=False)
+    told = {"path": path.decode("utf-8", "surrogateescape"), **answer(scores, contract, options.topk)}
+    line = json.dumps(told, ensure_ascii=False)
     os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))
