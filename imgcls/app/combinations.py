@@ -21,6 +21,7 @@ from imgcls.functional.monitoring import (
     on_request,
     view_of,
 )
+from imgcls.models.registry import list_models
 
 MASTER = re.compile(r"[^\s:]+:\d+")
 
@@ -158,6 +159,9 @@ def _distillation(config: DictConfig) -> Iterator[str]:
         return
     if section.teacher is None:
         yield f"distill.photos={section.photos} has no labels: name a distill.teacher."
+    elif not Path(section.teacher).exists() and section.teacher.lower() not in list_models():
+        advice = close_matches(section.teacher, list_models())
+        yield f"distill.teacher={section.teacher}: there is no such run, checkpoint or model.{advice}"
     if section.photos is not None and section.alpha < 1:
         yield f"distill.alpha={section.alpha:g}: photos without labels (distill.photos) need distill.alpha=1."
     if section.photos is not None and config.data.format not in MULTI_LABEL:

@@ -74,7 +74,7 @@ def test_photos_without_labels_and_what_is_refused(origin):
         output = finish(start(*STUDENT, "run.name=other", "data.num_classes=6"), status=2)
         assert "distill.teacher=outputs/tiny knows 5 classes (0, 1, 2, ...), the data has 6" in output
         output = finish(start(*STUDENT, "distill.teacher=nowhere", "run.name=other"), status=2)
-        assert "nowhere" in output
+        assert "distill.teacher=nowhere: there is no such run, checkpoint or model." in output
         finish(start(*bundled, "run.name=bundled"))
         output = finish(start(*bundled, *SOFT, *photos, "distill.teacher=outputs/bundled"))
     assert "5 photos without labels" in output
