@@ -42,7 +42,7 @@ def load_network(directory, contract, threads, max_batch, engine=None):
     mean, std, names = contract["mean"], contract["std"], contract["class_names"]
     if not (len(mean) == len(std) == 3 and np.isfinite(mean + std).all() and min(std) > 0):
         raise ValueError("mean and std are not three numbers each to compute with")
-    white = network_input(b"P6 1 1 255 \xff\xff\xff", contract, max_pixels=1)
+    white = network_input(b"P6 1 1 255 \xff\xff\xff", contract, max_pixels=1 << 26)
     engine, compute = load_engine(directory, engine, threads, white, max_batch)
 
     def run(images, softmax=contract["output"] == "logits"):
