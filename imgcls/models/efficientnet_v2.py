@@ -5,11 +5,10 @@ from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
 
-import paddle
 from paddle import nn
 
 from imgcls.models.checks import require_choice, require_positive, require_probability
-from imgcls.models.modern_layers import Chain, SourceNetwork, SqueezeExcite, conv_bn, linear, rounded, run
+from imgcls.models.modern_layers import Chain, SourceNetwork, SqueezeExcite, conv_bn, linear, rounded
 
 # kind of the blocks, expansion, channels, blocks, stride of the first; kernels are 3x3
 STAGES = {
@@ -88,7 +87,6 @@ class EfficientNetV2(SourceNetwork):
         same: pad as TensorFlow does, at the bottom and right under a stride, and an epsilon of 0.001.
         drop_path: probability of dropping the last block's branch in training, growing from 0 at the first.
         dropout: probability of dropping a feature before the last layer, in training.
-        checkpointing: compute the blocks' insides again for the gradient: less memory, a third more time.
     """
 
     source_names: ClassVar[dict] = {r"^(stem|last)\.": "", r"^head\.": "classifier."}
@@ -101,7 +99,6 @@ class EfficientNetV2(SourceNetwork):
         same: bool = False,
         drop_path: float = 0.0,
         dropout: float = 0.0,
-        checkpointing: bool = False,
         num_classes: int = 1000,
         in_channels: int = 3,
     ):
@@ -109,7 +106,6 @@ class EfficientNetV2(SourceNetwork):
         require_choice(STAGES, size=size)
         require_positive(width=width, depth=depth)
         require_probability(drop_path=drop_path, dropout=dropout)
-        self.checkpointing = checkpointing
         norm = {"act": "swish", "epsilon": 1e-3 if same else 1e-5}
         channels = rounded(STEMS[size] * width, ROUNDING[size])
         padding = "SAME" if same else None
@@ -134,9 +130,6 @@ class EfficientNetV2(SourceNetwork):
 
     def steps(self) -> Iterable[nn.Layer]:
         return self.stem, *(each for stage in self.blocks for each in stage), self.last
-
-    def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
-        return run(list(self.steps()), x, self.checkpointing)
 
 
 SCALES = {"b0": (1.0, 1.0), "b1": (1.0, 1.1), "b2": (1.1, 1.2), "b3": (1.2, 1.4)}

@@ -264,7 +264,8 @@ def _has_fused_kernel(query: paddle.Tensor) -> bool:
 def run(blocks: Sequence[Callable], x: paddle.Tensor, checkpointing: bool) -> paddle.Tensor:
     """``x`` through all blocks, in training with their insides computed again for the gradient if told so.
 
-    That takes a third more time and the memory of one block's insides in place of all.
+    That takes a third more time and the memory of one block's insides in place of all. It is for blocks
+    without batch norms, whose statistics would take in each batch twice.
     """
     again = checkpointing and not x.stop_gradient and paddle.in_dynamic_mode()
     for block in blocks:

@@ -150,14 +150,15 @@ class Block(nn.Layer):
         x = x + self.drop_path(self.norm1(self.attend(x)))
         return x + self.drop_path(self.norm2(self.mlp(x)))
 
+    def shift(self, length: int, side: int) -> int:
+        """By which windows of a side are moved along a map of that length."""
+        return side // 2 if self.shifted and length > side else 0
+
     def attend(self, x: paddle.Tensor) -> paddle.Tensor:
         """Attention within windows; what is left over at the right and at the bottom is filled up with zeros."""
         height, width, channels = x.shape[1:]
         window = min(self.window, height), min(self.window, width)
-        shift = tuple(
-            side // 2 if self.shifted and length > side else 0
-            for side, length in zip(window, (height, width), strict=True)
-        )
+        shift = self.shift(height, window[0]), self.shift(width, window[1])
         if any(shift):
             x = paddle.roll(x, [-shift[0], -shift[1]], axis=[1, 2])
         rest = [-height % window[0], -width % window[1]]
