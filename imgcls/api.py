@@ -107,7 +107,7 @@ def load_predictor(
         model: the architecture that a file of weights is for.
         weights: ``network``, or ``ema`` for the averaged weights of a run; ``auto`` for those that
             ``trainer.monitor`` judged it by.
-        engine: of an export: ``inference``, ``jit`` or ``onnxruntime``; the fastest when left out.
+        engine: of an export: ``inference``, ``jit``, ``onnxruntime``, ``openvino``, or ``auto`` for the fastest.
         class_names: of a file of weights, one for each class; ImageNet's when left out.
         **engine_options: of the export's engine, such as ``threads``.
 

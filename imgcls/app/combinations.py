@@ -18,7 +18,12 @@ MASTER = re.compile(r"[^\s:]+:\d+")
 RGB = 3
 """Channels of every picture that the programs read."""
 
-NEVER_WITH_DALI = {"data.on_error": "skip", "data.cache": "ram", "transform.interpolation": "area"}
+NEVER_WITH_DALI = {
+    "data.on_error": "skip",
+    "data.cache": "ram",
+    "transform.interpolation": "area",
+    "transform.resampling": "opencv",
+}
 
 AUGMENTATION_WITHOUT_DALI = (
     "transform.rotation",
@@ -52,6 +57,8 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
     yield from _dali(config)
+    if _get(config, "transform.resampling") == "opencv" and find_spec("cv2") is None:
+        yield 'transform.resampling=opencv needs the package opencv-python-headless: pip install "imgcls[opencv]"'
     yield from _validation(config)
     yield from _channels(config)
     yield from _classes(config)
@@ -59,6 +66,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _lr_find(config)
     yield from _logger(config)
     yield from _answers(config)
+    yield from _quantized(config)
     if "trainer" in config and not own_metrics:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
@@ -186,6 +194,19 @@ def _answers(config: DictConfig) -> Iterator[str]:
     for name, default in {"format": "jsonl", "threshold": None, "sort_to": None}.items():
         if (value := config.predict[name]) != default:
             yield f"predict.{name}={value} is for classes; predict.output=features has none. Leave one of them out."
+
+
+def _quantized(config: DictConfig) -> Iterator[str]:
+    if not _get(config, "export.quantize"):
+        return
+    settings = config.export
+    if settings.format != "openvino":
+        yield f"export.quantize={settings.quantize} is for export.format=openvino."
+    if settings.output == "features":
+        yield f"export.quantize={settings.quantize} is measured by its answers, and features are none. Leave one out."
+    for package in ("openvino", "nncf"):
+        if find_spec(package) is None:
+            yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[int8]"'
 
 
 def monitor_problems(

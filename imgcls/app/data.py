@@ -6,6 +6,7 @@ import paddle
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.own import make, make_own
+from imgcls.app.pixels import USUAL
 from imgcls.data.formats.build import build_samples, require_class_count
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.own import own_samples
@@ -76,6 +77,7 @@ def training_transform(transform: DictConfig) -> Transform:
         scale=tuple(transform.scale),
         ratio=tuple(transform.ratio),
         interpolation=transform.interpolation,
+        resampling=transform.resampling or USUAL,
         flip=transform.flip,
         rotation=transform.rotation,
         color_jitter=tuple(transform.color_jitter),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.pixels import with_pixels
 from imgcls.app.program import given_keys
 from imgcls.app.resume import require_same_run
 from imgcls.errors import UserError
@@ -46,6 +47,7 @@ def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Cal
     """
     settings = config.trainer
     open_closed_descriptors()
+    config = with_pixels(config, _fluid_start(settings.resume))
     _require_startable(config, directory)
     with interruptible():
         if job_of(settings).size > 1 and not in_rank():
@@ -56,6 +58,11 @@ def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Cal
         from imgcls.app.training import train
 
         return train(config, lambda: _open_run(config, directory), callbacks)
+
+
+def _fluid_start(resume: str | None) -> str | None:
+    """A training checkpoint of the original that the run goes on from."""
+    return resume if resume not in (None, "auto") and is_fluid_checkpoint(Path(resume)) else None
 
 
 def _require_startable(config: DictConfig, directory: Path) -> None:

@@ -26,8 +26,17 @@ from imgcls.app.rows import (
     one_of,
     section,
 )
-from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, SPLITS
-from imgcls.deploy.choices import ENGINE_NAMES, GRAPHS, LAYOUTS, OUTPUTS, TENSORRT_PRECISIONS
+from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, RESAMPLINGS, SPLITS
+from imgcls.deploy.choices import (
+    ENGINE_MODES,
+    ENGINE_NAMES,
+    FASTEST,
+    GRAPHS,
+    LAYOUTS,
+    OUTPUTS,
+    QUANTIZED,
+    TENSORRT_PRECISIONS,
+)
 from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
 from imgcls.models.choices import DATA_FORMATS
@@ -92,6 +101,7 @@ class TransformConfig:
     size: int = key(at_least(1))
     resize_size: int | None = key(at_least(1))
     interpolation: str = key(one_of(*INTERPOLATIONS))
+    resampling: str | None = key(one_of(*RESAMPLINGS), unrecorded="pillow")  # that of the weights when left out
     mean: list[float] = key(COLOUR)
     std: list[float] = key(COLOUR)
     rotation: int = key(between(0, 180))
@@ -298,7 +308,9 @@ class PredictConfig:
     sort_by: str = key(one_of("copy", "link"))
     batch_size: int = key(at_least(1))
     num_workers: int = key(at_least(0))
-    engine: str | None = key(one_of("eager", *ENGINE_NAMES))
+    engine: str | None = key(one_of("eager", *ENGINE_NAMES, FASTEST))
+    mode: str | None = key(one_of(*ENGINE_MODES))
+    model_cache: bool = key()
     threads: int | None = key(at_least(1))
     onednn: bool | None = key()
     bfloat16: bool = key()
@@ -317,6 +329,10 @@ class ExportConfig:
     output: str | None = key(one_of(*OUTPUTS))
     dynamic_size: bool = key()
     format: str = key(one_of(*GRAPHS))
+    quantize: str | None = key(one_of(*QUANTIZED))
+    max_drop: float = key(between(0, 1))
+    calibration: int = key(at_least(1))
+    num_workers: int = key(at_least(0))
     weights: str = key(WEIGHTS)
     fuse: bool = key()
     check: bool = key()

@@ -10,6 +10,7 @@ import paddle
 from omegaconf import DictConfig
 
 from imgcls.app.keys import DataConfig
+from imgcls.app.pixels import USUAL, chosen, resampling_of, tell
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
@@ -45,8 +46,8 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
             the run chose its best checkpoint by.
 
     Returns:
-        ``config`` with the run's own model, data and transform sections under the command line's,
-        and ``model.pretrained`` naming the weights; class names, empty when nothing records them.
+        ``config`` with the run's own model, data and transform sections under the command line's, whose
+        ``transform.resampling`` and ``model.pretrained`` are set; class names, empty when nothing records them.
 
     Raises:
         UserError: there is no such source, or the checkpoint is damaged.
@@ -58,18 +59,28 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
         result = config.copy()
         if source:
             result.model.pretrained = str(source)
-        return Source(result, (), None)
+        own = resampling_of(result.model.pretrained, model_info(result.model.name))
+        return Source(_with_pixels(result, own), (), None)
     given = given_keys()
     needed = own_modules(record.config, data="data" not in given and "data" in config)
     require_modules(needed, config.imports, record.checkpoint)
     _require_class_count(config, record, given)
     result = merge_record(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
-    recorded = recorded_source(record, result, weights)
+    own = record.config.transform.get("resampling") or USUAL
+    recorded = recorded_source(record, _with_pixels(result, own), weights)
     if "data.class_map" in given and config.data.class_map:
         labels_too = "eval" in config and result.data.format in ("list", "tar")
         return _named(recorded, config.data.class_map, labels_too)
     return recorded
+
+
+def _with_pixels(config: DictConfig, own: str) -> DictConfig:
+    """With ``transform.resampling``, which it says: that of the weights where the command leaves it open."""
+    if "transform" in config:
+        config.transform.resampling = config.transform.resampling or chosen(own, config.data.backend)
+        tell(config.transform.resampling, own)
+    return config
 
 
 def has_plain_names(class_names: Sequence[str]) -> bool:
@@ -139,6 +150,7 @@ def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:
         size=transform.size,
         resize_size=resize_size,
         interpolation=transform.interpolation,
+        resampling=transform.get("resampling") or USUAL,
         mean=tuple(transform.mean),
         std=tuple(transform.std),
     )

@@ -15,6 +15,7 @@ from imgcls.app.data import make_loader, read_samples, training_transform
 from imgcls.app.loss import build_loss
 from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
+from imgcls.app.pixels import USUAL, resampling_of, tell
 from imgcls.app.resume import (
     Before,
     config_hash,
@@ -39,8 +40,8 @@ from imgcls.engine.amp import AmpSettings
 from imgcls.engine.callback import Callback
 from imgcls.engine.freezing import freeze
 from imgcls.engine.optimizers import OptimizerLR, build_optimizer, build_own_optimizer
+from imgcls.engine.ranks import Ranks, join
 from imgcls.engine.ranks import current as current_ranks
-from imgcls.engine.ranks import join
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
@@ -49,6 +50,7 @@ from imgcls.functional.schedules import WAITING, Schedule, build_schedule
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
 from imgcls.machine.text import write_json
+from imgcls.models.registry import model_info
 from imgcls.run.checkpoint import is_fluid_checkpoint
 from imgcls.run.directory import Run, agree_on_run
 from imgcls.run.fluid_checkpoint import restore_fluid
@@ -94,6 +96,7 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
             log.warning("%s", starts_anew(run.path))
         for remark in before.remarks if before else ():
             log.warning("%s", remark)
+        _tell_pixels(config, ranks, goes_on=run.start_from is not None)
 
         seen = preprocessing(config.transform, config.model)
         train_loader = training_loader(config, train_samples, augment, run.path)
@@ -146,6 +149,21 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         best = _finish(run, trainer, settings)
         log.info("next:\n%s", "\n".join(f"  {step}" for step in next_steps(run.path, own_modules(config), val_samples)))
         return best
+
+
+def _tell_pixels(config: DictConfig, ranks: Ranks, goes_on: bool) -> None:
+    """Say whose pixels it is.
+
+    Raises:
+        UserError: other machines have chosen others.
+    """
+    resampling, model = config.transform.resampling or USUAL, config.model
+    if ranks.broadcast(resampling) != resampling:
+        raise UserError(
+            f"Here transform.resampling={resampling}, on the first machine it is another: OpenCV is installed on one "
+            "only. Give transform.resampling in the command."
+        )
+    tell(resampling, resampling if goes_on else resampling_of(model.pretrained, model_info(model.name)))
 
 
 def training_loader(config: DictConfig, samples: Samples, augment: Transform, directory: Path) -> Loader | DaliLoader:

@@ -87,6 +87,21 @@ def locate_weights(path: str | Path) -> Path:
     return path
 
 
+def is_of_the_original(path: Path) -> bool:
+    """Whether weights, at a place that ``locate_weights`` gave, are in a format that only the original wrote."""
+    if path.is_dir():
+        return not any((path / name).is_file() for name in INFERENCE_PAIRS[-1])
+    try:
+        with open_regular(path) as file:
+            return _is_tar(path, file.read(512))
+    except OSError:
+        return False
+
+
+def _is_tar(path: Path, start: bytes) -> bool:
+    return start[257:262] == b"ustar" or path.suffix == ".tar"
+
+
 def _require_recorded(file: Path) -> None:
     """Weights of a checkpoint are those its manifest lists; ``run.checkpoint`` looks at all of its files."""
     manifest = file.with_name(MANIFEST)
@@ -127,7 +142,7 @@ def _read_file(path: Path) -> Weights:
     if is_safetensors(start):
         with open_regular(path) as file:
             return Weights(read_safetensors(file, path)[0], None)
-    if start[257:262] == b"ustar" or path.suffix == ".tar":
+    if _is_tar(path, start):
         return Weights(fluid.read_tar(path), "fluid")
     hint = " A single fluid variable is loaded through its directory." if start.startswith(bytes(12)) else ""
     raise UserError(

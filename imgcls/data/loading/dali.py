@@ -21,9 +21,10 @@ from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.loader import Batch
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.paths import printable
+from imgcls.data.pictures.crops import CropResize, RandomCropResize
 from imgcls.data.pictures.decode import UPRIGHT, BadImage, Source, decode_image, open_image
 from imgcls.data.pictures.in_time import in_time
-from imgcls.data.pictures.transforms import CropResize, HorizontalFlip, RandomCropResize, Transform
+from imgcls.data.pictures.transforms import HorizontalFlip, Transform
 from imgcls.data.pictures.work import check_work
 from imgcls.errors import UserError
 from imgcls.machine.pool import TimeLimit, in_worker
@@ -251,6 +252,8 @@ def _crop_and_flip(transform: Transform) -> tuple[CropResize, HorizontalFlip | N
         raise UserError(
             f"data.backend=dali crops, resizes and flips; it has no {names}. Switch that off or use pillow."
         )
+    if transform.resampling == "opencv":
+        raise UserError("data.backend=dali resizes as Pillow does, not as transform.resampling=opencv. Use pillow.")
     if crop.resampling not in INTERPOLATIONS:
         raise UserError("data.backend=dali has no interpolation 'area'. Choose another or use pillow.")
     return crop, flip
