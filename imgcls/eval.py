@@ -19,6 +19,7 @@ def main(config: DictConfig) -> float:
     require_paddle()
     from imgcls.app.data import make_loader
     from imgcls.app.evaluation import evaluation_samples
+    from imgcls.app.exported import is_exported, load_export
     from imgcls.app.program import given_keys
     from imgcls.app.source import build_network, load_source
     from imgcls.engine.trainer import Trainer
@@ -34,12 +35,17 @@ def main(config: DictConfig) -> float:
 
     start_log()
     select_device(None)
-    source = load_source(config, config.eval.source, config.eval.weights)
-    settings, sections, seen = config.eval, source.config, source.preprocessing()
+    settings = config.eval
+    if exported := is_exported(settings):
+        source, network = load_export(config, settings.source, settings.engine)
+    else:
+        source = load_source(config, settings.source, settings.weights)
+    sections, seen = source.config, source.preprocessing()
     directory = output_directory()
 
     samples = evaluation_samples(source, settings.split, given_keys())
-    network = build_network(sections.model, samples.num_classes, require_all=True)
+    if not exported:
+        network = build_network(sections.model, samples.num_classes, require_all=True)
     load = partial(
         make_loader,
         transform=seen.transform(),
@@ -49,7 +55,7 @@ def main(config: DictConfig) -> float:
         num_workers=settings.num_workers,
         directory=directory,
     )
-    trainer = Trainer(network, seen.normalize)
+    trainer = Trainer(network, (lambda images: images) if exported else seen.normalize)
     meter = DetailedMeter(samples.num_classes, settings.topk)
     loader = load(samples)
     result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)

@@ -1,0 +1,64 @@
+"""An export as what an evaluation works on: its files in place of a network with weights."""
+
+from pathlib import Path
+
+import numpy as np
+import paddle
+from omegaconf import DictConfig
+
+from imgcls.app.source import Source
+from imgcls.deploy.contract import is_export
+from imgcls.deploy.predictor import ExportPredictor, open_export
+from imgcls.errors import UserError
+
+LEAST = 1e-30
+"""A probability below it is taken for it, so that it has a logarithm."""
+
+
+class ExportedNetwork(paddle.nn.Layer):
+    """A layer from uint8 ``[N, size, size, 3]`` to logits, or what has the same softmax, under an export's engine."""
+
+    def __init__(self, predictor: ExportPredictor):
+        super().__init__()
+        self.predictor = predictor
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        if self.predictor.contract.output == "logits":
+            return paddle.to_tensor(self.predictor.logits(images.numpy()))
+        probabilities = self.predictor.probabilities(images.numpy())
+        return paddle.to_tensor(np.log(np.maximum(probabilities, LEAST)))
+
+
+def is_exported(settings: DictConfig) -> bool:
+    """Whether an evaluation is that of an export.
+
+    Raises:
+        UserError: it is given what the other kind of source needs.
+    """
+    exported = settings.source is not None and is_export(settings.source)
+    if settings.engine is not None and not exported:
+        raise UserError(f"eval.engine={settings.engine} is for exports. Name the directory of one as eval.source.")
+    if exported and settings.report:
+        raise UserError(
+            "eval.report=true shows where a network looked, and an export does not tell: name the run or the "
+            "checkpoint as eval.source. All tables are written without it."
+        )
+    return exported
+
+
+def load_export(config: DictConfig, directory: str, engine: str | None) -> tuple[Source, ExportedNetwork]:
+    """What an export says of itself under the command's own data, and what computes it.
+
+    Raises:
+        UserError: it is damaged, or gives features.
+    """
+    predictor = open_export(directory, engine)
+    contract = predictor.contract
+    if contract.output == "features":
+        raise UserError(f"{Path(directory)} gives features, which are neither right nor wrong. Export classes.")
+    result, seen = config.copy(), contract.preprocessing
+    result.model.name = contract.model
+    for key in ("size", "resize_size", "interpolation", "mean", "std", "resampling"):
+        value = getattr(seen, key)
+        result.transform[key] = list(value) if isinstance(value, tuple) else value
+    return Source(result, contract.class_names, None), ExportedNetwork(predictor)
