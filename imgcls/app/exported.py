@@ -50,12 +50,14 @@ def load_export(config: DictConfig, directory: str, engine: str | None) -> tuple
     """What an export says of itself under the command's own data, and what computes it.
 
     Raises:
-        UserError: it is damaged, or gives features.
+        UserError: it is damaged, gives features, or is for pictures of any number of classes.
     """
     predictor = open_export(directory, engine)
     contract = predictor.contract
     if contract.output == "features":
         raise UserError(f"{Path(directory)} gives features, which are neither right nor wrong. Export classes.")
+    if contract.activation != "softmax":
+        raise UserError(f"{Path(directory)} is for pictures of any number of classes: evaluate the run itself.")
     result, seen = config.copy(), contract.preprocessing
     result.model.name = contract.model
     for key in ("size", "resize_size", "interpolation", "mean", "std", "resampling"):

@@ -42,6 +42,7 @@ from imgcls.functional.schedules import SCHEDULES
 from imgcls.models.choices import DATA_FORMATS
 
 HALF_PRECISION = one_of("float16", "bfloat16")
+SOFTMAX_LOSSES, TAG_LOSSES = ("cross_entropy", "focal"), ("bce", "asymmetric")
 SPLIT = one_of(*SPLITS)
 WEIGHTS = one_of("auto", "network", "ema")
 
@@ -72,6 +73,7 @@ class DataConfig:
     val_list: str | None = key(free=True, path=True)
     val_share: float | None = key(PART)
     val_seed: int = key(at_least(0), unrecorded=0)
+    multi_label: bool = key(unrecorded=False)
     sampler: str = key(one_of("shuffle", "balanced"), unrecorded="shuffle")
     class_map: str | None = key(free=True, path=True)
     num_classes: int | None = key(at_least(1))
@@ -154,10 +156,13 @@ class ScheduleConfig:
 
 @dataclass
 class LossConfig:
-    name: str = key(one_of("cross_entropy", "focal", "own"), unrecorded="cross_entropy")
+    name: str = key(one_of(*SOFTMAX_LOSSES, *TAG_LOSSES, "own"), unrecorded="cross_entropy")
     class_weights: Any = key(CLASS_WEIGHTS, later=True)
     logit_adjustment: float = key(at_least(0), unrecorded=0.0)
     gamma: float = key(at_least(0), later=True)
+    gamma_negative: float = key(at_least(0), later=True)
+    gamma_positive: float = key(at_least(0), later=True)
+    margin: float = key(between(0, 1), later=True)
     _target_: str = key()  # of loss=own: the function, and its arguments
     args: dict[str, Any] = key()
 
@@ -220,6 +225,14 @@ class CallbacksConfig:
     early_stopping: EarlyStoppingConfig = section(EarlyStoppingConfig)
     nan_guard: NanGuardConfig = section(NanGuardConfig)
     extra: list[dict[str, Any]] = key(free=True)
+
+
+@dataclass
+class ProbeConfig:
+    enabled: bool = key(unrecorded=False)
+    epochs: int | None = key(at_least(1))
+    views: int = key(at_least(0), unrecorded=0)
+    lr: float | None = key(at_least(0))
 
 
 @dataclass
@@ -294,6 +307,7 @@ class EvalConfig:
     num_workers: int = key(at_least(0))
     topk: list[int] = key(POSITIVE)
     weights: str = key(WEIGHTS)
+    tune: bool = key()
     report: bool = key()
 
 
@@ -407,6 +421,7 @@ class Train(Program):
     lr_schedule: ScheduleConfig = section(ScheduleConfig)
     loss: LossConfig = section(LossConfig)
     callbacks: CallbacksConfig = section(CallbacksConfig)
+    probe: ProbeConfig = section(ProbeConfig)
     trainer: TrainerConfig = section(TrainerConfig)
     logger: LoggerConfig = section(LoggerConfig)
 

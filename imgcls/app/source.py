@@ -31,6 +31,17 @@ class Source:
     class_names: tuple[str, ...]
     checkpoint: Path | None
     weights: str = "network"
+    thresholds: tuple[float, ...] | None = None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image has any number of classes."""
+        return bool(self.config.data.get("multi_label", False))
+
+    @property
+    def activation(self) -> str:
+        """What makes probabilities of its logits, one of ``ACTIVATIONS``."""
+        return "sigmoid" if self.multi_label else "softmax"
 
     def preprocessing(self) -> Preprocessing:
         """How the network sees an image."""
@@ -67,6 +78,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
     _require_class_count(config, record, given)
     result = merge_record(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
+    result.data.multi_label = record.multi_label
     own = record.config.transform.get("resampling") or USUAL
     recorded = recorded_source(record, _with_pixels(result, own), weights)
     if "data.class_map" in given and config.data.class_map:
@@ -140,7 +152,7 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "auto"
         log.info("the averaged weights, by which the run was judged (trainer.monitor)")
     config.model.pretrained = str(record.weights(kind))
     config.model.exclude = []
-    return Source(config, tuple(record.class_names), record.checkpoint, kind)
+    return Source(config, tuple(record.class_names), record.checkpoint, kind, record.thresholds(kind))
 
 
 def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:

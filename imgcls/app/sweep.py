@@ -13,6 +13,7 @@ from imgcls.app.program import failures
 from imgcls.functional.monitoring import best_row, direction
 from imgcls.machine.limits import CONFIG_NODES
 from imgcls.machine.reading import read_json, read_yaml
+from imgcls.machine.spreadsheet import harmless
 from imgcls.machine.text import printable_text
 
 
@@ -55,7 +56,7 @@ class Leaderboard(Callback):
         with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows({name: harmless(value) for name, value in row.items()} for row in self.rows)
         differing = [name for name in columns if len({str(row.get(name)) for row in self.rows}) > 1 or name == "job"]
         table = Table(*differing)
         for row in self.rows:

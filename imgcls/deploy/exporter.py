@@ -104,7 +104,7 @@ def compare(network: Network, directory: Path, contract: Contract, images: np.nd
         UserError: an engine cannot run a graph of dynamic size at another size.
     """
     with evaluation_mode(network):
-        eager = NetworkPredictor(network, contract.preprocessing)
+        eager = NetworkPredictor(network, contract.preprocessing, contract.activation)
         cases = [(part, _answers(eager, contract, part)) for part in _cases(contract, images)]
     return {engine: _largest_difference(engine, directory, contract, cases) for engine in CHECKED_WITH[contract.graph]}
 

@@ -22,19 +22,23 @@ OTHER_SIZE = (32, 64)
 
 
 class Served(nn.Layer):
-    """A network with its normalisation in front and softmax behind, or without its head.
+    """A network with its normalisation in front and softmax or sigmoid behind, or without its head.
 
     Args:
         preprocessing: whose normalisation is part of the graph, for uint8 ``[N, H, W, 3]`` as input; ``None``
             for normalised float32 ``[N, 3, H, W]``.
         output: ``logits``, ``probabilities`` or ``features``.
+        activation: one of ``ACTIVATIONS``, for probabilities.
     """
 
-    def __init__(self, network: nn.Layer, preprocessing: Preprocessing | None, output: str):
+    def __init__(
+        self, network: nn.Layer, preprocessing: Preprocessing | None, output: str, activation: str = "softmax"
+    ):
         super().__init__()
         self.network = network
         self.preprocessing = preprocessing
         self.output = output
+        self.activation = activation
 
     def forward(self, images: paddle.Tensor) -> paddle.Tensor:
         if self.preprocessing is not None:
@@ -42,7 +46,9 @@ class Served(nn.Layer):
         if self.output == "features":
             return self.network.forward_features(images).mean([2, 3])
         logits = self.network(images)
-        return F.softmax(logits, axis=1) if self.output == "probabilities" else logits
+        if self.output == "logits":
+            return logits
+        return F.sigmoid(logits) if self.activation == "sigmoid" else F.softmax(logits, axis=1)
 
 
 def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
@@ -58,22 +64,33 @@ def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
         require_methods(network, "an export of features", "forward_features")
     size = contract.preprocessing.size
     height = width = None if contract.dynamic_size else size
-    with evaluation_mode(network), own_forward(network), bias_along_axis(), _ascii_names(network):
+    with evaluation_mode(network):
         if contract.dynamic_size:
             _require_any_size(network, contract)
         if contract.input == "uint8":
-            graph = Served(network, contract.preprocessing, contract.output)
+            graph = Served(network, contract.preprocessing, contract.output, contract.activation)
             spec = InputSpec([None, height, width, 3], "uint8", INPUT)
         else:
-            graph = network if contract.output == "logits" else Served(network, None, contract.output)
+            plain = contract.output == "logits"
+            graph = network if plain else Served(network, None, contract.output, contract.activation)
             spec = InputSpec([None, 3, height, width], "float32", INPUT)
+        save_layer(graph, network, directory, spec)
+
+
+def save_layer(graph: nn.Layer, network: nn.Layer, directory: str | Path, spec: InputSpec) -> None:
+    """Write the model files of a layer around a network, which is left as it was; in evaluation mode.
+
+    Args:
+        graph: the network itself, or a layer that holds it.
+    """
+    with evaluation_mode(network), own_forward(network), bias_along_axis(), _ascii_names(network):
         graph.eval()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"The Attr\(force_cpu\)", UserWarning)  # of Paddle's own operators
-            paddle.jit.save(graph, str(directory / NAME), input_spec=[spec])
+            paddle.jit.save(graph, str(Path(directory) / NAME), input_spec=[spec])
     # Paddle adds a pickle of the parameters' names and does without it when it loads. A directory
     # that goes to other machines should hold nothing that has to be unpickled.
-    (directory / f"{NAME}.pdiparams.info").unlink(missing_ok=True)
+    (Path(directory) / f"{NAME}.pdiparams.info").unlink(missing_ok=True)
 
 
 def _require_any_size(network: nn.Layer, contract: Contract) -> None:

@@ -25,13 +25,16 @@ class Predictor:
     with a ``UserError``.
     """
 
+    activation = "softmax"
+    """One of ``ACTIVATIONS``."""
+
     def logits(self, images: np.ndarray) -> np.ndarray:
         """``[N, num_classes]``."""
         raise NotImplementedError
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """``[N, num_classes]``, each row adding up to 1."""
-        return softmax(self.logits(images))
+        """``[N, num_classes]``, each row adding up to 1, or under ``sigmoid`` each value between 0 and 1."""
+        return (sigmoid if self.activation == "sigmoid" else softmax)(self.logits(images))
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """The last feature map averaged over its area, ``[N, num_features]``."""
@@ -44,12 +47,14 @@ class NetworkPredictor(Predictor):
     Args:
         network: a layer from images to logits; for features, an ``imgcls.models.layers.Network``.
         preprocessing: how it sees an image.
+        activation: one of ``ACTIVATIONS``.
     """
 
-    def __init__(self, network: paddle.nn.Layer, preprocessing: Preprocessing):
+    def __init__(self, network: paddle.nn.Layer, preprocessing: Preprocessing, activation: str = "softmax"):
         network.eval()
         self.network = network
         self.preprocessing = preprocessing
+        self.activation = activation
 
     @paddle.no_grad()
     def logits(self, images):
@@ -73,6 +78,7 @@ class ExportPredictor(Predictor):
 
     def __init__(self, contract: Contract, run: Run):
         self.contract = contract
+        self.activation = contract.activation
         self.run = run
 
     def logits(self, images):
@@ -146,6 +152,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Each value's probability, in the logits' precision."""
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
+
+
 def require_numbers(answers: np.ndarray, images: Sequence[object]) -> np.ndarray:
     """The answers to these images, a row for each, if all of them are numbers.
 
@@ -166,3 +178,8 @@ def require_numbers(answers: np.ndarray, images: Sequence[object]) -> np.ndarray
 def top_classes(probabilities: np.ndarray, topk: int) -> np.ndarray:
     """Class numbers of the ``topk`` largest, best first, ``[N, topk]``; equals in order of their number."""
     return np.argsort(-probabilities, axis=1, kind="stable")[:, :topk]
+
+
+def taken(scores: np.ndarray, thresholds: Sequence[float]) -> list[int]:
+    """Class numbers whose score is at its threshold or above, best first."""
+    return [int(number) for number in np.argsort(-scores, kind="stable") if scores[number] >= thresholds[number]]

@@ -11,6 +11,7 @@ from paddle.inference import Config, create_predictor
 from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
+from answers import answer, probabilities
 from operators import check_model
 from plain_yaml import read
 
@@ -63,11 +64,9 @@ for path in map(os.fsencode, options.pictures):
     network.get_input_handle("images").copy_from_cpu(np.ascontiguousarray(image[np.newaxis]))
     network.run()
     scores = network.get_output_handle(network.get_output_names()[0]).copy_to_cpu()[0]
-    if contract["output"] == "logits":
-        scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    scores = probabilities(scores, contract)
     if not np.isfinite(scores).all():
         sys.exit(f"error: the network's answer to {path} is no number")
-    top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
-    answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers}, ensure_ascii=False)
+    told = {"path": path.decode("utf-8", "surrogateescape"), **answer(scores, contract, options.topk)}
+    line = json.dumps(told, ensure_ascii=False)
     os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))

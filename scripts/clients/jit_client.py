@@ -17,6 +17,7 @@ import paddle
 from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
+from answers import answer, probabilities
 from operators import check_model
 from plain_yaml import read
 
@@ -63,11 +64,9 @@ for path in map(os.fsencode, options.pictures):
     if contract["input"] == "float":
         image = (image.astype(np.float32) * np.float32(1 / (255 * std)) + np.float32(-mean / std)).transpose(2, 0, 1)
     scores = network(paddle.to_tensor(np.ascontiguousarray(image[np.newaxis]))).numpy()[0]
-    if contract["output"] == "logits":
-        scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    scores = probabilities(scores, contract)
     if not np.isfinite(scores).all():
         sys.exit(f"error: the network's answer to {path} is no number")
-    top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
-    answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers}, ensure_ascii=False)
+    told = {"path": path.decode("utf-8", "surrogateescape"), **answer(scores, contract, options.topk)}
+    line = json.dumps(told, ensure_ascii=False)
     os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))

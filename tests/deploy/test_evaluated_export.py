@@ -25,7 +25,7 @@ def test_an_export_is_as_right_as_its_run(run_directory, run_program, tmp_path):
     ("words", "told"),
     [
         (("eval.source={export}", "eval.report=true"), "an export does not tell: name the run or the checkpoint"),
-        (("eval.engine=auto",), "eval.engine=auto is for exports"),
+        (("eval.source=squeezenet.npz", "eval.engine=auto"), "eval.engine=auto is for exports"),
         (("eval.source={export}", "data=sample"), "classes"),
     ],
 )
