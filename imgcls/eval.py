@@ -18,8 +18,8 @@ def main(config: DictConfig) -> float:
     """Returns the top-1 accuracy, or the mean average precision of pictures with several classes each."""
     require_paddle()
     from imgcls.app.data import make_loader
+    from imgcls.app.engine_evaluation import is_exported, load_export
     from imgcls.app.evaluation import evaluation_samples
-    from imgcls.app.exported import is_exported, load_export
     from imgcls.app.program import given_keys
     from imgcls.app.source import build_network, load_source
     from imgcls.app.tag_evaluation import evaluate_tags

@@ -20,12 +20,15 @@ FEW = 32
 @entry_point("predict")
 def main(config: DictConfig) -> None:
     from imgcls.data.formats.image_files import LeftOut
+    from imgcls.deploy.compatible import require_reader_of
     from imgcls.deploy.inputs import find_images
 
     settings = config.predict
     left_out = LeftOut()
     inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
     pictures = find_images(inputs, left_out)
+    if settings.source is not None:
+        require_reader_of(settings.source, settings.engine)
     require_paddle()
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory

@@ -1,66 +1,64 @@
-"""An export as what an evaluation works on: its files in place of a network with weights."""
+"""An export as a source of weights: what its contract says becomes sections of the configuration.
 
-from pathlib import Path
+So an export is written again by another Paddle, in another form, or evaluated.
+"""
 
-import numpy as np
-import paddle
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.source import Source
-from imgcls.deploy.contract import is_export
-from imgcls.deploy.predictor import ExportPredictor, open_export
+from imgcls.app.model_group import model_section
+from imgcls.app.run_record import overlay
+from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.errors import UserError
-
-LEAST = 1e-30
-"""A probability below it is taken for it, so that it has a logarithm."""
+from imgcls.models.registry import catalogue
 
 
-class ExportedNetwork(paddle.nn.Layer):
-    """A layer from uint8 ``[N, size, size, 3]`` to logits, or what has the same softmax, under an export's engine."""
+def merge_export(config: DictConfig, source: str, given: list[str]) -> tuple[DictConfig, tuple[str, ...], str]:
+    """The export's network, its weights and how it sees an image, under whatever the command line says itself.
 
-    def __init__(self, predictor: ExportPredictor):
-        super().__init__()
-        self.predictor = predictor
+    Args:
+        given: keys of the command line.
 
-    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
-        if self.predictor.contract.output == "logits":
-            return paddle.to_tensor(self.predictor.logits(images.numpy()))
-        probabilities = self.predictor.probabilities(images.numpy())
-        return paddle.to_tensor(np.log(np.maximum(probabilities, LEAST)))
-
-
-def is_exported(settings: DictConfig) -> bool:
-    """Whether an evaluation is that of an export.
+    Returns:
+        The configuration, the names of the classes, and the resampling that belongs to the weights.
 
     Raises:
-        UserError: it is given what the other kind of source needs.
+        UserError: it is damaged, holds no whole network, or is of a network that is not registered.
     """
-    exported = settings.source is not None and is_export(settings.source)
-    if settings.engine is not None and not exported:
-        raise UserError(f"eval.engine={settings.engine} is for exports. Name the directory of one as eval.source.")
-    if exported and settings.report:
+    contract = read_contract(source)
+    verify_files(source, contract)
+    _require_network(contract, source)
+    if "model" in given and config.model.name != contract.model:
         raise UserError(
-            "eval.report=true shows where a network looked, and an export does not tell: name the run or the "
-            "checkpoint as eval.source. All tables are written without it."
+            f"model={config.model.name}: {source} is an export of {contract.model}. Leave model out, or name other "
+            "weights."
         )
-    return exported
+    recorded = OmegaConf.create({"model": model_section(catalogue()[contract.model])})
+    result = overlay(config, recorded, given, ("model",))
+    seen = contract.preprocessing
+    for key in ("size", "resize_size", "interpolation", "mean", "std"):
+        if f"transform.{key}" not in given and "transform" not in given:
+            value = getattr(seen, key)
+            OmegaConf.update(result, f"transform.{key}", list(value) if isinstance(value, tuple) else value)
+    result.model.pretrained = str(source)
+    result.model.exclude = []
+    return result, contract.class_names, seen.resampling
 
 
-def load_export(config: DictConfig, directory: str, engine: str | None) -> tuple[Source, ExportedNetwork]:
-    """What an export says of itself under the command's own data, and what computes it.
-
-    Raises:
-        UserError: it is damaged, gives features, or is for pictures of any number of classes.
-    """
-    predictor = open_export(directory, engine)
-    contract = predictor.contract
+def _require_network(contract: Contract, source: str) -> None:
+    if contract.graph in ("onnx", "openvino"):
+        kind = {"onnx": "ONNX", "openvino": "OpenVINO"}[contract.graph]
+        raise UserError(
+            f"{source} is an {kind} export: no network is read from one. Name the run that it was made from."
+        )
     if contract.output == "features":
-        raise UserError(f"{Path(directory)} gives features, which are neither right nor wrong. Export classes.")
+        raise UserError(f"{source} gives features: it has no last layer. Name the run that it was made from.")
     if contract.activation != "softmax":
-        raise UserError(f"{Path(directory)} is for pictures of any number of classes: evaluate the run itself.")
-    result, seen = config.copy(), contract.preprocessing
-    result.model.name = contract.model
-    for key in ("size", "resize_size", "interpolation", "mean", "std", "resampling"):
-        value = getattr(seen, key)
-        result.transform[key] = list(value) if isinstance(value, tuple) else value
-    return Source(result, contract.class_names, None), ExportedNetwork(predictor)
+        raise UserError(
+            f"{source} gives several classes a picture, and its thresholds belong to the run. Name the run that it was "
+            "made from."
+        )
+    if contract.model not in catalogue():
+        raise UserError(
+            f"{source} is an export of the network {contract.model}, which is not known here. If it is your own, name "
+            "the module that registers it: imports=my_networks."
+        )

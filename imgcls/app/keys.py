@@ -168,6 +168,15 @@ class LossConfig:
 
 
 @dataclass
+class DistillConfig:
+    teacher: str | None = key(path=True, later=True)  # a run, a checkpoint or a model's name
+    temperature: float = key(at_least(0.01), unrecorded=4.0)
+    alpha: float = key(between(0, 1), unrecorded=0.5)
+    features: float = key(at_least(0), unrecorded=0.0)
+    photos: str | None = key(path=True, later=True)
+
+
+@dataclass
 class RandomErasingConfig:
     enabled: bool = key()
     probability: float = key(between(0, 1))
@@ -420,6 +429,7 @@ class Train(Program):
     optimizer: OptimizerConfig = section(OptimizerConfig)
     lr_schedule: ScheduleConfig = section(ScheduleConfig)
     loss: LossConfig = section(LossConfig)
+    distill: DistillConfig = section(DistillConfig)
     callbacks: CallbacksConfig = section(CallbacksConfig)
     probe: ProbeConfig = section(ProbeConfig)
     trainer: TrainerConfig = section(TrainerConfig)

@@ -9,6 +9,7 @@ from pathlib import Path
 import paddle
 from omegaconf import DictConfig
 
+from imgcls.app.exported import merge_export
 from imgcls.app.keys import DataConfig
 from imgcls.app.pixels import USUAL, chosen, resampling_of, tell
 from imgcls.app.program import given_keys
@@ -16,6 +17,7 @@ from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
 from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
+from imgcls.deploy.contract import is_export
 from imgcls.errors import UserError
 from imgcls.models.bounds import at_most
 from imgcls.models.registry import build_model, model_info
@@ -52,7 +54,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
     """What ``eval``, ``predict`` and ``export`` work on.
 
     Args:
-        source: run directory, checkpoint directory or weights file; ``None`` for ``model.pretrained``.
+        source: run directory, checkpoint directory, export or weights file; ``None`` for ``model.pretrained``.
         weights: ``network``, or ``ema`` for the averaged weights of a checkpoint; ``auto`` for those that
             the run chose its best checkpoint by.
 
@@ -63,6 +65,9 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
     Raises:
         UserError: there is no such source, or the checkpoint is damaged.
     """
+    if source and weights != "ema" and is_export(source):
+        result, names, own = merge_export(config, source, given_keys())
+        return Source(_with_pixels(result, own), names, None)
     record = read_record(source) if source else None
     if record is None:
         if weights == "ema":

@@ -11,7 +11,7 @@ import yaml
 from imgcls.data.choices import INTERPOLATIONS, RESAMPLINGS
 from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing
-from imgcls.deploy.choices import ACTIVATIONS, GRAPHS, LAYOUTS, OUTPUTS
+from imgcls.deploy.choices import ACTIVATIONS, LAYOUTS, OUTPUTS
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 from imgcls.machine.limits import IMAGE_SIDE
@@ -21,11 +21,13 @@ FILE = "inference.yaml"
 NAME = "inference"
 """Of the model files, without their suffixes."""
 
-MODEL_FILES = (f"{NAME}.pdmodel", f"{NAME}.pdiparams")
+PARAMETERS = f"{NAME}.pdiparams"
+MODEL_FILES = (f"{NAME}.pdmodel", PARAMETERS)
+PIR_FILES = (f"{NAME}.json", PARAMETERS)
 ONNX_FILES = (f"{NAME}.onnx",)
 OPENVINO_FILES = (f"{NAME}.xml", f"{NAME}.bin")
-FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES, OPENVINO_FILES), strict=True))
-"""Model files of each kind of graph."""
+FILES = {"paddle": MODEL_FILES, "pir": PIR_FILES, "onnx": ONNX_FILES, "openvino": OPENVINO_FILES}
+"""Model files of each kind of graph: of PaddlePaddle 2, of PaddlePaddle 3, and of others."""
 
 FORMAT, FORMAT_OF_TAGS = 1, 2
 """The second is that of graphs whose images have any number of classes: who does not know of them must not read it."""
@@ -51,8 +53,8 @@ class Contract:
             then what the network was made for.
         source: where the weights came from.
         source_sha256: of that file, where it is one.
-        sha256: of the model files, by name; the names tell which kind of graph it is.
-        versions: of what wrote the export.
+        sha256: of the model files, by name; the names tell the kinds of graphs apart.
+        versions: of what wrote the export, by its name; ``paddle`` is the one whose program it is.
         date: of the export, ISO 8601.
         quantization: what int8 cost, see ``int8.quantize``; ``None`` for a graph in float.
         class_names: in order of the columns; none for ``features``.
@@ -81,10 +83,24 @@ class Contract:
         return next(kind for kind, names in FILES.items() if set(self.sha256) == set(names))
 
     @property
+    def writer(self) -> str:
+        """The Paddle that wrote the export, in words."""
+        return (
+            f"PaddlePaddle {self.versions['paddle']}"
+            if "paddle" in self.versions
+            else "a PaddlePaddle it does not name"
+        )
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Of one image of the preprocessing's size as the graph takes it."""
         size = self.preprocessing.size
         return (size, size, 3) if self.input == "uint8" else (3, size, size)
+
+
+def model_files(directory: Path) -> tuple[str, ...]:
+    """Those of ``FILES`` that Paddle has just written into ``directory``."""
+    return next(names for names in FILES.values() if all((directory / name).is_file() for name in names))
 
 
 def is_export(directory: str | Path) -> bool:

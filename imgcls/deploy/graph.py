@@ -54,7 +54,8 @@ class Served(nn.Layer):
 def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
     """Write ``inference.pdmodel`` and ``inference.pdiparams``; the network is left as it was.
 
-    The batch size is left open, and the image size with ``contract.dynamic_size``.
+    Paddle 3 writes ``inference.json`` in place of the first. The batch size is left open, and the image
+    size with ``contract.dynamic_size``.
 
     Raises:
         UserError: ``contract.dynamic_size`` of a network that is for one size only, or features of one

@@ -11,6 +11,7 @@ import paddle
 from imgcls.data.paths import printable
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.choices import FASTEST
+from imgcls.deploy.compatible import require_reader
 from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
 from imgcls.deploy.fastest import Fastest
@@ -127,7 +128,7 @@ def open_export(directory: str | Path, engine: str | None = None, **options) -> 
 
     Raises:
         UserError: no such engine, or it does not run this kind of graph or take these options; a file
-            is missing, damaged or swapped; ``inference.yaml`` makes no sense.
+            is missing, damaged or swapped, or of another line of Paddle; ``inference.yaml`` makes no sense.
     """
     known = {**ENGINES, FASTEST: Fastest}
     if engine is not None and engine not in known:
@@ -137,7 +138,9 @@ def open_export(directory: str | Path, engine: str | None = None, **options) -> 
     contract = read_contract(directory)
     engines = ENGINES_OF[contract.graph]
     if engine not in (None, FASTEST, *engines):
-        raise UserError(f"{directory} is an export of format {contract.graph}: its engine is {' or '.join(engines)}.")
+        kind = "paddle" if contract.graph == "pir" else contract.graph
+        raise UserError(f"{directory} is an export of format {kind}: its engine is {' or '.join(engines)}.")
+    require_reader(directory, jit=engine == "jit", writer=contract.writer)
     verify_files(directory, contract)
     run = known[engine or engines[0]]
     unknown = sorted(set(options) - set(inspect.signature(run).parameters))

@@ -26,7 +26,9 @@ options = parser.parse_args()
 try:
     contract = read(options.directory / "inference.yaml")
     check_model(options.directory)  # an operator can write files as well
-    model = next(options.directory / name for name in MODELS if (options.directory / name).is_file())
+    model = next((options.directory / name for name in MODELS if (options.directory / name).is_file()), None)
+    if model is None:
+        raise ValueError("OpenVINO reads none of its files; of PaddlePaddle 3, export with export.format=onnx")
 except ValueError as refused:
     sys.exit(f"error: {refused}")
 hints = {  # by itself OpenVINO computes in bfloat16 where the processor can, which changes the answers

@@ -10,7 +10,7 @@ def test_an_export_is_as_right_as_its_run(run_directory, run_program, tmp_path):
     run_program("export", f"export.source={run_directory}", *exported, cwd=tmp_path)
     data = ("data=sample", "eval.num_workers=0")
     run_program("eval", f"eval.source={run_directory}", "eval.weights=network", "run.name=run", *data, cwd=tmp_path)
-    told = run_program("eval", "eval.source=served", "run.name=export", *data, cwd=tmp_path)
+    told = run_program("eval", "eval.source=served", "eval.engine=inference", "run.name=export", *data, cwd=tmp_path)
     of_run, of_export = (
         json.loads((tmp_path / "outputs" / name / "summary.json").read_text()) for name in ("run", "export")
     )
@@ -24,13 +24,17 @@ def test_an_export_is_as_right_as_its_run(run_directory, run_program, tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("eval.source={export}", "eval.report=true"), "an export does not tell: name the run or the checkpoint"),
-        (("eval.source=squeezenet.npz", "eval.engine=auto"), "eval.engine=auto is for exports"),
-        (("eval.source={export}", "data=sample"), "classes"),
+        (
+            ("eval.source={export}", "eval.engine=jit", "eval.report=true"),
+            "does not tell: name the run",
+        ),
+        (("eval.source={run}", "eval.engine=auto"), "eval.engine=auto is for exports"),
+        (("eval.source={export}", "eval.engine=jit", "data=sample"), "classes"),
     ],
 )
-def test_what_does_not_go_together(words, told, exports, run_program, tmp_path):
-    done = run_program("eval", *(word.format(export=exports["float"]) for word in words), cwd=tmp_path, check=False)
+def test_what_does_not_go_together(words, told, exports, run_directory, run_program, tmp_path):
+    words = [word.format(export=exports["float"], run=run_directory) for word in words]
+    done = run_program("eval", *words, cwd=tmp_path, check=False)
     assert done.returncode != 0
     assert told in done.stderr
     assert "Traceback" not in done.stderr

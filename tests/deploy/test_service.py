@@ -22,6 +22,7 @@ import pytest
 import yaml
 from chromium import chromium
 from locations import ROOT
+from paddles import PROGRAM
 from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -480,13 +481,13 @@ def test_an_engine_that_does_not_fit(exports, tmp_path):
 
 def test_bad_directories_end_it_with_one_line(exports, tmp_path):
     swapped = shutil.copytree(exports["float"], tmp_path / "swapped")
-    shutil.copy(exports["uint8"] / "inference.pdmodel", swapped)
+    shutil.copy(exports["uint8"] / PROGRAM, swapped)
     missing = shutil.copytree(exports["float"], tmp_path / "missing")
     (missing / "inference.pdiparams").unlink()
     listed = shutil.copytree(exports["float"], tmp_path / "listed")
     (listed / FILE).write_text("- not\n- keys\n")
     expectations = {
-        swapped: "inference.pdmodel or inference.pdiparams is damaged, or of another export",
+        swapped: f"{PROGRAM} or inference.pdiparams is damaged, or of another export",
         missing: "No such file or directory: '.*inference.pdiparams'",
         listed: "in inference.yaml input is missing, or none of ",
     }

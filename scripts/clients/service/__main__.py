@@ -7,11 +7,14 @@ import os
 import re
 import signal
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 if missing := [name for name in ("uvicorn", "starlette", "python_multipart", "yaml") if not find_spec(name)]:
     sys.exit(f'error: the service needs {", ".join(missing)}: pip install -e ".[cpu,serve]"')
+# ruff: noqa: E402 (the filter must be there before Paddle is imported)
+warnings.filterwarnings("ignore", "No ccache")  # Paddle 3 looks for one at every import
 
 import numpy as np
 import uvicorn

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 
 import numpy as np
 from answers import are_several, check_tags, probabilities
-from engines import FILES, graph_kind, load_engine
-from operators import check_model
+from engines import FILES, graph_kind, load_engine, paddle_version
+from operators import check_model, check_reader
 from pictures import FILTERS, network_input
 from plain_yaml import read
 
@@ -34,6 +34,7 @@ def read_contract(directory):
     if contract["sha256"] != sums:
         raise ValueError(f"{' or '.join(names)} is damaged, or of another export: see their sha256")
     check_model(directory)
+    check_reader(directory, paddle_version())
     return contract
 
 
