@@ -328,6 +328,7 @@ def test_a_paddle_without_the_older_operator_adds_its_own_way(monkeypatch):
     assert np.array_equal(layer(x).numpy(), fast)
 
 
+@pytest.mark.skipif(ON_PADDLE_3, reason="PaddlePaddle 3 makes its graphs in another way, which is left as it is")
 @pytest.mark.parametrize("data_format", ["NCHW", "NHWC"])
 def test_graphs_add_a_bias_along_an_axis(data_format, tmp_path):
     """One operator instead of two, the same bits, and what optimisers take for a part of the convolution."""
