@@ -12,6 +12,7 @@ from imgcls.app.rows import problems, rows
 from imgcls.data.choices import SHARED
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.functional.monitoring import metric_names
+from imgcls.weights.choices import OURS, PEERS
 
 MASTER = re.compile(r"[^\s:]+:\d+")
 
@@ -51,6 +52,9 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
         yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
+    said = _get(config, "model.pretrained_from")
+    if said is not None and said.partition("/")[0] not in (OURS, *PEERS):
+        yield f"model.pretrained_from={said}: there is no such library. Known are {', '.join((OURS, *PEERS))}."
     yield from _dali(config)
     yield from _validation(config)
     yield from _channels(config)

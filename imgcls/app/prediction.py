@@ -1,13 +1,14 @@
 """What answers in ``imgcls.predict``: a network with its weights, or an export under one of its engines."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import paddle
 from omegaconf import DictConfig
 
+from imgcls.app.pretrained import seen_of
 from imgcls.app.run_record import read_record
 from imgcls.app.source import Source, build_network, load_source, recorded_source
 from imgcls.data.formats.class_names import default_class_names
@@ -21,7 +22,8 @@ from imgcls.errors import UserError
 from imgcls.machine.files import sha256
 from imgcls.models.registry import ModelInfo, build_model, model_info
 from imgcls.run.logs import log
-from imgcls.weights.download import cache_directory
+from imgcls.weights.cache import cache_directory
+from imgcls.weights.hub import is_hub_name
 from imgcls.weights.load import load_pretrained
 from imgcls.weights.source import locate_weights
 
@@ -77,7 +79,7 @@ def open_predictor(
     if engine not in (None, "eager") or options:
         given = ", ".join(options) if engine in (None, "eager") else f"engine={engine}"
         raise UserError(f"{given}: this is for exports. Export the model first, and name the directory as source.")
-    record = read_record(source) if Path(source).exists() else None
+    record = read_record(source) if not is_hub_name(source) and Path(source).exists() else None
     if record is not None:
         _refuse_for("a run or a checkpoint", model=model, class_names=class_names)
         recorded = recorded_source(record, record.config, weights)
@@ -104,7 +106,7 @@ def _open_model(
     source: str | Path, model: str | None, class_names: Sequence[str] | None
 ) -> tuple[paddle.nn.Layer, Preprocessing, tuple[str, ...]]:
     """A model by name with its published weights, or a file of weights for the architecture ``model``."""
-    is_file = Path(source).exists()
+    is_file = is_hub_name(source) or Path(source).exists()
     if is_file and model is None:
         raise UserError(f"{source} holds weights alone: name the network they are for, model=<name>.")
     info = model_info(model) if is_file else _model_named(source)
@@ -113,7 +115,15 @@ def _open_model(
     report = load_pretrained(network, info, str(source) if is_file else True)
     if report.reinitialised:
         raise UserError(f"{source} has another class count than {len(names)}: give class_names, one for each class.")
-    return network, Preprocessing.of_model(info), names
+    return network, _preprocessing_of(info, str(source) if is_file else None), names
+
+
+def _preprocessing_of(info: ModelInfo, file: str | None) -> Preprocessing:
+    """As the model's own, but for what is written beside its weights."""
+    seen = seen_of(file, None)
+    own = Preprocessing.of_model(info, seen.size if seen else None)
+    facts = {key: getattr(seen, key, None) for key in ("resize_size", "interpolation", "mean", "std")}
+    return replace(own, **{key: value for key, value in facts.items() if value is not None})
 
 
 def _model_named(source: str | Path) -> ModelInfo:

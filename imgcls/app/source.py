@@ -8,6 +8,7 @@ import paddle
 from omegaconf import DictConfig
 
 from imgcls.app.keys import DataConfig
+from imgcls.app.pretrained import tell_seen
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
@@ -16,6 +17,7 @@ from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
 from imgcls.models.registry import build_model, model_info
 from imgcls.run.logs import log
+from imgcls.weights.hub import is_hub_name
 from imgcls.weights.load import load_pretrained
 
 
@@ -46,7 +48,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "network"
     Raises:
         UserError: there is no such source, or the checkpoint is damaged.
     """
-    record = read_record(source) if source else None
+    record = read_record(source) if source and not is_hub_name(source) else None
     if record is None:
         if weights != "network":
             raise UserError(f"weights={weights} needs a run or a checkpoint as its source.")
@@ -120,7 +122,7 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "netwo
         UserError: the checkpoint has no such weights.
     """
     config.model.pretrained = str(record.weights(weights))
-    config.model.exclude = []
+    config.model.exclude, config.model.pretrained_from = [], None
     return Source(config, tuple(record.class_names), record.checkpoint)
 
 
@@ -159,7 +161,9 @@ def build_network(
             )
         log.info("%s starts from random weights", model.name)
         return network
-    report = load_pretrained(network, model_info(model.name), model.pretrained, exclude=list(model.exclude))
+    said = model.get("pretrained_from")
+    report = load_pretrained(network, model_info(model.name), model.pretrained, list(model.exclude), said)
+    tell_seen(model.pretrained, said, report.peer)
     if require_all and (report.reinitialised or report.missing or report.excluded):
         raise UserError(
             f"{model.pretrained} does not fill {model.name} with {num_classes} classes: {report.summary()}. "
