@@ -1,7 +1,8 @@
 """Saves the whole state of a run as checkpoint directories, and loads it back."""
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import direction, is_better
 from imgcls.machine.paddle_internals import unclaimed_state
-from imgcls.machine.reading import read_json
+from imgcls.machine.reading import read_json, shown
 from imgcls.machine.text import json_text
 from imgcls.run.checkpoint import (
     Writer,
@@ -178,7 +179,8 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
         raise UserError(f"{path / 'optimizer.pdopt'} is not the state of an optimizer.")
     load_float32_state(trainer.network, network)
     trainer.optimizer.set_state_dict(_with_master_tensors(optimizer))
-    trainer.load_state(state["trainer"])
+    with _values_of(path / "state.json"):
+        trainer.load_state(state["trainer"])
     recorded = read_manifest(path)
     for callback in callbacks:
         if (name := f"{callback.name}.pdparams") in recorded:
@@ -187,9 +189,20 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
                 raise UserError(f"{path / name} is not a dict of tensors.")
             callback.load_tensors(tensors)
         if callback.name in state["callbacks"]:
-            callback.load_values(state["callbacks"][callback.name])
+            ours = type(callback).__module__.startswith("imgcls.")  # mistakes of others' code are not hidden
+            with _values_of(path / "state.json") if ours else contextlib.nullcontext():
+                callback.load_values(state["callbacks"][callback.name])
         if isinstance(callback, Checkpoint) and trainer.ranks.first:
             callback.go_back_to(path)
+
+
+@contextlib.contextmanager
+def _values_of(file: Path) -> Iterator[None]:
+    """Values of another kind than this library writes, as a message."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise UserError(f"{file} is not the state of a run: {type(error).__name__}: {shown(str(error))}.") from error
 
 
 def _evaluated(path: Path) -> dict[str, float]:

@@ -13,7 +13,7 @@ from paddle.static import InputSpec
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import NAME, Contract
 from imgcls.errors import UserError
-from imgcls.machine.paddle_internals import own_forward
+from imgcls.machine.paddle_internals import bias_along_axis, own_forward
 from imgcls.models.checks import require_methods
 
 INPUT = "images"
@@ -58,7 +58,7 @@ def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
         require_methods(network, "an export of features", "forward_features")
     size = contract.preprocessing.size
     height = width = None if contract.dynamic_size else size
-    with evaluation_mode(network), own_forward(network), _ascii_names(network):
+    with evaluation_mode(network), own_forward(network), bias_along_axis(), _ascii_names(network):
         if contract.dynamic_size:
             _require_any_size(network, contract)
         if contract.input == "uint8":

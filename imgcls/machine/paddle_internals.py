@@ -14,6 +14,9 @@ import paddle
 from paddle import nn
 from paddle.amp import GradScaler
 from paddle.base import core, unique_name
+from paddle.base.framework import in_dynamic_or_pir_mode
+from paddle.base.layer_helper import LayerHelper
+from paddle.nn.functional import conv
 from paddle.optimizer import Optimizer
 from paddle.optimizer.lr import LRScheduler
 
@@ -159,6 +162,40 @@ class Conv2D(nn.Conv2D):
 
 ADD_ALONG_AXIS = getattr(getattr(paddle, "_legacy_C_ops", None), "elementwise_add", None)
 """``None`` in a Paddle that has it no more."""
+
+
+@contextlib.contextmanager
+def bias_along_axis() -> Iterator[None]:
+    """Graphs that are made in this context add a convolution's bias along an axis, as their optimisers expect it.
+
+    Paddle 2.6.2 reshapes the bias first, and then neither its own passes for oneDNN nor other engines take
+    the sum for a part of the convolution. Without effect where Paddle makes its graphs in another way.
+    """
+    original = getattr(conv, "_conv_nd", None)
+
+    def convolve(x, weight, bias=None, *args, **kwargs):
+        dimension = kwargs.get("channel_dim", 1)
+        if bias is None or args or dimension < 0 or len(bias.shape) != 1 or in_dynamic_or_pir_mode():
+            return original(x, weight, bias, *args, **kwargs)
+        return _append_add(original(x, weight, None, **kwargs), bias, dimension)
+
+    if original is None:
+        yield
+        return
+    conv._conv_nd = convolve
+    try:
+        yield
+    finally:
+        conv._conv_nd = original
+
+
+def _append_add(x, bias, axis: int):
+    helper = LayerHelper("conv2d")
+    result = helper.create_variable_for_type_inference(x.dtype)
+    helper.append_op(
+        type="elementwise_add", inputs={"X": [x], "Y": [bias]}, outputs={"Out": [result]}, attrs={"axis": axis}
+    )
+    return result
 
 
 def stride(convolution: nn.Layer) -> Sequence[int]:

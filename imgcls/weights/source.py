@@ -13,15 +13,15 @@ import numpy as np
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 from imgcls.machine.limits import NAME_BYTES
+from imgcls.machine.npz import read_arrays
 from imgcls.machine.reading import open_regular, read_json, shown
+from imgcls.machine.zip_archive import ERRORS, open_archive
 from imgcls.weights import torch_file
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid import files as fluid
 from imgcls.weights.hub import FILES, architecture, fetch_from_hub, is_hub_name
-from imgcls.weights.npz import read_arrays
 from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle, only_arrays
 from imgcls.weights.safetensors_file import is_safetensors, read_safetensors
-from imgcls.weights.zip_archive import ERRORS, open_archive
 
 Naming = Literal["structured", "fluid"]
 
@@ -100,6 +100,21 @@ def locate_weights(path: str | Path) -> Path:
     return path
 
 
+def is_of_the_original(path: Path) -> bool:
+    """Whether weights, at a place that ``locate_weights`` gave, are in a format that only the original wrote."""
+    if path.is_dir():
+        return not any((path / name).is_file() for name in INFERENCE_PAIRS[-1])
+    try:
+        with open_regular(path) as file:
+            return _is_tar(path, file.read(512))
+    except OSError:
+        return False
+
+
+def _is_tar(path: Path, start: bytes) -> bool:
+    return start[257:262] == b"ustar" or path.suffix == ".tar"
+
+
 def _require_recorded(file: Path) -> None:
     """Weights of a checkpoint are those its manifest lists; ``run.checkpoint`` looks at all of its files."""
     manifest = file.with_name(MANIFEST)
@@ -141,7 +156,7 @@ def _read_file(path: Path) -> Weights:
         return _read_pickle(path)
     if start.startswith(b"PK"):
         return _read_zip(path)
-    if start[257:262] == b"ustar" or path.suffix == ".tar":
+    if _is_tar(path, start):
         return Weights(fluid.read_tar(path), "fluid")
     hint = " A single fluid variable is loaded through its directory." if start.startswith(bytes(12)) else ""
     raise UserError(

@@ -20,8 +20,8 @@ import numpy as np
 from imgcls.errors import UserError
 from imgcls.machine.limits import COPIES_BYTES, DIMENSIONS, TENSORS
 from imgcls.machine.reading import shown
+from imgcls.machine.zip_archive import open_archive, read_into, require_bounded
 from imgcls.weights.safe_pickle import NUMPY_NAMES, Allowed, Machine, NameRefused, StandIn, plain
-from imgcls.weights.zip_archive import open_archive, read_into, require_bounded
 
 LEGACY_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """The pickle of a number of ten bytes, PyTorch's magic one."""

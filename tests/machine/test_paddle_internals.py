@@ -331,3 +331,28 @@ def test_a_paddle_without_the_older_operator_adds_its_own_way(monkeypatch):
     fast = layer(x).numpy()
     monkeypatch.setattr(internals, "ADD_ALONG_AXIS", None)
     assert np.array_equal(layer(x).numpy(), fast)
+
+
+@pytest.mark.parametrize("data_format", ["NCHW", "NHWC"])
+def test_graphs_add_a_bias_along_an_axis(data_format, tmp_path):
+    """One operator instead of two, the same bits, and what optimisers take for a part of the convolution."""
+    network = nn.Sequential(
+        nn.Conv2D(3, 8, 3, data_format=data_format),
+        nn.Conv2D(8, 8, 3, groups=8, data_format=data_format),
+        nn.Conv2D(8, 4, 1, bias_attr=False, data_format=data_format),
+    )
+    network.eval()
+    shape = [1, 3, 9, 9] if data_format == "NCHW" else [1, 9, 9, 3]
+    spec = [paddle.static.InputSpec(shape, "float32")]
+    x = paddle.randn(shape)
+    paddle.jit.save(network, str(tmp_path / "plain"), input_spec=spec)
+    with internals.own_forward(network), internals.bias_along_axis():
+        eager = network(x)
+        paddle.jit.save(network, str(tmp_path / "along"), input_spec=spec)
+    plain, along = ((tmp_path / f"{name}.pdmodel").read_bytes() for name in ("plain", "along"))
+    assert plain.count(b"reshape2") > 0
+    assert along.count(b"reshape2") == 0, "a Paddle that makes its graphs in another way"
+    for name in ("plain", "along"):
+        assert (paddle.jit.load(str(tmp_path / name))(x) == eager).all()
+    paddle.jit.save(network, str(tmp_path / "after"), input_spec=spec)
+    assert (tmp_path / "after.pdmodel").read_bytes().count(b"reshape2") > 0, "only inside the context"

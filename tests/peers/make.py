@@ -56,7 +56,10 @@ def paddle_network(peer, name):
         import paddle
 
         return getattr(paddle.vision.models, name)(num_classes=CLASSES)
-    found = importlib.util.find_spec("paddleclas") or exit("PaddleClas is not installed")
+    sys.path.append(os.environ.get("IMGCLS_PEERS_SITE", ""))  # behind this environment's own packages
+    found = importlib.util.find_spec("paddleclas")
+    if found is None:
+        raise ModuleNotFoundError("PaddleClas is not installed")
     root = Path(found.submodule_search_locations[0]) / "ppcls"
     for part in ("", ".arch", ".utils"):  # its networks alone, without what else it wants
         module = types.ModuleType(f"ppcls{part}")

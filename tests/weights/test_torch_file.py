@@ -13,7 +13,7 @@ from imgcls.errors import UserError
 from imgcls.weights import adapt
 from imgcls.weights.source import read_weights
 
-FILES = ROOT / "tests" / "reference" / "torch"
+FILES = ROOT / "tests" / "reference" / "pytorch"
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 8
 
 

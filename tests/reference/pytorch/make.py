@@ -1,4 +1,4 @@
-"""Written with PyTorch: python tests/reference/torch/make.py, in an environment that has it (these with 2.14.1)."""
+"""Written with PyTorch: python tests/reference/pytorch/make.py, in an environment that has it (these with 2.14.1)."""
 
 from collections import OrderedDict
 from pathlib import Path

@@ -14,17 +14,20 @@ from typing import BinaryIO
 import numpy as np
 
 from imgcls.machine.limits import DIMENSIONS, HEADER_BYTES
-from imgcls.weights.zip_archive import open_archive, read_into, require_bounded
+from imgcls.machine.zip_archive import open_archive, read_into, require_bounded
 
 MAGIC = b"\x93NUMPY"
 HEADER = re.compile(
-    rb"\{'descr': '([<>|=][biufc]\d{1,2})', 'fortran_order': (True|False), "
+    rb"\{'descr': '([<>|=](?:[biufc]\d{1,2}|U\d{1,4}))', 'fortran_order': (True|False), "
     rb"'shape': \(((?:\d{1,12}, ?)*(?:\d{1,12})?)\),? ?\} *\n?"
 )
 
 
-def read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
+def read_arrays(file: BinaryIO, texts: bool = False) -> dict[str, np.ndarray]:
     """Every array by name; nothing where the archive holds something other than arrays.
+
+    Args:
+        texts: arrays of texts are allowed, too.
 
     Raises:
         ValueError, zipfile.BadZipFile, zlib.error, ...: it is no archive of numeric arrays, is damaged,
@@ -36,10 +39,10 @@ def read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
         if not all(entry.filename.endswith(".npy") for entry in entries):
             return {}
         require_bounded(entries, size)
-        return {entry.filename.removesuffix(".npy"): _read_array(archive, entry) for entry in entries}
+        return {entry.filename.removesuffix(".npy"): _read_array(archive, entry, texts) for entry in entries}
 
 
-def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, texts: bool) -> np.ndarray:
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{entry.filename} is compressed in another way than numpy does")
     with archive.open(entry) as member:
@@ -49,6 +52,8 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         if not start.startswith(MAGIC) or length > HEADER_BYTES:
             raise ValueError(f"{entry.filename} is no array")
         dtype, shape, order = _parse(member.read(length), entry.filename)
+        if dtype.kind == "U" and not texts:
+            raise ValueError(f"{entry.filename} is not numeric")
         if math.prod(shape) * dtype.itemsize != entry.file_size - len(start) - width - length:
             raise ValueError(f"{entry.filename} has not the bytes of an array {dtype} of shape {shape}")
         values = np.empty(math.prod(shape), dtype)
