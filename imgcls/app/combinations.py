@@ -26,6 +26,9 @@ NEVER_WITH_DALI = {
     "transform.resampling": "opencv",
 }
 
+MIXING = ("random_erasing", "cutmix", "mixup")
+"""Callbacks that change the pictures of a batch."""
+
 AUGMENTATION_WITHOUT_DALI = (
     "transform.rotation",
     "transform.color_jitter",
@@ -67,6 +70,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _channels(config)
     yield from _classes(config)
     yield from _devices(config)
+    yield from _probe(config)
     yield from _lr_find(config)
     yield from _logger(config)
     yield from _answers(config)
@@ -175,6 +179,28 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.same_batch={same} is for one process; {ranks} share the batch."
     elif same is not None and same > batch:
         yield f"trainer.same_batch={same}: must be at most trainer.batch_size={batch}."
+
+
+def _probe(config: DictConfig) -> Iterator[str]:
+    if not _get(config, "probe.enabled"):
+        return
+    for name in MIXING:
+        if _get(config, f"callbacks.{name}.enabled"):
+            yield (
+                f"callbacks.{name} changes pictures, and the head is trained on features of them (probe.enabled): "
+                "switch one of them off."
+            )
+    if config.trainer.nodes > 1:
+        yield "probe.enabled keeps features in the run's directory, for one machine: set trainer.nodes=1."
+    epochs, first = config.trainer.epochs, config.probe.epochs or config.trainer.epochs
+    warmup = config.lr_schedule.warmup_epochs
+    if first < epochs and config.lr_schedule.name == "plateau":
+        yield f"lr_schedule=plateau cannot begin after probe.epochs={first}: take another schedule, as cosine."
+    if first < epochs and warmup >= epochs - first:
+        yield (
+            f"lr_schedule.warmup_epochs={warmup:g}: must be less than the {epochs - first} epochs that follow "
+            f"probe.epochs={first}."
+        )
 
 
 def _lr_find(config: DictConfig) -> Iterator[str]:

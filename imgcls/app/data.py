@@ -97,6 +97,7 @@ def make_loader(
     num_workers: int,
     seed: int = 0,
     shuffle: bool = False,
+    training: bool | None = None,
     directory: Path | None = None,
 ) -> Loader | DaliLoader:
     """Batches of this rank: uint8 images ``[N, H, W, 3]``, labels and sample numbers.
@@ -105,6 +106,7 @@ def make_loader(
         transform: of pictures from files; synthetic ones are made in the right ``size``.
         batch_size: over all ranks.
         shuffle: for training: a new order each epoch, and a batch for every rank at every step.
+        training: whether synthetic pictures are those of training; as ``shuffle`` says when left out.
         directory: where ``bad_files.txt`` goes when files that cannot be read are skipped.
 
     Raises:
@@ -117,7 +119,8 @@ def make_loader(
             f"{ranks.count}."
         )
     if data.format == "synthetic":
-        dataset = SyntheticDataset(samples, size, seed=seed + (not shuffle))  # other pictures for validation
+        of_training = shuffle if training is None else training
+        dataset = SyntheticDataset(samples, size, seed=seed + (not of_training))  # other pictures for validation
     else:
         held = _held(samples, transform, data) if data.cache == "ram" else None
         dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels, cache=held)

@@ -225,6 +225,14 @@ class CallbacksConfig:
 
 
 @dataclass
+class ProbeConfig:
+    enabled: bool = key(unrecorded=False)
+    epochs: int | None = key(at_least(1))
+    views: int = key(at_least(0), unrecorded=0)
+    lr: float | None = key(at_least(0))
+
+
+@dataclass
 class AmpConfig:
     level: str = key(one_of("O0", "O1", "O2"))
     dtype: str = key(HALF_PRECISION)
@@ -409,6 +417,7 @@ class Train(Program):
     lr_schedule: ScheduleConfig = section(ScheduleConfig)
     loss: LossConfig = section(LossConfig)
     callbacks: CallbacksConfig = section(CallbacksConfig)
+    probe: ProbeConfig = section(ProbeConfig)
     trainer: TrainerConfig = section(TrainerConfig)
     logger: LoggerConfig = section(LoggerConfig)
 

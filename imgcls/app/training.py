@@ -16,6 +16,7 @@ from imgcls.app.loss import build_loss
 from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
 from imgcls.app.pixels import USUAL, resampling_of, tell
+from imgcls.app.probe import HeadTraining, head_epochs
 from imgcls.app.resume import (
     Before,
     config_hash,
@@ -28,7 +29,7 @@ from imgcls.app.resume import (
     write_texts,
 )
 from imgcls.app.source import build_network, own_modules, preprocessing
-from imgcls.callbacks.checkpoint import restore
+from imgcls.callbacks.checkpoint import recorded_progress, restore
 from imgcls.callbacks.history import History
 from imgcls.data.formats.class_names import class_names_text
 from imgcls.data.formats.samples import Samples
@@ -43,10 +44,10 @@ from imgcls.engine.optimizers import OptimizerLR, build_optimizer, build_own_opt
 from imgcls.engine.ranks import Ranks, join
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
-from imgcls.engine.trainer import Trainer
+from imgcls.engine.trainer import Progress, Trainer
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import best_row, direction
-from imgcls.functional.schedules import WAITING, Schedule, build_schedule
+from imgcls.functional.schedules import WAITING, Schedule, build_schedule, joined
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
 from imgcls.machine.text import write_json
@@ -123,13 +124,28 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         base_lr = _learning_rate(config.optimizer, settings.batch_size)
         drops: list[int] = []  # of the learning rate, where the run itself decides on them
         schedule = _schedule(config, base_lr, len(train_loader), settings.epochs, drops)
-        trainer.prepare(optimizer_of(config.optimizer, trainer.network, OptimizerLR(schedule)))
+        probing = 0 if fluid else head_epochs(config, settings.epochs)
+        start = recorded_progress(run.start_from) if run.start_from and not fluid else Progress()
+
+        def make_optimizer() -> paddle.optimizer.Optimizer:
+            return optimizer_of(config.optimizer, trainer.network, OptimizerLR(schedule))
+
+        head = None
+        if start.epoch < probing:
+            head = HeadTraining(trainer, probing, make_optimizer)
+        else:
+            trainer.prepare(make_optimizer())
         writers = sample_writers(train_samples, val_samples) if ranks.first else {}
-        callbacks = training_callbacks(config, features, run, val_loader, class_names, texts, writers, drops)
+        loaders = [train_loader, *([val_loader] if val_loader else [])]
+        switched = head.loaders(loaders) if head else loaders
+        train_loader, val_loader = switched[0], next(iter(switched[1:]), None)
+        own = [head.callback(), *features] if head else features
+        callbacks = training_callbacks(config, own, run, val_loader, class_names, texts, writers, drops)
         if fluid:
             restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
         elif run.start_from:
-            restore(run.start_from, trainer, callbacks)
+            at_the_change = 0 < probing == start.epoch and start.batch == 0
+            restore(run.start_from, trainer, callbacks, same_optimizer=not at_the_change)
         if run.start_from:
             log.info("continuing from %s, after %d updates", run.start_from, trainer.progress.step)
         epochs = settings.epochs
@@ -142,6 +158,8 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         if said := said or next(filter(None, (one.ended() for one in callbacks)), None):
             log.warning("%s", said)
             epochs = trainer.progress.epoch
+        if head:
+            head.prepare_features(config, run, train_samples, val_samples, augment)
         trainer.fit(train_loader, epochs, callbacks)
         ranks.barrier()
         if not ranks.first:
@@ -207,7 +225,24 @@ def build_trainer(config: DictConfig, samples: Samples, seen: Preprocessing, fil
 
 
 def _schedule(config: DictConfig, base_lr: float, steps_per_epoch: int, epochs: int, drops: Sequence[int]) -> Schedule:
-    """The learning rate over a run of that length; of a plateau, with these ``drops``."""
+    """The learning rate over a run of that length; with two parts, half a cosine over that of the head first."""
+    first = head_epochs(config, epochs)
+    if first and config.probe.lr is not None:
+        factor = base_lr / config.optimizer.lr if config.optimizer.scale_lr else 1.0
+        head_lr = config.probe.lr * factor
+    else:
+        head_lr = base_lr
+    if 0 < first < epochs:
+        head_alone = build_schedule("cosine", base_lr=head_lr, steps_per_epoch=steps_per_epoch, epochs=first)
+        then = _plain_schedule(config, base_lr, steps_per_epoch, epochs - first, drops)
+        return joined(head_alone, first * steps_per_epoch, then)
+    return _plain_schedule(config, head_lr, steps_per_epoch, epochs, drops)
+
+
+def _plain_schedule(
+    config: DictConfig, base_lr: float, steps_per_epoch: int, epochs: int, drops: Sequence[int]
+) -> Schedule:
+    """The learning rate over so many epochs; of a plateau, with these ``drops``."""
     section = config.lr_schedule
     own, by_itself = section.name == "own", section.name == "plateau"
     return build_schedule(

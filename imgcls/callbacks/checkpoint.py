@@ -12,7 +12,7 @@ import paddle
 from imgcls.callbacks.nan_guard import ADVICE
 from imgcls.engine.amp import load_float32_state
 from imgcls.engine.callback import Callback
-from imgcls.engine.trainer import Trainer
+from imgcls.engine.trainer import Progress, Trainer
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import direction, is_better
 from imgcls.machine.paddle_internals import unclaimed_state
@@ -161,24 +161,26 @@ class Checkpoint(Callback):
         }
 
 
-def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
+def restore(path: Path, trainer: Trainer, callbacks: list[Callback], same_optimizer: bool = True) -> None:
     """Put a run back to where it was when the (verified) checkpoint ``path`` was written.
 
     State of callbacks that the run no longer has is left out; new callbacks start fresh.
 
+    Args:
+        same_optimizer: the trainer's optimizer goes on where that of the checkpoint was; otherwise it begins.
+
     Raises:
         UserError: a file holds something other than a run's state.
     """
-    state = read_json(path / "state.json")
+    state = _state(path)
     network, optimizer = load_pickle(path / "network.pdparams"), load_pickle(path / "optimizer.pdopt")
-    if not isinstance(state, dict) or not all(isinstance(state.get(key), dict) for key in ("trainer", "callbacks")):
-        raise UserError(f"{path / 'state.json'} is not the state of a run.")
     if not only_arrays(network):
         raise UserError(f"{path / 'network.pdparams'} is not a dict of tensors.")
     if not all(map(_is_optimizer_state, optimizer, optimizer.values())):
         raise UserError(f"{path / 'optimizer.pdopt'} is not the state of an optimizer.")
     load_float32_state(trainer.network, network)
-    trainer.optimizer.set_state_dict(_with_master_tensors(optimizer))
+    if same_optimizer:
+        trainer.optimizer.set_state_dict(_with_master_tensors(optimizer))
     with _values_of(path / "state.json"):
         trainer.load_state(state["trainer"])
     recorded = read_manifest(path)
@@ -194,6 +196,23 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback]) -> None:
                 callback.load_values(state["callbacks"][callback.name])
         if isinstance(callback, Checkpoint) and trainer.ranks.first:
             callback.go_back_to(path)
+
+
+def recorded_progress(path: Path) -> Progress:
+    """Where a run was when the checkpoint ``path`` was written.
+
+    Raises:
+        UserError: a file holds something other than a run's state.
+    """
+    with _values_of(path / "state.json"):
+        return Progress(**_state(path)["trainer"]["progress"])
+
+
+def _state(path: Path) -> dict:
+    state = read_json(path / "state.json")
+    if not isinstance(state, dict) or not all(isinstance(state.get(key), dict) for key in ("trainer", "callbacks")):
+        raise UserError(f"{path / 'state.json'} is not the state of a run.")
+    return state
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
         require_methods(network, "an export of features", "forward_features")
     size = contract.preprocessing.size
     height = width = None if contract.dynamic_size else size
-    with evaluation_mode(network), own_forward(network), bias_along_axis(), _ascii_names(network):
+    with evaluation_mode(network):
         if contract.dynamic_size:
             _require_any_size(network, contract)
         if contract.input == "uint8":
@@ -67,13 +67,23 @@ def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
         else:
             graph = network if contract.output == "logits" else Served(network, None, contract.output)
             spec = InputSpec([None, 3, height, width], "float32", INPUT)
+        save_layer(graph, network, directory, spec)
+
+
+def save_layer(graph: nn.Layer, network: nn.Layer, directory: str | Path, spec: InputSpec) -> None:
+    """Write the model files of a layer around a network, which is left as it was; in evaluation mode.
+
+    Args:
+        graph: the network itself, or a layer that holds it.
+    """
+    with evaluation_mode(network), own_forward(network), bias_along_axis(), _ascii_names(network):
         graph.eval()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"The Attr\(force_cpu\)", UserWarning)  # of Paddle's own operators
-            paddle.jit.save(graph, str(directory / NAME), input_spec=[spec])
+            paddle.jit.save(graph, str(Path(directory) / NAME), input_spec=[spec])
     # Paddle adds a pickle of the parameters' names and does without it when it loads. A directory
     # that goes to other machines should hold nothing that has to be unpickled.
-    (directory / f"{NAME}.pdiparams.info").unlink(missing_ok=True)
+    (Path(directory) / f"{NAME}.pdiparams.info").unlink(missing_ok=True)
 
 
 def _require_any_size(network: nn.Layer, contract: Contract) -> None:

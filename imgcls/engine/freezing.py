@@ -28,6 +28,19 @@ def freeze(network: paddle.nn.Layer, patterns: list[str]) -> list[paddle.nn.Laye
     return [layer for layer in network.sublayers() if _is_frozen(layer)] if patterns else []
 
 
+def freeze_body(network: paddle.nn.Layer) -> tuple[list[paddle.Tensor], list[paddle.nn.Layer]]:
+    """Stop the gradients of all but ``network.head``.
+
+    Returns:
+        The parameters that were trained until now, to be let go later; the layers that are frozen now.
+    """
+    head = {id(parameter) for parameter in network.head.parameters()}
+    body = [one for one in network.parameters() if id(one) not in head and not one.stop_gradient]
+    for parameter in body:
+        parameter.stop_gradient = True
+    return body, [layer for layer in network.sublayers() if _is_frozen(layer)]
+
+
 def _is_frozen(layer: paddle.nn.Layer) -> bool:
     own = layer.parameters(include_sublayers=False)
     return bool(own) and all(parameter.stop_gradient for parameter in own)

@@ -139,6 +139,7 @@ class Trainer(OpenModel):
         self.loss = loss
         self.scaler = self.amp.scaler()
         self.frozen = list(frozen)
+        self._frozen_of_head: list[paddle.nn.Layer] = []
         self.progress = Progress()
         self.totals = EpochTotals()
         self.epochs = 0
@@ -152,6 +153,8 @@ class Trainer(OpenModel):
         self.signalled = False
         """Set by a signal handler on this rank; see ``stop_agreed``."""
         self._signals = 0.0
+        self.on_features = False
+        """Whether batches hold feature maps in place of images; see ``take_features``."""
         self._on_batch: list[Callable[[Batch], Batch]] = []
         self._meter = EvaluationMeter()
         self._accumulator_names = name_scope()
@@ -160,10 +163,22 @@ class Trainer(OpenModel):
 
     def prepare(self, optimizer: paddle.optimizer.Optimizer) -> None:
         """Set the optimizer; the loss follows from the batch (see ``batch_loss``)."""
+        self._accumulator_names = name_scope()
         self.amp.keep_masters(self.network, optimizer)
         if self.ranks.count > 1:
             optimizer = fleet.distributed_optimizer(optimizer)
         super().prepare(optimizer)
+
+    def take_features(self, frozen: Sequence[paddle.nn.Layer] | None) -> None:
+        """Train the network's ``forward_head`` alone: from the next batch on loaders give its input, not images.
+
+        Evaluation goes the same way. The caller sees to it that nothing else is trained.
+
+        Args:
+            frozen: layers of the head kept in evaluation mode; ``None`` goes back to images.
+        """
+        self.on_features = frozen is not None
+        self._frozen_of_head = list(frozen or ())
 
     @property
     def learning_rate(self) -> float:
@@ -221,7 +236,7 @@ class Trainer(OpenModel):
         """One update: forward and backward of each part of the batch, then the optimizer."""
         pulse.beat()
         paddle.seed(self._step_seed())
-        batch = self._batch(self.preprocess(inputs[0]), *labels)
+        batch = self._batch(self._input(inputs[0]), *labels)
         for on_batch in self._on_batch:
             batch = on_batch(batch)
         self._train_mode()
@@ -248,10 +263,10 @@ class Trainer(OpenModel):
         pulse.beat()
         if self.network.training:
             self.network.eval()
-        images = self.preprocess(inputs[0])
+        images = self._input(inputs[0])
         self._compile_once(images)
         with self.amp.autocast():
-            logits = self.network(images)
+            logits = self.network.forward_head(images) if self.on_features else self.network(images)
         self._meter.update(logits.astype("float32"), *labels)
 
     def stop_agreed(self) -> bool:
@@ -310,6 +325,9 @@ class Trainer(OpenModel):
             callback.on_train_epoch_end()
         return logs
 
+    def _input(self, loaded: paddle.Tensor) -> paddle.Tensor:
+        return loaded if self.on_features else self.preprocess(loaded)
+
     def _batch(self, images, labels, indices) -> Batch:
         if self.ranks.count == 1:
             return Batch(images, labels, indices, global_size=images.shape[0])
@@ -319,14 +337,16 @@ class Trainer(OpenModel):
 
     def _compile_once(self, images: paddle.Tensor) -> None:
         """One graph for every batch size: Paddle 2.6.2 drops the gradients of earlier parts when it builds another."""
+        if self.on_features:
+            return
         if self.compile and "forward" not in vars(self.network):  # where ``to_static`` puts what it compiled
             spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
             paddle.jit.to_static(self.network, input_spec=[spec], full_graph=True)
 
     def _backward(self, batch: Batch) -> paddle.Tensor:
         """Gradients of the batch; the ranks exchange theirs once, with the last part."""
-        parallel = self.data_parallel
-        network = parallel or self.network
+        parallel = None if self.on_features else self.data_parallel
+        network = self.network.forward_head if self.on_features else parallel or self.network
         parts = list(batch.split(self.accumulate))
         loss = 0.0
         for number, (part, weight) in enumerate(parts, start=1):
@@ -340,12 +360,21 @@ class Trainer(OpenModel):
                     part_loss = part_loss * weight
                 self.scaler.scale(part_loss).backward()
             loss = loss + part_loss.detach()
+        if self.on_features and self.ranks.count > 1:
+            self._average_gradients()
         return loss
+
+    @paddle.no_grad()
+    def _average_gradients(self) -> None:
+        """What ``DataParallel`` does with those of the whole network."""
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.set_value(self.ranks.sum(parameter.grad.clone()) / self.ranks.count)
 
     @paddle.no_grad()
     def _exchange(self, loss: paddle.Tensor) -> paddle.Tensor:
         """One message an update: the loss, batch-norm statistics kept per rank, and whether a signal has come."""
-        statistics = self._own_statistics
+        statistics = [] if self.on_features else self._own_statistics
         message = [loss.reshape([1]), paddle.full([1], float(self.signalled), loss.dtype)]
         message += [tensor.flatten() for tensor in statistics]
         sizes = [tensor.shape[0] for tensor in message]
@@ -366,7 +395,7 @@ class Trainer(OpenModel):
     def _train_mode(self) -> None:
         if not self.network.training:
             self.network.train()
-        for layer in self.frozen:
+        for layer in self._frozen_of_head if self.on_features else self.frozen:
             layer.eval()
 
     def _step_seed(self) -> int:

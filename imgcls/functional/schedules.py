@@ -44,6 +44,11 @@ def cosine_step(base_lr: float, steps_per_epoch: int, epochs: float, final_lr: f
     return lambda step: final_lr + (base_lr - final_lr) * (1 + math.cos(math.pi * min(step / length, 1))) / 2
 
 
+def joined(first: Schedule, steps: int, then: Schedule) -> Schedule:
+    """``first`` for so many updates, and ``then`` from its own beginning."""
+    return lambda step: first(step) if step < steps else then(step - steps)
+
+
 def exponential(base_lr: float, steps_per_epoch: int, decay_epochs: float, decay_rate: float) -> Schedule:
     """Multiply the rate by ``decay_rate`` every ``decay_epochs``, in drops."""
     interval = decay_epochs * steps_per_epoch
