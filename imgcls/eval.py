@@ -15,12 +15,13 @@ MISTAKES = 24
 
 @entry_point("eval")
 def main(config: DictConfig) -> float:
-    """Returns the top-1 accuracy."""
+    """Returns the top-1 accuracy, or the mean average precision of pictures with several classes each."""
     require_paddle()
     from imgcls.app.data import make_loader
     from imgcls.app.evaluation import evaluation_samples
     from imgcls.app.program import given_keys
     from imgcls.app.source import build_network, load_source
+    from imgcls.app.tag_evaluation import evaluate_tags
     from imgcls.engine.trainer import Trainer
     from imgcls.machine.device import select_device
     from imgcls.report.answers import DetailedMeter
@@ -50,19 +51,21 @@ def main(config: DictConfig) -> float:
         directory=directory,
     )
     trainer = Trainer(network, seen.normalize)
-    meter = DetailedMeter(samples.num_classes, settings.topk)
-    loader = load(samples)
-    result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
-
-    answers = meter.answers()
     origin = {
         "model": sections.model.name,
         "source": str(settings.source or sections.model.pretrained),
         **({"checkpoint": source.checkpoint.name, "weights": source.weights} if source.checkpoint else {}),
         "data": sections.data.root or sections.data.name,
         "split": settings.split,
-        "left_out": len(samples) - meter.samples,
     }
+    if source.multi_label:
+        return evaluate_tags(settings, source, samples, trainer, load, origin, directory)
+    meter = DetailedMeter(samples.num_classes, settings.topk)
+    loader = load(samples)
+    result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
+
+    answers = meter.answers()
+    origin["left_out"] = len(samples) - meter.samples
     summary = summarise(origin, result, meter.confusion, answers)
     write_tables(directory, summary, meter.confusion, answers, samples)
     accuracies = ", ".join(f"{name} {value:.4f}" for name, value in result.items() if name != "loss")

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from imgcls import __version__
 from imgcls.app.program import entry_point, output_directory
+from imgcls.errors import UserError
 from imgcls.machine.files import sha256
 from imgcls.machine.installation import require_paddle
 from imgcls.run.logs import log, start_log
@@ -57,6 +58,9 @@ def _quantizer(source: "Source", settings: DictConfig, classes: int) -> Iterator
         yield None
         return
     from imgcls.app.program import given_keys
+
+    if source.multi_label:
+        raise UserError("export.quantize compares best classes: not with several classes a picture.")
     from imgcls.app.quantization import quantization_images
     from imgcls.deploy.int8 import quantize
 
@@ -96,6 +100,8 @@ def _contract(source: "Source", settings: DictConfig, class_names: tuple[str, ..
         versions={"imgcls": __version__, "paddle": paddle.__version__},
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         class_names=() if output == "features" else class_names,
+        activation="softmax" if output == "features" else source.activation,
+        thresholds=None if output == "features" else source.thresholds,
     )
 
 

@@ -20,12 +20,15 @@ FEW = 32
 @entry_point("predict")
 def main(config: DictConfig) -> None:
     from imgcls.data.formats.image_files import LeftOut
+    from imgcls.deploy.compatible import require_reader_of
     from imgcls.deploy.inputs import find_images
 
     settings = config.predict
     left_out = LeftOut()
     inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
     pictures = find_images(inputs, left_out)
+    if settings.source is not None:
+        require_reader_of(settings.source, settings.engine)
     require_paddle()
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
@@ -48,6 +51,13 @@ def main(config: DictConfig) -> None:
     if topk > len(source.class_names) and settings.output == "classes":
         raise UserError(f"predict.topk={topk}: there are only {len(source.class_names)} classes.")
 
+    thresholds, threshold = source.thresholds, settings.threshold
+    if thresholds is not None and settings.output == "classes":
+        if settings.sort_to is not None:
+            raise UserError("predict.sort_to is for models of one class a picture; this one's may have several.")
+        if threshold is not None:
+            thresholds, threshold = (threshold,) * len(source.class_names), None
+
     directory = output_directory()
     folders = None
     if settings.sort_to is not None:
@@ -58,7 +68,7 @@ def main(config: DictConfig) -> None:
     if settings.output == "features":
         answers, answer = FeatureFile(directory, resume), source.predictor.features
     else:
-        answers = ClassFile(directory, source.class_names, topk, settings.threshold, resume)
+        answers = ClassFile(directory, source.class_names, topk, threshold, resume, thresholds)
         answer = source.predictor.probabilities
     left = remaining(pictures, answers.paths()) if resume else pictures
     if resume:
@@ -83,7 +93,7 @@ def main(config: DictConfig) -> None:
             answers.add(paths, require_numbers(answer(images), paths))
     count = answers.close()
     log.info("%s of %s pictures: %s", f"{count:,}", f"{len(pictures):,}", answers.path)
-    if settings.threshold is not None:
+    if threshold is not None:
         unknown = sum(number is None for _, number in answers.answers())
         log.info("unknown, below predict.threshold=%s: %s of %s", settings.threshold, f"{unknown:,}", f"{count:,}")
     if settings.format == "csv":

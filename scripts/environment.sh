@@ -1,31 +1,39 @@
 # Makes .venv in the project's root with the given extras; for the scripts beside this one to source.
-# Usage: source scripts/environment.sh; make_environment cpu[,test]
+# Usage: source scripts/environment.sh; make_environment cpu[,test] [directory]
+# Where there is no Python but 3.13, for which PaddlePaddle 2.6.2 has no wheel, extras are those of PaddlePaddle 3.
+
+make_empty_environment() {
+    local directory="$1" python="${PYTHON:-}" candidate
+    [ ! -x "$directory/bin/python" ] || return 0
+    for candidate in $python python3.11 python3.12 python3.13 python3; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
+            python="$candidate"
+            break
+        fi
+        python=""
+    done
+    if [ -z "$python" ]; then
+        echo "error: Python 3.11, 3.12 or 3.13 is needed. Install it, or name it with PYTHON=/path/to/python." >&2
+        return 1
+    fi
+    echo "Making $directory with $($python --version)"
+    if ! "$python" -m venv "$directory"; then
+        echo "error: $python cannot make a virtual environment. On Debian: apt-get install python3-venv" >&2
+        return 1
+    fi
+}
 
 make_environment() {
-    local extras="$1" python="${PYTHON:-}" candidate marker
-    if [ ! -x .venv/bin/python ]; then
-        for candidate in $python python3.11 python3.12 python3; do
-            if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
-                python="$candidate"
-                break
-            fi
-            python=""
-        done
-        if [ -z "$python" ]; then
-            echo "error: Python 3.11 or 3.12 is needed. Install it, or name it with PYTHON=/path/to/python." >&2
-            return 1
-        fi
-        echo "Making .venv with $($python --version)"
-        if ! "$python" -m venv .venv; then
-            echo "error: $python cannot make a virtual environment. On Debian: apt-get install python3-venv" >&2
-            return 1
-        fi
+    local extras="$1" directory="${2:-.venv}" marker
+    make_empty_environment "$directory" || return 1
+    if "$directory/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] < (3, 13))'; then
+        extras=$(sed -E 's/\b(cpu|test)\b/\13/g' <<< "$extras")
     fi
     # Installed once for each state of setup.cfg, of the locks and each set of extras.
-    marker=".venv/installed-${extras//,/-}-$(cat setup.cfg scripts/locked/* | cksum | tr ' ' '-')"
+    marker="$directory/installed-${extras//,/-}-$(cat setup.cfg scripts/locked/* | cksum | tr ' ' '-')"
     if [ ! -e "$marker" ]; then
         echo "Installing imgcls[$extras]"
-        install_locked "$extras" || return 1
+        install_locked "$extras" "$directory" || return 1
         touch "$marker"
     fi
 }
@@ -33,7 +41,7 @@ make_environment() {
 # The exact versions of scripts/locked/, whose hashes are compared; where they are of another Python, machine or
 # setup.cfg, or cannot be had, whatever versions setup.cfg allows. A file with another hash than the lock's is the end.
 install_locked() {
-    local extras="$1" python=.venv/bin/python build lock log=.venv/locked.log
+    local extras="$1" python="$2/bin/python" build lock log="$2/locked.log"
     local pip="$python -m pip install --quiet --disable-pip-version-check"
     if ! build="$($python scripts/lock.py build)" || ! lock="$($python scripts/lock.py "$extras")"; then
         echo "warning: versions are not locked: ${lock:-$build}." >&2

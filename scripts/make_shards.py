@@ -23,7 +23,9 @@ from imgcls.data.formats.tar_index import LIST, read_index
 from imgcls.data.paths import printable
 from imgcls.errors import USER_ERROR_STATUS, UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.limits import WEIGHTS_BYTES
 from imgcls.machine.progress import progress_bar
+from imgcls.machine.reading import read_bytes
 from imgcls.machine.streams import prepare_streams
 
 
@@ -53,7 +55,8 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS
     except OSError as error:
-        print(f"error: {printable(error.filename)}: {error.strerror}.", file=sys.stderr)
+        where = f"{printable(error.filename)}: {error.strerror}" if error.filename else error
+        print(f"error: {where}.", file=sys.stderr)
         return USER_ERROR_STATUS
     return 0
 
@@ -100,7 +103,7 @@ def _write_shard(samples: Samples, indices: list[int], path: Path, listed: bool)
             lines.append(b"%s %d\n" % (name, samples.label(index)))
             if name not in origin_of:
                 origin_of[name] = origin
-                _add(tar, name, Path(samples.path(index)).read_bytes())
+                _add(tar, name, read_bytes(samples.path(index), WEIGHTS_BYTES))
             elif origin_of[name] != origin:
                 raise UserError(f"{printable(origin)} and {printable(origin_of[name])} would have one name in a shard.")
         if listed:

@@ -24,12 +24,12 @@ from imgcls.callbacks.same_batch import SameBatch
 from imgcls.callbacks.start_up import StartUp
 from imgcls.data.loading.loader import Loader
 from imgcls.engine.callback import Callback
-from imgcls.engine.meters import EvaluationMeter, PerClassMeter
+from imgcls.engine.meters import EvaluationMeter, PerClassMeter, TagMeter
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import requested, telling
 from imgcls.functional.schedules import WAITING
-from imgcls.run.checkpoint import Writer
+from imgcls.run.checkpoint import THRESHOLDS, Writer
 from imgcls.run.directory import Run
 from imgcls.run.logs import system_line
 
@@ -66,9 +66,13 @@ def _own_callback(entry: dict[str, Any]) -> Callback:
     return callback
 
 
-def _meter_maker(settings: DictConfig, class_names: Sequence[str]) -> Callable[[], EvaluationMeter]:
+def _meter_maker(
+    settings: DictConfig, class_names: Sequence[str], multi_label: bool, num_samples: int
+) -> Callable[[], EvaluationMeter]:
+    metrics = requested(settings.metrics, settings.monitor, class_names, multi_label)
+    if multi_label:
+        return partial(TagMeter, num_samples, class_names, metrics)
     topk = telling(settings.topk, len(class_names))
-    metrics = requested(settings.metrics, settings.monitor, class_names)
     return partial(PerClassMeter, topk, metrics, class_names) if metrics else partial(EvaluationMeter, topk)
 
 
@@ -104,7 +108,11 @@ def training_callbacks(
         limit.append(Plateau(drops, **waiting, **monitored))
     evaluation = []
     if val_loader is not None:
-        evaluation = [Evaluation(val_loader, settings.eval_every, meter=_meter_maker(settings, class_names))]
+        multi_label, num_samples = config.data.multi_label, val_loader.batch_sampler.num_samples
+        meter = _meter_maker(settings, class_names, multi_label, num_samples)
+        evaluation = [Evaluation(val_loader, settings.eval_every, meter=meter)]
+        if multi_label and first:
+            writers = {**writers, THRESHOLDS: evaluation[0].write_thresholds}
     if settings.profiler.enabled:
         options = {key: value for key, value in settings.profiler.items() if key != "enabled"}
         limit, evaluation = [*limit, Profiler(run.path / "profile" if first else None, **options)], []

@@ -7,11 +7,20 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from imgcls.app.keys import SCHEMAS
+from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
 from imgcls.app.rows import problems, rows
-from imgcls.data.choices import SHARED
+from imgcls.data.choices import MULTI_LABEL, SHARED
 from imgcls.errors import UserError, close_matches, listed
-from imgcls.functional.monitoring import CLASS_METRICS, F1_OF, metric_names, on_request, view_of
+from imgcls.functional.monitoring import (
+    AP_OF,
+    CLASS_METRICS,
+    F1_OF,
+    MEAN_AP,
+    TAG_METRICS,
+    metric_names,
+    on_request,
+    view_of,
+)
 from imgcls.weights.choices import OURS, PEERS
 
 MASTER = re.compile(r"[^\s:]+:\d+")
@@ -75,13 +84,14 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _logger(config)
     yield from _answers(config)
     yield from _quantized(config)
-    if "trainer" in config and not own_metrics:
+    if "trainer" in config and not own_metrics and "lr_find" not in config and "preview" not in config:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
     if warmup and epochs is not None and warmup >= epochs:
         yield f"lr_schedule.warmup_epochs={warmup:g}: must be less than trainer.epochs={epochs}."
     yield from _balance(config)
     yield from _waits(config)
+    yield from _several_classes(config)
     if _get(config, "loss.name") == "own" and _get(config, "callbacks.label_smoothing.enabled"):
         yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
     if _get(config, "data.format") == "own" and _get(config, "data.cache"):
@@ -123,6 +133,26 @@ def _channels(config: DictConfig) -> Iterator[str]:
             "with three equal channels, in training and everywhere after it. Leave it out: grey pictures need nothing. "
             "For a pipeline of your own, imgcls.create_model(name, in_channels=...) makes such a network."
         )
+
+
+def _several_classes(config: DictConfig) -> Iterator[str]:
+    """What goes with pictures that have any number of classes, and what with one class each."""
+    several, loss = _get(config, "data.multi_label"), _get(config, "loss.name")
+    if not several:
+        if loss in TAG_LOSSES:
+            yield f"loss={loss} is for pictures with any number of classes: add data.multi_label=true."
+        return
+    if "trainer" in config and config.data.format not in MULTI_LABEL:
+        known = ", data=".join(MULTI_LABEL)
+        yield f"data.multi_label=true is for data={known}, not for data={config.data.format}."
+    if loss in SOFTMAX_LOSSES:
+        yield f"data.multi_label=true: loss={loss} is for one class a picture. Add loss=bce or loss=asymmetric."
+    if _get(config, "data.sampler") == "balanced" and "trainer" in config:
+        yield "data.sampler=balanced is for one class a picture: not with data.multi_label=true."
+    if _get(config, "data.backend") == "dali":
+        yield "data.multi_label=true: not with data.backend=dali; use pillow."
+    if "preview" in config:
+        yield "imgcls.preview shows pictures of one class each: not with data.multi_label=true."
 
 
 def _waits(config: DictConfig) -> Iterator[str]:
@@ -251,30 +281,37 @@ def monitor_problems(
         class_names: likewise.
     """
     settings, callbacks = config.trainer, config.callbacks
-    averaged = callbacks.ema.enabled
+    averaged, several = callbacks.ema.enabled, config.data.multi_label
+
+    def is_on_request(metric: str) -> bool:
+        return on_request(metric, class_names, several)
+
+    requestable = [*(TAG_METRICS if several else CLASS_METRICS), *((f"{AP_OF}<class>",) * several), f"{F1_OF}<class>"]
     for metric in settings.metrics:
-        if metric.startswith(F1_OF) and not on_request(metric, class_names):
+        if metric.startswith(F1_OF) and not is_on_request(metric):
             yield f"trainer.metrics={metric}: {_no_class(metric, class_names)}"
-        elif not on_request(metric, class_names):
+        elif not is_on_request(metric):
             yield (
-                f"trainer.metrics={metric}: there is no such figure.{close_matches(metric, CLASS_METRICS)} There are: "
-                f"{', '.join(CLASS_METRICS)} and {F1_OF}<class>; loss and trainer.topk are evaluated without it."
+                f"trainer.metrics={metric}: there is no such figure.{close_matches(metric, requestable)} There are: "
+                f"{', '.join(requestable)}; loss and {MEAN_AP if several else 'trainer.topk'} are there without it."
             )
     plain, view = view_of(settings.monitor, ("ema",))
-    if on_request(settings.monitor, class_names) or (averaged and view and on_request(plain, class_names)):
+    if is_on_request(settings.monitor) or (averaged and view and is_on_request(plain)):
         return
-    names = metric_names(settings.topk, num_classes, ("", "ema") if averaged else ("",))
+    names = metric_names(settings.topk, num_classes, ("", "ema") if averaged else ("",), several)
     if settings.monitor in names or callbacks.extra or settings.profiler.enabled or not settings.eval_every:
         return
-    if (plain in names or on_request(plain, class_names)) and not averaged:
+    if (plain in names or is_on_request(plain)) and not averaged:
         reason = "there are no averaged weights without callbacks.ema.enabled=true."
+    elif several and plain.startswith("top"):
+        reason = f"pictures with several classes have no top-k accuracy; add trainer.monitor={MEAN_AP}."
     elif plain.startswith(F1_OF):
         reason = _no_class(plain, class_names)
     elif plain in metric_names(settings.topk, None):
         reason = f"of {num_classes} classes the right one is always among the first {plain.removeprefix('top')}."
     else:
         reason = f"no evaluation of this run gives such a metric.{close_matches(settings.monitor, names)}"
-    more = f"; on request {', '.join(CLASS_METRICS)} and {F1_OF}<class>"
+    more = f"; on request {', '.join(requestable)}"
     yield f"trainer.monitor={settings.monitor}: {reason} There are: {', '.join(names)}{more}."
 
 

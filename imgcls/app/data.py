@@ -63,6 +63,7 @@ def read_samples(
         left_out=left_out,
         val_share=0 if undivided and data.val_share is None else data.val_share,
         val_seed=data.val_seed,
+        multi_label=data.multi_label,
         num_classes_key=num_classes_key,
     )
     if left_out and not (data.val_share and split == "val"):  # whose pictures are among those of training

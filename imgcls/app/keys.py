@@ -43,6 +43,7 @@ from imgcls.models.choices import DATA_FORMATS
 from imgcls.weights.choices import NAMES
 
 HALF_PRECISION = one_of("float16", "bfloat16")
+SOFTMAX_LOSSES, TAG_LOSSES = ("cross_entropy", "focal"), ("bce", "asymmetric")
 SPLIT = one_of(*SPLITS)
 WEIGHTS = one_of("auto", "network", "ema")
 
@@ -74,6 +75,7 @@ class DataConfig:
     val_list: str | None = key(free=True, path=True)
     val_share: float | None = key(PART)
     val_seed: int = key(at_least(0), unrecorded=0)
+    multi_label: bool = key(unrecorded=False)
     sampler: str = key(one_of("shuffle", "balanced"), unrecorded="shuffle")
     class_map: str | None = key(free=True, path=True)
     num_classes: int | None = key(at_least(1))
@@ -156,10 +158,13 @@ class ScheduleConfig:
 
 @dataclass
 class LossConfig:
-    name: str = key(one_of("cross_entropy", "focal", "own"), unrecorded="cross_entropy")
+    name: str = key(one_of(*SOFTMAX_LOSSES, *TAG_LOSSES, "own"), unrecorded="cross_entropy")
     class_weights: Any = key(CLASS_WEIGHTS, later=True)
     logit_adjustment: float = key(at_least(0), unrecorded=0.0)
     gamma: float = key(at_least(0), later=True)
+    gamma_negative: float = key(at_least(0), later=True)
+    gamma_positive: float = key(at_least(0), later=True)
+    margin: float = key(between(0, 1), later=True)
     _target_: str = key()  # of loss=own: the function, and its arguments
     args: dict[str, Any] = key()
 
@@ -303,6 +308,7 @@ class EvalConfig:
     num_workers: int = key(at_least(0))
     topk: list[int] = key(POSITIVE)
     weights: str = key(WEIGHTS)
+    tune: bool = key()
     report: bool = key()
 
 

@@ -13,7 +13,7 @@ from imgcls.data.formats.samples import Samples
 from imgcls.engine.batch import Loss
 from imgcls.errors import UserError
 from imgcls.functional.class_balance import balanced_weights, log_priors
-from imgcls.functional.losses import focal
+from imgcls.functional.losses import asymmetric, binary_cross_entropy, focal
 from imgcls.machine.modules import call
 
 log = logging.getLogger("imgcls")
@@ -30,6 +30,10 @@ def build_loss(section: DictConfig, samples: Samples) -> Loss | None:
         return (
             call(found, "loss._target_", **section.args) if inspect.isclass(found) else partial(found, **section.args)
         )
+    if section.name == "bce":
+        return binary_cross_entropy
+    if section.name == "asymmetric":
+        return partial(asymmetric, **{key: value for key, value in section.items() if key != "name"})
     options = {}
     if section.get("gamma"):
         options["gamma"] = section.gamma

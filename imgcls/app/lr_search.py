@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from imgcls.app.callbacks import optional_callbacks
 from imgcls.app.data import read_samples, training_transform
 from imgcls.app.own import require_own
+from imgcls.app.pixels import with_pixels
 from imgcls.app.source import preprocessing
 from imgcls.app.training import build_trainer, optimizer_of, training_loader
 from imgcls.callbacks.lr_range import LRRange
@@ -27,6 +28,7 @@ def search_lr(config: DictConfig, directory: Path) -> float | None:
     Returns:
         The suggested ``optimizer.lr``; ``None`` where the losses say nothing.
     """
+    config = with_pixels(config)
     settings, search = config.trainer, config.lr_find
     select_device(settings.gpus, deterministic=settings.deterministic, training=True)
     join()

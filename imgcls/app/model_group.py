@@ -9,10 +9,10 @@ from dataclasses import asdict
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import ModelConfig
-from imgcls.models.registry import catalogue, list_models
+from imgcls.models.registry import ModelInfo, catalogue, list_models
 
 GROUP = "model"
 SEARCH_PATH = "registry://models"
@@ -41,19 +41,22 @@ class ModelGroup(ConfigSource):
         return names if results_filter in (None, wanted) else []
 
     def load_config(self, config_path: str) -> ConfigResult:
-        info = catalogue()[config_path.removesuffix(".yaml").rpartition("/")[2]]
-        node = ModelConfig(
-            name=info.name,
-            pretrained=True if info.bundled else None,
-            input_size=info.input_size,
-            resize_size=info.resize_size,
-            interpolation=info.interpolation,
-            mean=list(info.mean),
-            std=list(info.std),
-        )
-        return ConfigResult(
-            provider=self.provider, path=SEARCH_PATH, config=OmegaConf.create(asdict(node)), header={"package": GROUP}
-        )
+        section = model_section(catalogue()[config_path.removesuffix(".yaml").rpartition("/")[2]])
+        return ConfigResult(provider=self.provider, path=SEARCH_PATH, config=section, header={"package": GROUP})
+
+
+def model_section(info: ModelInfo) -> DictConfig:
+    """The section ``model`` of a configuration, as ``model=<name>`` makes it."""
+    section = ModelConfig(
+        name=info.name,
+        pretrained=True if info.bundled else None,
+        input_size=info.input_size,
+        resize_size=info.resize_size,
+        interpolation=info.interpolation,
+        mean=list(info.mean),
+        std=list(info.std),
+    )
+    return OmegaConf.create(asdict(section))
 
 
 def register_model_group() -> None:

@@ -41,6 +41,8 @@ class PredictionSource:
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
     origin: dict[str, Any]
+    thresholds: tuple[float, ...] | None = None
+    """From which probability each class is taken, where an image has any number of classes."""
 
 
 def open_source(config: DictConfig, pictures: int) -> PredictionSource:
@@ -81,7 +83,9 @@ def open_predictor(
         _refuse_for("an export", model=model, class_names=class_names)
         predictor = open_export(source, engine, **options)
         contract = predictor.contract
-        return ImagePredictor(predictor, contract.preprocessing, contract.class_names)
+        return ImagePredictor(
+            predictor, contract.preprocessing, contract.class_names, thresholds=_thresholds_of(contract)
+        )
     if engine not in (None, "eager") or options:
         given = ", ".join(options) if engine in (None, "eager") else f"engine={engine}"
         raise UserError(f"{given}: this is for exports. Export the model first, and name the directory as source.")
@@ -91,9 +95,17 @@ def open_predictor(
         recorded = recorded_source(record, record.config, weights)
         network = build_network(recorded.config.model, len(recorded.class_names), require_all=True)
         seen, names = recorded.preprocessing(), recorded.class_names
-    else:
-        network, seen, names = _open_model(source, model, class_names)
+        predictor = NetworkPredictor(network, seen, recorded.activation)
+        return ImagePredictor(predictor, seen, names, thresholds=_thresholds_of(recorded))
+    network, seen, names = _open_model(source, model, class_names)
     return ImagePredictor(NetworkPredictor(network, seen), seen, names)
+
+
+def _thresholds_of(known: Source | Contract) -> tuple[float, ...] | None:
+    """Those that were tuned, or 0.5 for each class; ``None`` where an image has one class."""
+    if known.activation == "softmax":
+        return None
+    return known.thresholds or (0.5,) * len(known.class_names)
 
 
 def known_preprocessing(source: str | Path) -> Preprocessing:
@@ -167,7 +179,8 @@ def _open_export(settings: DictConfig, pictures: int) -> PredictionSource:
         exact = open_export(settings.source, settings.engine, **{**options, "bfloat16": False})
         log.info("bfloat16: %s", measure_agreement(predictor, exact, bundled_photos(contract.preprocessing)))
     origin = {"model_files": list(contract.sha256.values()), "bfloat16": settings.bfloat16}
-    return PredictionSource(predictor, contract.preprocessing, contract.class_names, origin)
+    thresholds = _thresholds_of(contract)
+    return PredictionSource(predictor, contract.preprocessing, contract.class_names, origin, thresholds)
 
 
 def _engine_options(settings: DictConfig) -> dict[str, Any]:
@@ -211,4 +224,6 @@ def _open_network(config: DictConfig) -> PredictionSource:
         "mean": list(seen.mean),
         "std": list(seen.std),
     }
-    return PredictionSource(NetworkPredictor(network, seen), seen, class_names, origin)
+    predictor = NetworkPredictor(network, seen, source.activation)
+    thresholds = _thresholds_of(replace(source, class_names=tuple(class_names)))
+    return PredictionSource(predictor, seen, class_names, origin, thresholds)

@@ -16,8 +16,8 @@ from imgcls.data.paths import advice_on_form, printable
 from imgcls.data.pictures.preprocessing import in_proportion
 from imgcls.errors import UserError
 from imgcls.machine.limits import ARGUMENT, CONFIG_NODES, IMAGE_SIDE
-from imgcls.machine.reading import read_yaml, shown
-from imgcls.run.checkpoint import FOR_USE, MANIFEST, DamagedCheckpoint, read_manifest, verify
+from imgcls.machine.reading import read_json, read_yaml, shown
+from imgcls.run.checkpoint import FOR_USE, MANIFEST, THRESHOLDS, DamagedCheckpoint, read_manifest, verify
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "transform": TransformConfig}
 
@@ -29,6 +29,29 @@ class RunRecord:
     checkpoint: Path
     config: DictConfig
     class_names: list[str]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether images have any number of classes."""
+        return bool((self.config.get("data") or {}).get("multi_label", False))
+
+    def thresholds(self, kind: str) -> tuple[float, ...] | None:
+        """From which probability each class is taken, as these weights were tuned; ``None`` where they were not.
+
+        Raises:
+            UserError: the file holds something else.
+        """
+        if not self.multi_label or THRESHOLDS not in read_manifest(self.checkpoint):
+            return None
+        file = self.checkpoint / THRESHOLDS
+        content = read_json(file)
+        values = content.get(kind) if isinstance(content, dict) else ()
+        if values is None:
+            return None
+        are_right = isinstance(values, list) and len(values) == len(self.class_names)
+        if not (are_right and all(type(one) in (int, float) and 0 <= one <= 1 for one in values)):
+            raise UserError(f"{file} has no threshold in 0 to 1 for each class.")
+        return tuple(map(float, values))
 
     def kind_of_weights(self, kind: str) -> str:
         """``network`` or ``ema``; of ``auto``, that by whose figures the run chose its best checkpoint."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import paddle
 from omegaconf import DictConfig
 
+from imgcls.app.exported import merge_export
 from imgcls.app.keys import DataConfig
 from imgcls.app.pixels import USUAL, chosen, resampling_of, tell
 from imgcls.app.pretrained import tell_seen
@@ -17,6 +18,7 @@ from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
 from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
+from imgcls.deploy.contract import is_export
 from imgcls.errors import UserError
 from imgcls.models.bounds import at_most
 from imgcls.models.registry import build_model, model_info
@@ -33,6 +35,17 @@ class Source:
     class_names: tuple[str, ...]
     checkpoint: Path | None
     weights: str = "network"
+    thresholds: tuple[float, ...] | None = None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image has any number of classes."""
+        return bool(self.config.data.get("multi_label", False))
+
+    @property
+    def activation(self) -> str:
+        """What makes probabilities of its logits, one of ``ACTIVATIONS``."""
+        return "sigmoid" if self.multi_label else "softmax"
 
     def preprocessing(self) -> Preprocessing:
         """How the network sees an image."""
@@ -43,7 +56,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
     """What ``eval``, ``predict`` and ``export`` work on.
 
     Args:
-        source: run directory, checkpoint directory or weights file; ``None`` for ``model.pretrained``.
+        source: run directory, checkpoint directory, export or weights file; ``None`` for ``model.pretrained``.
         weights: ``network``, or ``ema`` for the averaged weights of a checkpoint; ``auto`` for those that
             the run chose its best checkpoint by.
 
@@ -54,6 +67,9 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
     Raises:
         UserError: there is no such source, or the checkpoint is damaged.
     """
+    if source and weights != "ema" and not is_hub_name(source) and is_export(source):
+        result, names, own = merge_export(config, source, given_keys())
+        return Source(_with_pixels(result, own), names, None)
     record = read_record(source) if source and not is_hub_name(source) else None
     if record is None:
         if weights == "ema":
@@ -69,6 +85,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
     _require_class_count(config, record, given)
     result = merge_record(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
+    result.data.multi_label = record.multi_label
     own = record.config.transform.get("resampling") or USUAL
     recorded = recorded_source(record, _with_pixels(result, own), weights)
     if "data.class_map" in given and config.data.class_map:
@@ -142,7 +159,7 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "auto"
         log.info("the averaged weights, by which the run was judged (trainer.monitor)")
     config.model.pretrained = str(record.weights(kind))
     config.model.exclude, config.model.pretrained_from = [], None
-    return Source(config, tuple(record.class_names), record.checkpoint, kind)
+    return Source(config, tuple(record.class_names), record.checkpoint, kind, record.thresholds(kind))
 
 
 def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:

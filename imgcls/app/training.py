@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from imgcls.app.callbacks import optional_callbacks, training_callbacks
 from imgcls.app.combinations import monitor_problems
 from imgcls.app.data import make_loader, read_samples, training_transform
+from imgcls.app.keys import SOFTMAX_LOSSES
 from imgcls.app.loss import build_loss
 from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
@@ -293,7 +294,7 @@ def _without(section: DictConfig, *keys: str) -> dict[str, Any]:
 
 def _require_telling(config: DictConfig, class_names: Sequence[str], own_metrics: bool) -> None:
     """Refuse what can tell nothing: one class, or a ``trainer.monitor`` that no evaluation will give."""
-    if len(class_names) == 1 and config.loss.name != "own":
+    if len(class_names) == 1 and config.loss.name in SOFTMAX_LOSSES:
         raise UserError(
             "The training data has one class only: there is nothing to tell apart, and every answer would be right. "
             "Give each class a directory, or a label of its own in the list."

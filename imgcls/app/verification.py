@@ -60,6 +60,7 @@ def read_splits(data: DictConfig) -> SplitsAsTheyAre:
             left_out=left_out,
             val_share=data.val_share,
             val_seed=data.val_seed,
+            multi_label=data.multi_label,
             num_classes_key="data.num_classes",
         )
         if left_out and not shared:

@@ -28,7 +28,9 @@ from imgcls.data.pictures.transforms import train_transform
 from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD
 
 SCALE, RATIO, FLIP = (0.08, 1.0), (3 / 4, 4 / 3), 0.5
-OURS, ALONE, OPENCV, DALI = "this library", "this library, one process", "OpenCV, as the original", "DALI on the CPU"
+DECODING, OURS, ALONE = "decoding alone (Pillow)", "this library", "this library, one process"
+OURS_BY_OPENCV, ALONE_BY_OPENCV = "this library, OpenCV's pixels", "OpenCV's pixels, one process"
+OPENCV, DALI = "OpenCV, as the original", "DALI on the CPU"
 
 OPTIONAL = {OPENCV: "opencv-python-headless is not installed", DALI: "the extra imgcls[dali] is not installed"}
 
@@ -60,7 +62,7 @@ def measure_loader(
 ) -> Iterator[Table]:
     """A table for each set of pictures: rates as medians over ``repeats``, in which all take turns.
 
-    What it costs to start, to read a first batch and to end is taken off.
+    What it costs to start, to read a first batch in each process and to end is taken off.
 
     Args:
         samples: the pictures; ``None`` for some made from the bundled photos by tiling.
@@ -73,7 +75,7 @@ def measure_loader(
         for made in () if samples else MADE:
             sets[made.title] = (_tiled(made, root / made.title), made.per_step)
         for title, (paths, per_step) in sets.items():
-            short = _cycled(paths, batch_size)
+            short = _cycled(paths, max(1, num_workers) * batch_size)
             # beyond what is read ahead, by two batches for each worker
             count = max(steps * per_step, 2 * num_workers * batch_size)
             whole = _cycled(paths, len(short) + count)
@@ -90,12 +92,17 @@ def _contestants(samples: Samples, size: int, batch_size: int, num_workers: int)
     sampler = EpochSampler(len(samples), batch_size)
     ours = ImageDataset(samples, train_transform(size, scale=SCALE, ratio=RATIO, flip=FLIP))
     loaders: dict[str, Iterable] = {
-        "decoding alone (Pillow)": build_loader(_DecodeOnly(samples), sampler, num_workers),
+        DECODING: build_loader(_DecodeOnly(samples), sampler, num_workers),
         OURS: build_loader(ours, sampler, num_workers),
         ALONE: build_loader(ours, sampler, num_workers=0),
         "paddle.vision.transforms": _paddles(_PaddleTransforms(samples, size), batch_size, num_workers),
     }
     if find_spec("cv2"):
+        by_opencv = ImageDataset(
+            samples, train_transform(size, scale=SCALE, ratio=RATIO, flip=FLIP, resampling="opencv")
+        )
+        loaders[OURS_BY_OPENCV] = build_loader(by_opencv, sampler, num_workers)
+        loaders[ALONE_BY_OPENCV] = build_loader(by_opencv, sampler, num_workers=0)
         loaders[OPENCV] = _paddles(_OpenCV(samples, size), batch_size, num_workers)
     if find_spec("nvidia") and find_spec("nvidia.dali"):
         loaders[DALI] = DaliLoader(ours, sampler, num_workers)
@@ -205,7 +212,13 @@ def _table(title: str, paths: list[str], rates: dict[str, Rates], decode_share: 
     kilobytes = sum(os.path.getsize(path) for path in paths) / len(paths) / 1000
     notes = [
         f"decoding is {decode_share:.0%} of this library's own time",
-        f"{num_workers} workers give {rates[OURS].wall / rates[ALONE].wall:.2f} times the images/s of one process",
+        *(
+            f"{name}: {rates[name].cpu / rates[DECODING].cpu:.2f} of decoding alone by CPU time; {num_workers} workers "
+            f"give {rates[name].wall / rates[alone].wall:.2f} times the images/s of one process, "
+            f"{num_workers * rates[name].cpu / rates[alone].cpu:.2f} on cores that nobody else uses"
+            for name, alone in ((OURS, ALONE), (OURS_BY_OPENCV, ALONE_BY_OPENCV))
+            if name in rates
+        ),
         *(f"{name}: {reason}" for name, reason in OPTIONAL.items() if name not in rates),
     ]
     table = Table(

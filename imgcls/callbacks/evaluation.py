@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from imgcls.engine.callback import Callback
-from imgcls.engine.meters import EvaluationMeter
+from imgcls.engine.meters import EvaluationMeter, TagMeter
 from imgcls.engine.trainer import EvaluationInterrupted
 from imgcls.machine.progress import WithBar
+from imgcls.machine.text import write_json
 
 log = logging.getLogger("imgcls")
 
@@ -31,6 +33,7 @@ class Evaluation(Callback):
         self.loader = loader
         self.every = every
         self.meter = meter or partial(EvaluationMeter, topk)
+        self.thresholds: dict[str, list[float]] = {}
 
     def on_train_epoch_end(self):
         trainer = self.trainer
@@ -43,6 +46,16 @@ class Evaluation(Callback):
         if self.trainer.stop_training and not self.trainer.metrics:  # another callback has just made it the last epoch
             self._evaluate()
 
+    def write_thresholds(self, path: Path) -> None:
+        """Those of the last evaluation, for images with several classes each: a list for each kind of weights."""
+        write_json(path, self.thresholds)
+
+    def values(self):
+        return {"thresholds": self.thresholds} if self.thresholds else {}
+
+    def load_values(self, values):
+        self.thresholds = values["thresholds"]
+
     def _evaluate(self) -> None:
         trainer, loader = self.trainer, self.loader
         if trainer.ranks.first:
@@ -52,6 +65,8 @@ class Evaluation(Callback):
                 meter = self.meter()
                 with weights():
                     result = trainer.evaluate(loader, meter)
+                if isinstance(meter, TagMeter):
+                    self.thresholds[view or "network"] = meter.thresholds().tolist()
                 suffix = f"_{view}" if view else ""
                 trainer.metrics.update({name + suffix: value for name, value in result.items()})
         except EvaluationInterrupted:

@@ -5,6 +5,9 @@ SPLITS = ("train", "val")
 SHARED = ("folder", "list")
 """Formats that can give a share of each class for validation."""
 
+MULTI_LABEL = ("folder", "list", "sample")
+"""Formats whose pictures can have several classes each."""
+
 FILE_CHECKS = ("auto", "all", "sample", "none")
 """Which files of a list must exist, see ``read_list``."""
 

@@ -11,6 +11,9 @@ ENGINE_MODES = ("latency", "throughput")
 LAYOUTS = {"float": "NCHW", "uint8": "NHWC"}
 """What a graph takes, and how it lies in memory."""
 
+ACTIVATIONS = ("softmax", "sigmoid")
+"""What makes probabilities of logits: of one class an image, or of any number."""
+
 OUTPUTS = ("logits", "probabilities", "features")
 QUANTIZED = ("int8",)
 TENSORRT_PRECISIONS = {"fp32": "Float32", "fp16": "Half", "int8": "Int8"}

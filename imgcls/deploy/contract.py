@@ -11,7 +11,7 @@ import yaml
 from imgcls.data.choices import INTERPOLATIONS, RESAMPLINGS
 from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing
-from imgcls.deploy.choices import GRAPHS, LAYOUTS, OUTPUTS
+from imgcls.deploy.choices import ACTIVATIONS, LAYOUTS, OUTPUTS
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 from imgcls.machine.limits import IMAGE_SIDE
@@ -21,13 +21,17 @@ FILE = "inference.yaml"
 NAME = "inference"
 """Of the model files, without their suffixes."""
 
-MODEL_FILES = (f"{NAME}.pdmodel", f"{NAME}.pdiparams")
+PARAMETERS = f"{NAME}.pdiparams"
+MODEL_FILES = (f"{NAME}.pdmodel", PARAMETERS)
+PIR_FILES = (f"{NAME}.json", PARAMETERS)
 ONNX_FILES = (f"{NAME}.onnx",)
 OPENVINO_FILES = (f"{NAME}.xml", f"{NAME}.bin")
-FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES, OPENVINO_FILES), strict=True))
-"""Model files of each kind of graph."""
+FILES = {"paddle": MODEL_FILES, "pir": PIR_FILES, "onnx": ONNX_FILES, "openvino": OPENVINO_FILES}
+"""Model files of each kind of graph: of PaddlePaddle 2, of PaddlePaddle 3, and of others."""
 
-FORMAT = 1
+FORMAT, FORMAT_OF_TAGS = 1, 2
+"""The second is that of graphs whose images have any number of classes: who does not know of them must not read it."""
+
 CHANNEL_ORDER, CROP = "RGB", "center"
 LARGEST = 1e6  # of what a value in 0 to 1 is shifted and divided by
 ADVICE = "Export the model again."
@@ -49,11 +53,13 @@ class Contract:
             then what the network was made for.
         source: where the weights came from.
         source_sha256: of that file, where it is one.
-        sha256: of the model files, by name; the names tell which kind of graph it is.
-        versions: of what wrote the export.
+        sha256: of the model files, by name; the names tell the kinds of graphs apart.
+        versions: of what wrote the export, by its name; ``paddle`` is the one whose program it is.
         date: of the export, ISO 8601.
         quantization: what int8 cost, see ``int8.quantize``; ``None`` for a graph in float.
         class_names: in order of the columns; none for ``features``.
+        activation: one of ``ACTIVATIONS``: ``sigmoid`` where an image has any number of classes.
+        thresholds: from which probability each of these is taken, where they were tuned.
     """
 
     model: str
@@ -68,6 +74,8 @@ class Contract:
     date: str = ""
     quantization: Mapping[str, Any] | None = None
     class_names: tuple[str, ...]
+    activation: str = "softmax"
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def graph(self) -> str:
@@ -75,10 +83,24 @@ class Contract:
         return next(kind for kind, names in FILES.items() if set(self.sha256) == set(names))
 
     @property
+    def writer(self) -> str:
+        """The Paddle that wrote the export, in words."""
+        return (
+            f"PaddlePaddle {self.versions['paddle']}"
+            if "paddle" in self.versions
+            else "a PaddlePaddle it does not name"
+        )
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Of one image of the preprocessing's size as the graph takes it."""
         size = self.preprocessing.size
         return (size, size, 3) if self.input == "uint8" else (3, size, size)
+
+
+def model_files(directory: Path) -> tuple[str, ...]:
+    """Those of ``FILES`` that Paddle has just written into ``directory``."""
+    return next(names for names in FILES.values() if all((directory / name).is_file() for name in names))
 
 
 def is_export(directory: str | Path) -> bool:
@@ -103,9 +125,10 @@ def read_contract(directory: str | Path) -> Contract:
         content = read_yaml(path)
     except UserError as error:
         raise UserError(f"{error} {'Is this an export directory?' if not path.is_file() else ADVICE}") from error
-    if content.get("format") != FORMAT:
+    formats = (FORMAT, FORMAT_OF_TAGS)
+    if type(content.get("format")) is not int or content["format"] not in formats:
         has = _shown(content.get("format"))
-        raise UserError(f"{path} has format {has}; this version of imgcls reads format {FORMAT}.")
+        raise UserError(f"{path} has format {has}; this version of imgcls reads format {FORMAT} and {FORMAT_OF_TAGS}.")
     problems = [
         f"{key} is missing" if key not in content else f"{key} is {_shown(content[key])}, expected {expected}"
         for key, (is_right, expected) in RULES.items()
@@ -161,7 +184,7 @@ def _as_mapping(contract: Contract) -> dict[str, Any]:
     """The keys of the file, in its order."""
     seen = contract.preprocessing
     return {
-        "format": FORMAT,
+        "format": FORMAT if contract.activation == "softmax" else FORMAT_OF_TAGS,
         "model": contract.model,
         "input": contract.input,
         "layout": LAYOUTS[contract.input],
@@ -183,12 +206,23 @@ def _as_mapping(contract: Contract) -> dict[str, Any]:
         "date": contract.date,
         **({} if contract.quantization is None else {"quantization": dict(contract.quantization)}),
         "class_names": list(contract.class_names),
+        **_of_tags(contract),
     }
 
 
+def _of_tags(contract: Contract) -> dict[str, Any]:
+    """Keys of graphs whose images have any number of classes; the others' files stay what they were."""
+    if contract.activation == "softmax":
+        return {}
+    thresholds = None if contract.thresholds is None else list(contract.thresholds)
+    return {"activation": contract.activation, "thresholds": thresholds}
+
+
 def _from_mapping(content: Mapping[str, Any]) -> Contract:
-    own = {entry.name for entry in fields(Contract)} - {"preprocessing", "class_names"}
+    own = {entry.name for entry in fields(Contract)} - {"preprocessing", "class_names", "thresholds"}
     known = {key: value for key, value in content.items() if key in own}
+    if content.get("thresholds") is not None:
+        known["thresholds"] = tuple(map(float, content["thresholds"]))
     class_names = tuple(map(class_name, content["class_names"]))
     return Contract(preprocessing=_preprocessing(content), class_names=class_names, **known)
 
@@ -219,6 +253,11 @@ def _contradictions(content: dict[str, Any]) -> Iterator[str]:
     size, resize = content["image_size"], content["resize_size"]
     if resize < size:
         yield f"resize_size is {resize}, less than the image_size of {size}"
+    activation, thresholds = content.get("activation", "softmax"), content.get("thresholds")
+    if (activation == "sigmoid") != (content["format"] == FORMAT_OF_TAGS):
+        yield f"activation is {activation}, which format {content['format']} has not"
+    if thresholds is not None and len(thresholds) != len(content["class_names"]):
+        yield f"there are {len(thresholds)} thresholds for {len(content['class_names'])} class_names"
     if bool(content["class_names"]) == (content["output"] == "features"):
         yield f"output is {content['output']}, but there are {len(content['class_names'])} class_names"
 
@@ -249,6 +288,11 @@ def _is_mapping_or_none(value: object) -> bool:
 
 def _is_size(value: object) -> bool:
     return type(value) is int and 1 <= value <= IMAGE_SIDE
+
+
+def _are_thresholds(value: object) -> bool:
+    is_list = isinstance(value, list) and all(type(number) in (int, float) and 0 <= number <= 1 for number in value)
+    return value is None or is_list
 
 
 def _are_names(value: object) -> bool:
@@ -296,6 +340,8 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "date": (_is_text, "a text"),
     "quantization": (_is_mapping_or_none, "names and values"),
     "class_names": (_are_names, "a list of texts"),
+    "activation": _one_of(*ACTIVATIONS),
+    "thresholds": (_are_thresholds, "numbers in 0 to 1"),
 }
 """Check of each key's value, and what is expected in words."""
 
@@ -307,5 +353,7 @@ OPTIONAL = {
     "versions": {},
     "date": "",
     "quantization": None,
+    "activation": "softmax",
+    "thresholds": None,
 }
 """Keys that may be left out, and what that means."""

@@ -9,11 +9,13 @@ import paddle
 from paddle.inference import Config, create_predictor
 
 from imgcls.deploy.choices import ENGINE_NAMES
-from imgcls.deploy.contract import NAME
+from imgcls.deploy.compatible import require_reader
+from imgcls.deploy.contract import NAME, PARAMETERS
 from imgcls.deploy.gpu import TensorRT, use_gpu, use_tensorrt
 from imgcls.deploy.harmless import require_harmless
 from imgcls.deploy.onnx_graph import converted, require_onnx
 from imgcls.deploy.openvino_engine import openvino
+from imgcls.deploy.operators import PADDLE_2_PROGRAM, model_file
 from imgcls.errors import UserError
 from imgcls.machine import cpu
 from imgcls.machine.paddle_internals import supports_bfloat16
@@ -28,9 +30,10 @@ def jit(directory: str | Path) -> Run:
     """The graph under ``paddle.jit.load``: the kernels of eager mode, and its numbers.
 
     Raises:
-        UserError: the graph does more than to compute.
+        UserError: the graph does more than to compute, or is of another line of Paddle.
     """
     require_harmless(directory)
+    require_reader(directory, jit=True)
     network = paddle.jit.load(str(Path(directory) / NAME))
     network.eval()
 
@@ -61,13 +64,16 @@ def inference(
         tensorrt: let TensorRT run on the GPU what it can.
 
     Raises:
-        UserError: this machine or this build of Paddle cannot do what is asked for; the graph does more than to
-            compute.
+        UserError: this machine or this build of Paddle cannot do what is asked for, or not read the graph; it does
+            more than to compute.
     """
     require_harmless(directory)
-    config = Config(str(Path(directory) / f"{NAME}.pdmodel"), str(Path(directory) / f"{NAME}.pdiparams"))
+    require_reader(directory)
+    program = model_file(Path(directory), NAME)
+    config = Config(str(program), str(program.with_name(PARAMETERS)))
     config.disable_glog_info()
-    config.enable_memory_optim()
+    if program.suffix == PADDLE_2_PROGRAM:
+        config.enable_memory_optim()  # a program of Paddle 3 is planned by its own passes, and fails with this one
     if gpu_id is not None:
         use_gpu(config, gpu_id, gpu_mem)
     else:
@@ -137,10 +143,16 @@ def _use_cpu(config: Config, threads: int | None, onednn: bool | None, bfloat16:
 ENGINES = dict(zip(ENGINE_NAMES, (jit, inference, onnxruntime, openvino), strict=True))
 ENGINES_OF = {
     "paddle": ("inference", "jit", "openvino", "onnxruntime"),
+    "pir": ("inference", "jit", "onnxruntime"),
     "onnx": ("onnxruntime", "openvino"),
     "openvino": ("openvino",),
 }
 """Those that run each kind of graph; the first is the one that is taken when none is named."""
 
-CHECKED_WITH = {"paddle": ("inference", "jit"), "onnx": ("onnxruntime",), "openvino": ("openvino",)}
+CHECKED_WITH = {
+    "paddle": ("inference", "jit"),
+    "pir": ("inference", "jit"),
+    "onnx": ("onnxruntime",),
+    "openvino": ("openvino",),
+}
 """Those that the exporter compares with the network."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from imgcls.deploy import onnx_graph, openvino_graph
 from imgcls.deploy.agreement import bundled_photos
-from imgcls.deploy.contract import FILES, MODEL_FILES, Contract, require_replaceable, write_contract
+from imgcls.deploy.contract import Contract, model_files, require_replaceable, write_contract
 from imgcls.deploy.engines import CHECKED_WITH
 from imgcls.deploy.graph import OTHER_SIZE, evaluation_mode, name_in_graph, save_graph
 from imgcls.deploy.onnx_graph import require_onnx
@@ -49,7 +49,7 @@ def export(
         contract: what is wanted; ``sha256`` is filled in here.
         images: uint8 ``[N, size, size, 3]``; the written files must give the network's answers for
             them in every engine. Left out, nothing is checked.
-        graph: a key of ``FILES``.
+        graph: one of ``choices.GRAPHS``.
         quantize: replaces the float files in a directory, once they have been compared, by others of the same
             names; gives what it cost.
 
@@ -75,18 +75,18 @@ def export(
             save_graph(network, contract, partial)
             _require_whole(network, partial)
             versions = {**contract.versions, **(CONVERTERS[graph](partial) if graph in CONVERTERS else {})}
-            contract = _sign(replace(contract, versions=versions), graph, partial)
+            contract = _sign(replace(contract, versions=versions), partial)
             differences = {} if images is None else compare(network, partial, contract, images)
             if quantize is not None:
-                _sign(replace(contract, quantization=quantize(partial, contract)), graph, partial)
+                _sign(replace(contract, quantization=quantize(partial, contract)), partial)
             return differences
     except OSError as error:
         raise UserError(f"The export {directory} could not be written: {error.strerror or error}.") from error
 
 
-def _sign(contract: Contract, graph: str, directory: Path) -> Contract:
+def _sign(contract: Contract, directory: Path) -> Contract:
     """Write the contract for the model files that are there."""
-    contract = replace(contract, sha256={name: sha256(directory / name) for name in FILES[graph]})
+    contract = replace(contract, sha256={name: sha256(directory / name) for name in model_files(directory)})
     write_contract(contract, directory)
     return contract
 
@@ -104,7 +104,7 @@ def compare(network: Network, directory: Path, contract: Contract, images: np.nd
         UserError: an engine cannot run a graph of dynamic size at another size.
     """
     with evaluation_mode(network):
-        eager = NetworkPredictor(network, contract.preprocessing)
+        eager = NetworkPredictor(network, contract.preprocessing, contract.activation)
         cases = [(part, _answers(eager, contract, part)) for part in _cases(contract, images)]
     return {engine: _largest_difference(engine, directory, contract, cases) for engine in CHECKED_WITH[contract.graph]}
 
@@ -153,7 +153,7 @@ def _require_whole(network: Network, directory: Path) -> None:
     """
     tensors = {name_in_graph(tensor.name): tensor for tensor in network.to_static_state_dict().values()}
     try:
-        written = read_inference_model(*(directory / name for name in MODEL_FILES))
+        written = read_inference_model(*(directory / name for name in model_files(directory)))
     except UserError as error:
         raise UserError(f"The model could not be written whole: {error} Is the disk full?") from error
     different = [

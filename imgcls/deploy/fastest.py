@@ -102,7 +102,7 @@ class Fastest:
         found = {}
         for engine in ENGINES_OF[self._contract.graph]:
             needed = PACKAGES.get(engine, ())
-            if engine == "onnxruntime" and self._contract.graph == "paddle":
+            if engine == "onnxruntime" and self._contract.graph in ("paddle", "pir"):
                 needed = (*needed, *CONVERTERS)
             if engine in NEVER_FASTEST or not all(map(importlib.util.find_spec, needed)):
                 continue

@@ -76,4 +76,4 @@ def use_tensorrt(config: Config, tensorrt: TensorRT) -> None:
 def _gpus(available: int) -> str:
     if available:
         return f"this machine has {available}, numbered from 0."
-    return "this machine has none that PaddlePaddle can use (is it a CPU build? pip install imgcls[gpu])."
+    return "this machine has none that PaddlePaddle can use (is it a CPU build? see python -m imgcls.doctor)."

@@ -22,19 +22,23 @@ OTHER_SIZE = (32, 64)
 
 
 class Served(nn.Layer):
-    """A network with its normalisation in front and softmax behind, or without its head.
+    """A network with its normalisation in front and softmax or sigmoid behind, or without its head.
 
     Args:
         preprocessing: whose normalisation is part of the graph, for uint8 ``[N, H, W, 3]`` as input; ``None``
             for normalised float32 ``[N, 3, H, W]``.
         output: ``logits``, ``probabilities`` or ``features``.
+        activation: one of ``ACTIVATIONS``, for probabilities.
     """
 
-    def __init__(self, network: nn.Layer, preprocessing: Preprocessing | None, output: str):
+    def __init__(
+        self, network: nn.Layer, preprocessing: Preprocessing | None, output: str, activation: str = "softmax"
+    ):
         super().__init__()
         self.network = network
         self.preprocessing = preprocessing
         self.output = output
+        self.activation = activation
 
     def forward(self, images: paddle.Tensor) -> paddle.Tensor:
         if self.preprocessing is not None:
@@ -42,13 +46,16 @@ class Served(nn.Layer):
         if self.output == "features":
             return self.network.forward_features(images).mean([2, 3])
         logits = self.network(images)
-        return F.softmax(logits, axis=1) if self.output == "probabilities" else logits
+        if self.output == "logits":
+            return logits
+        return F.sigmoid(logits) if self.activation == "sigmoid" else F.softmax(logits, axis=1)
 
 
 def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
     """Write ``inference.pdmodel`` and ``inference.pdiparams``; the network is left as it was.
 
-    The batch size is left open, and the image size with ``contract.dynamic_size``.
+    Paddle 3 writes ``inference.json`` in place of the first. The batch size is left open, and the image
+    size with ``contract.dynamic_size``.
 
     Raises:
         UserError: ``contract.dynamic_size`` of a network that is for one size only, or features of one
@@ -62,10 +69,11 @@ def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
         if contract.dynamic_size:
             _require_any_size(network, contract)
         if contract.input == "uint8":
-            graph = Served(network, contract.preprocessing, contract.output)
+            graph = Served(network, contract.preprocessing, contract.output, contract.activation)
             spec = InputSpec([None, height, width, 3], "uint8", INPUT)
         else:
-            graph = network if contract.output == "logits" else Served(network, None, contract.output)
+            plain = contract.output == "logits"
+            graph = network if plain else Served(network, None, contract.output, contract.activation)
             spec = InputSpec([None, 3, height, width], "float32", INPUT)
         save_layer(graph, network, directory, spec)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from imgcls.data.pictures.decode import MAX_PIXELS, open_image, to_upright_rgb
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.inputs import find_images
-from imgcls.deploy.predictor import Predictor, require_numbers, top_classes
+from imgcls.deploy.predictor import Predictor, require_numbers, taken, top_classes
 from imgcls.errors import UserError
 
 ImageLike = str | os.PathLike | Image.Image | np.ndarray
@@ -30,10 +30,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The best classes of one image, best first; ``path`` where it came from a file."""
+    """The best classes of one image, best first; ``path`` where it came from a file.
+
+    ``tags`` are those that it is taken to have, where an image has any number of classes: perhaps none.
+    """
 
     top: tuple[Answer, ...]
     path: str | None = None
+    tags: tuple[Answer, ...] | None = None
 
     @property
     def label(self) -> int:
@@ -56,6 +60,7 @@ class ImagePredictor:
         preprocessing: how it sees an image.
         class_names: in order of the class number; empty for an export that gives features.
         max_pixels: larger images are refused.
+        thresholds: from which probability a class is taken, where an image has any number of classes.
     """
 
     def __init__(
@@ -64,11 +69,13 @@ class ImagePredictor:
         preprocessing: Preprocessing,
         class_names: Sequence[str],
         max_pixels: int = MAX_PIXELS,
+        thresholds: Sequence[float] | None = None,
     ):
         self.predictor = predictor
         self.preprocessing = preprocessing
         self.class_names = tuple(class_names)
         self.max_pixels = max_pixels
+        self.thresholds = thresholds
         self._transform = preprocessing.transform()
 
     def predict(
@@ -94,9 +101,13 @@ class ImagePredictor:
         for part in _parts(entries, batch_size):
             scores = require_numbers(self.predictor.probabilities(self._read(part)), part)
             for entry, row, top in zip(part, scores, top_classes(scores, topk), strict=True):
-                answers = tuple(Answer(int(label), self.class_names[label], float(row[label])) for label in top)
-                found.append(Prediction(answers, os.fspath(entry) if isinstance(entry, str | os.PathLike) else None))
+                path = os.fspath(entry) if isinstance(entry, str | os.PathLike) else None
+                tags = None if self.thresholds is None else self._answers(row, taken(row, self.thresholds))
+                found.append(Prediction(self._answers(row, top), path, tags))
         return found[0] if is_one else found
+
+    def _answers(self, scores: np.ndarray, labels: Iterable[int]) -> tuple[Answer, ...]:
+        return tuple(Answer(int(label), self.class_names[label], float(scores[label])) for label in labels)
 
     def features(self, images: ImageLike | Iterable[ImageLike], batch_size: int = 8) -> np.ndarray:
         """The last feature map averaged over its area, float32 ``[num_features]``, or ``[N, num_features]`` for many.

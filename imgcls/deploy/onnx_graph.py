@@ -1,4 +1,4 @@
-"""From a Paddle graph to an ONNX one, with paddle2onnx; both come with the extra ``onnx``."""
+"""From a Paddle graph to an ONNX one, with paddle2onnx; both come with the extra ``onnx`` (Paddle 3: ``onnx3``)."""
 
 import hashlib
 import importlib.util
@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from imgcls.deploy.contract import MODEL_FILES, NAME, ONNX_FILES
+from imgcls.deploy.contract import NAME, ONNX_FILES, PARAMETERS, model_files
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write, sha256
+from imgcls.machine.installation import PADDLE_3, require_line
 from imgcls.weights.download import cache_directory
 
 OPSET = 14
@@ -19,17 +20,19 @@ LARGEST = 2**31
 """Bytes that a protobuf message, which an ONNX file is, may have."""
 
 CONVERTER = """
-import sys
+import inspect, sys
 import paddle2onnx
 model, parameters, target, opset = sys.argv[1:]
+# That for PaddlePaddle 3 would fold constants with a tool that installs what it misses, from anywhere.
+folding = {"optimize_tool": "none"} if "optimize_tool" in inspect.signature(paddle2onnx.export).parameters else {}
 paddle2onnx.export(model, parameters, save_file=target, opset_version=int(opset), auto_upgrade_opset=False,
-                   verbose=False, enable_onnx_checker=False)
+                   verbose=False, enable_onnx_checker=False, **folding)
 """
 """The program of the process that converts."""
 
 
 def convert(directory: Path) -> dict[str, str]:
-    """Replace ``inference.pdmodel`` and ``inference.pdiparams`` by ``inference.onnx``, checked by onnx itself.
+    """Replace the program and ``inference.pdiparams`` by ``inference.onnx``, checked by onnx itself.
 
     Returns:
         Versions, of the converter and of the operators.
@@ -41,18 +44,19 @@ def convert(directory: Path) -> dict[str, str]:
     import onnx
     import paddle2onnx
 
-    if (directory / MODEL_FILES[1]).stat().st_size >= LARGEST:
+    if (directory / PARAMETERS).stat().st_size >= LARGEST:
         raise UserError("ONNX files hold less than 2 GiB, and this network is larger. Use export.format=paddle.")
     target = directory / f"{NAME}.onnx"
-    _run_converter(*(directory / name for name in MODEL_FILES), target)
+    files = [directory / name for name in model_files(directory)]
+    _run_converter(*files, target)
     try:
         onnx.checker.check_model(str(target))
     except onnx.checker.ValidationError as error:
         raise UserError(
             f"paddle2onnx wrote a graph that is no valid ONNX: {error}. Use export.format=paddle."
         ) from error
-    for name in MODEL_FILES:
-        (directory / name).unlink()
+    for file in files:
+        file.unlink()
     return {"paddle2onnx": paddle2onnx.__version__, "onnx_opset": str(OPSET)}
 
 
@@ -64,7 +68,8 @@ def require_onnx(*packages: str) -> None:
     """
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise UserError(f'ONNX needs the package {package}. Install it with: pip install "imgcls[onnx]"')
+            extra = "onnx3" if require_line() is PADDLE_3 else "onnx"
+            raise UserError(f'ONNX needs the package {package}. Install it with: pip install "imgcls[{extra}]"')
 
 
 def converted(directory: str | Path) -> Path:
@@ -74,14 +79,15 @@ def converted(directory: str | Path) -> Path:
         UserError: the extra is missing, the graph cannot be converted, or the cache cannot be written.
     """
     source = Path(directory)
-    digests = "".join(sha256(source / name) for name in MODEL_FILES)
+    names = model_files(source)
+    digests = "".join(sha256(source / name) for name in names)
     target = cache_directory() / "onnx" / hashlib.sha256(digests.encode()).hexdigest()[:32]
     if not (target / ONNX_FILES[0]).is_file():
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(target, shared=True) as partial:
                 partial.mkdir()
-                for name in MODEL_FILES:
+                for name in names:
                     shutil.copyfile(source / name, partial / name)
                 convert(partial)
         except OSError as error:

@@ -11,6 +11,7 @@ import paddle
 from imgcls.data.paths import printable
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.choices import FASTEST
+from imgcls.deploy.compatible import require_reader
 from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
 from imgcls.deploy.fastest import Fastest
@@ -25,13 +26,16 @@ class Predictor:
     with a ``UserError``.
     """
 
+    activation = "softmax"
+    """One of ``ACTIVATIONS``."""
+
     def logits(self, images: np.ndarray) -> np.ndarray:
         """``[N, num_classes]``."""
         raise NotImplementedError
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """``[N, num_classes]``, each row adding up to 1."""
-        return softmax(self.logits(images))
+        """``[N, num_classes]``, each row adding up to 1, or under ``sigmoid`` each value between 0 and 1."""
+        return (sigmoid if self.activation == "sigmoid" else softmax)(self.logits(images))
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """The last feature map averaged over its area, ``[N, num_features]``."""
@@ -44,12 +48,14 @@ class NetworkPredictor(Predictor):
     Args:
         network: a layer from images to logits; for features, an ``imgcls.models.layers.Network``.
         preprocessing: how it sees an image.
+        activation: one of ``ACTIVATIONS``.
     """
 
-    def __init__(self, network: paddle.nn.Layer, preprocessing: Preprocessing):
+    def __init__(self, network: paddle.nn.Layer, preprocessing: Preprocessing, activation: str = "softmax"):
         network.eval()
         self.network = network
         self.preprocessing = preprocessing
+        self.activation = activation
 
     @paddle.no_grad()
     def logits(self, images):
@@ -73,6 +79,7 @@ class ExportPredictor(Predictor):
 
     def __init__(self, contract: Contract, run: Run):
         self.contract = contract
+        self.activation = contract.activation
         self.run = run
 
     def logits(self, images):
@@ -121,7 +128,7 @@ def open_export(directory: str | Path, engine: str | None = None, **options) -> 
 
     Raises:
         UserError: no such engine, or it does not run this kind of graph or take these options; a file
-            is missing, damaged or swapped; ``inference.yaml`` makes no sense.
+            is missing, damaged or swapped, or of another line of Paddle; ``inference.yaml`` makes no sense.
     """
     known = {**ENGINES, FASTEST: Fastest}
     if engine is not None and engine not in known:
@@ -131,7 +138,9 @@ def open_export(directory: str | Path, engine: str | None = None, **options) -> 
     contract = read_contract(directory)
     engines = ENGINES_OF[contract.graph]
     if engine not in (None, FASTEST, *engines):
-        raise UserError(f"{directory} is an export of format {contract.graph}: its engine is {' or '.join(engines)}.")
+        kind = "paddle" if contract.graph == "pir" else contract.graph
+        raise UserError(f"{directory} is an export of format {kind}: its engine is {' or '.join(engines)}.")
+    require_reader(directory, jit=engine == "jit", writer=contract.writer)
     verify_files(directory, contract)
     run = known[engine or engines[0]]
     unknown = sorted(set(options) - set(inspect.signature(run).parameters))
@@ -144,6 +153,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Each row's probabilities, in the logits' precision."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Each value's probability, in the logits' precision."""
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
 
 
 def require_numbers(answers: np.ndarray, images: Sequence[object]) -> np.ndarray:
@@ -166,3 +181,8 @@ def require_numbers(answers: np.ndarray, images: Sequence[object]) -> np.ndarray
 def top_classes(probabilities: np.ndarray, topk: int) -> np.ndarray:
     """Class numbers of the ``topk`` largest, best first, ``[N, topk]``; equals in order of their number."""
     return np.argsort(-probabilities, axis=1, kind="stable")[:, :topk]
+
+
+def taken(scores: np.ndarray, thresholds: Sequence[float]) -> list[int]:
+    """Class numbers whose score is at its threshold or above, best first."""
+    return [int(number) for number in np.argsort(-scores, kind="stable") if scores[number] >= thresholds[number]]

@@ -84,6 +84,56 @@ def focal(
         return loss if not smoothing else (1 - smoothing) * loss + smoothing * terms.mean()
 
 
+def binary_cross_entropy(logits: paddle.Tensor, targets: paddle.Tensor, smoothing: float = 0.0) -> paddle.Tensor:
+    """Mean over images and classes of the binary cross entropy of each.
+
+    Args:
+        logits: ``[N, num_classes]``.
+        targets: float32 ``[N, num_classes]``, 0 to 1.
+        smoothing: share of each target that becomes 1/2.
+    """
+    with paddle.amp.auto_cast(enable=False):
+        logits, targets = logits.astype("float32"), _smoothed(targets, smoothing)
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean()
+
+
+def asymmetric(
+    logits: paddle.Tensor,
+    targets: paddle.Tensor,
+    smoothing: float = 0.0,
+    *,
+    gamma_negative: float,
+    gamma_positive: float,
+    margin: float,
+) -> paddle.Tensor:
+    """Asymmetric loss (arXiv:2009.14119, equation 7), the mean over images and classes.
+
+    ``-(t (1 - p)^gamma_positive log p + (1 - t) q^gamma_negative log(1 - q))``, with ``q = max(p - margin, 0)``.
+
+    Args:
+        logits, targets, smoothing: as in ``binary_cross_entropy``.
+    """
+    with paddle.amp.auto_cast(enable=False):
+        logits, targets = logits.astype("float32"), _smoothed(targets, smoothing)
+        shares = F.sigmoid(logits)
+        of_present = -F.log_sigmoid(logits)
+        if gamma_positive:
+            of_present = of_present * paddle.clip(1 - shares, min=1e-12) ** gamma_positive
+        if margin:
+            shifted = paddle.clip(shares - margin, min=1e-12)
+            of_absent = -paddle.log(paddle.clip(1 - shifted, min=1e-12))
+        else:
+            shifted, of_absent = paddle.clip(shares, min=1e-12), -F.log_sigmoid(-logits)
+        if gamma_negative:
+            of_absent = of_absent * shifted**gamma_negative
+        return (targets * of_present + (1 - targets) * of_absent).mean()
+
+
+def _smoothed(targets: paddle.Tensor, smoothing: float) -> paddle.Tensor:
+    targets = targets.astype("float32")
+    return targets * (1 - smoothing) + smoothing / 2 if smoothing else targets
+
+
 def mixed(
     loss: Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor],
     logits: paddle.Tensor,

@@ -10,7 +10,7 @@ from imgcls.functional.monitoring import F1_OF
 
 
 @paddle.no_grad()
-def topk_correct(logits: paddle.Tensor, labels: paddle.Tensor, ks: Sequence[int] = (1, 5)) -> paddle.Tensor:
+def topk_correct(logits: paddle.Tensor, labels: paddle.Tensor, ks: Sequence[int]) -> paddle.Tensor:
     """How many labels are among the ``k`` highest logits, for each ``k``.
 
     Of equal logits the lower class index ranks first; a logit that is not a number ranks before

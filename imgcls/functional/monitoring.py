@@ -20,16 +20,28 @@ def telling(topk: Iterable[int], num_classes: int | None) -> tuple[int, ...]:
     return tuple(k for k in topk if num_classes is None or k < num_classes)
 
 
-def metric_names(topk: Iterable[int], num_classes: int | None, views: Sequence[str] = ("",)) -> list[str]:
+def metric_names(
+    topk: Iterable[int], num_classes: int | None, views: Sequence[str] = ("",), multi_label: bool = False
+) -> list[str]:
     """Names of what an evaluation gives: ``loss``, ``top1``, ... and ``top1_ema``, ... for a weight view ``ema``."""
-    names = ["loss", *(f"top{k}" for k in telling(topk, num_classes))]
+    names = ["loss", MEAN_AP] if multi_label else ["loss", *(f"top{k}" for k in telling(topk, num_classes))]
     return [f"{name}_{view}" if view else name for view in views for name in names]
+
+
+TAG_METRICS = ("macro_f1", "micro_f1")
+"""Figures on request of images with several classes each, under thresholds that were tuned on the same images."""
+
+AP_OF = "ap_"
+"""Average precision of one class by its name, likewise."""
+
+MEAN_AP = "mAP"
+"""What an evaluation of such images gives beside their loss."""
 
 
 def is_accuracy(column: str) -> bool:
     """Whether a column of ``metrics.csv`` is a share in 0 to 1 of how well classes are told apart."""
     name = column.removeprefix("val_")
-    return name.startswith(("top", F1_OF, *CLASS_METRICS))
+    return name.startswith(("top", F1_OF, AP_OF, MEAN_AP, *CLASS_METRICS, *TAG_METRICS))
 
 
 def view_of(metric: str, views: Sequence[str]) -> tuple[str, str]:
@@ -40,22 +52,26 @@ def view_of(metric: str, views: Sequence[str]) -> tuple[str, str]:
     return metric, ""
 
 
-def on_request(metric: str, class_names: Sequence[str] | None) -> bool:
+def on_request(metric: str, class_names: Sequence[str] | None, multi_label: bool = False) -> bool:
     """Whether an evaluation gives that figure where it is asked for.
 
     Args:
         class_names: ``None`` while they are unknown: any class may be meant.
+        multi_label: images have several classes each.
     """
-    if metric.startswith(F1_OF):
-        return class_names is None or metric.removeprefix(F1_OF) in class_names
-    return metric in CLASS_METRICS
+    for of in (F1_OF, AP_OF) if multi_label else (F1_OF,):
+        if metric.startswith(of):
+            return class_names is None or metric.removeprefix(of) in class_names
+    return metric in (TAG_METRICS if multi_label else CLASS_METRICS)
 
 
-def requested(metrics: Iterable[str], monitor: str, class_names: Sequence[str]) -> tuple[str, ...]:
+def requested(
+    metrics: Iterable[str], monitor: str, class_names: Sequence[str], multi_label: bool = False
+) -> tuple[str, ...]:
     """The figures on request that a run's evaluations give: those listed, and what decides which is best."""
-    monitored = monitor if on_request(monitor, class_names) else view_of(monitor, ("ema",))[0]
+    monitored = monitor if on_request(monitor, class_names, multi_label) else view_of(monitor, ("ema",))[0]
     names = dict.fromkeys([*metrics, monitored])
-    return tuple(name for name in names if on_request(name, class_names))
+    return tuple(name for name in names if on_request(name, class_names, multi_label))
 
 
 def direction(metric: str, mode: str = "auto") -> str:

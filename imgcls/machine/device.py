@@ -26,7 +26,9 @@ def select_device(gpus: int | None, deterministic: bool = False, training: bool 
     """
     available = gpu_count()
     if gpus is not None and gpus > available:
-        build = "" if paddle.is_compiled_with_cuda() else " (this PaddlePaddle is a CPU build: install imgcls[gpu])"
+        build = (
+            "" if paddle.is_compiled_with_cuda() else " (this PaddlePaddle is a CPU build; see python -m imgcls.doctor)"
+        )
         raise UserError(
             f"trainer.gpus={gpus}, but this machine has {available} usable GPUs{build}. Use trainer.gpus=0 for the CPU."
         )

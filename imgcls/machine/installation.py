@@ -74,10 +74,7 @@ def require_paddle() -> None:
     """
     if "paddle" in sys.modules:
         return
-    line = require_line()
-    _require_older("numpy", line.numpy_until, line.numpy_reason)
-    if line.protobuf_until:
-        _require_older("protobuf", line.protobuf_until, line.protobuf_reason)
+    require_companions(require_line())
     os.environ.setdefault("GLOG_minloglevel", "2")  # errors only, not each executor's greeting
     # Paddle says so at every training forward pass of a batch norm; it is what everybody expects.
     warnings.filterwarnings("ignore", "When training, we now always track global mean and variance")
@@ -104,6 +101,17 @@ def require_line() -> Line:
         f'3.x. {INSTALL} "imgcls[{PADDLE_3.extra}]" brings {PADDLE_3.tried}. python -m imgcls.doctor says what this '
         "machine needs."
     )
+
+
+def require_companions(line: Line) -> None:
+    """numpy and protobuf that a line of Paddle runs beside.
+
+    Raises:
+        UserError: one is too new.
+    """
+    _require_older("numpy", line.numpy_until, line.numpy_reason)
+    if line.protobuf_until:
+        _require_older("protobuf", line.protobuf_until, line.protobuf_reason)
 
 
 def paddle_version() -> str | None:

@@ -54,7 +54,7 @@ class Answers:
 class DetailedMeter(EvaluationMeter):
     """An ``EvaluationMeter`` that also keeps every picture's answer, and leaves out what cannot be wrong."""
 
-    def __init__(self, num_classes: int, topk: Sequence[int] = (1, 5)):
+    def __init__(self, num_classes: int, topk: Sequence[int]):
         super().__init__(telling(topk, num_classes))
         self.confusion = ConfusionMatrix(num_classes)
         self.parts: list[tuple[np.ndarray, ...]] = []

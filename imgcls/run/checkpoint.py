@@ -26,6 +26,8 @@ PATTERN = "epoch-*-step-*"
 NAME = re.compile(r"epoch-(\d+)-step-(\d+)")
 FOR_USE = (NETWORK_FILE, "config.yaml", "classes.txt")
 """What eval, predict and export need of a checkpoint."""
+THRESHOLDS = "thresholds.json"
+"""From which probability each class is taken, where pictures have several; a list for each kind of weights."""
 TO_GO_ON = (*FOR_USE, "optimizer.pdopt", "state.json")
 """What a run needs that is continued."""
 Writer = Callable[[Path], None]

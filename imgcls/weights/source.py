@@ -27,7 +27,12 @@ Naming = Literal["structured", "fluid"]
 
 NETWORK_FILE, MANIFEST = "network.pdparams", "manifest.json"  # in a checkpoint directory of this library
 PREFERRED_CHECKPOINTS = ("checkpoints/best", "checkpoints/last", "best", "last")  # of a run directory
-INFERENCE_PAIRS = (("model", "params"), ("__model__", "__params__"), ("inference.pdmodel", "inference.pdiparams"))
+INFERENCE_PAIRS = (
+    ("model", "params"),
+    ("__model__", "__params__"),
+    ("inference.pdmodel", "inference.pdiparams"),
+    ("inference.json", "inference.pdiparams"),
+)
 
 
 class Weights(NamedTuple):

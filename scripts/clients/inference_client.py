@@ -4,14 +4,20 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
+# ruff: noqa: E402 (the filter must be there before Paddle is imported)
+warnings.filterwarnings("ignore", "No ccache")  # Paddle 3 looks for one at every import
+
 import numpy as np
+import paddle
 from paddle.inference import Config, create_predictor
 from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
-from operators import check_model
+from answers import answer, probabilities
+from operators import check_model, check_reader, model_file
 from plain_yaml import read
 
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
@@ -47,14 +53,17 @@ options = parser.parse_args()
 try:
     contract = read(options.directory / "inference.yaml")
     check_model(options.directory)  # an operator can write files as well
+    check_reader(options.directory, paddle.__version__)  # which would end on a program that is not its own
     cv2 = __import__("cv2") if contract.get("resampling") == "opencv" else None  # of opencv-python-headless
 except (ValueError, ImportError) as refused:
     sys.exit(f"error: {refused}")
 mean, std = np.array(contract["mean"]), np.array(contract["std"])
-config = Config(*(str(options.directory / f"inference.{part}") for part in ("pdmodel", "pdiparams")))
+config = Config(str(model_file(options.directory)), str(options.directory / "inference.pdiparams"))
 config.disable_glog_info()
 config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)))
 config.delete_pass("batch_norm_act_fuse_pass")  # of oneDNN, which is on by default; it fails in DARTS
+answers_to = os.dup(1)
+os.dup2(2, 1)  # where Paddle 3 prints what it is at
 network = create_predictor(config)
 for path in map(os.fsencode, options.pictures):
     image = read_picture(path, contract)
@@ -63,11 +72,9 @@ for path in map(os.fsencode, options.pictures):
     network.get_input_handle("images").copy_from_cpu(np.ascontiguousarray(image[np.newaxis]))
     network.run()
     scores = network.get_output_handle(network.get_output_names()[0]).copy_to_cpu()[0]
-    if contract["output"] == "logits":
-        scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    scores = probabilities(scores, contract)
     if not np.isfinite(scores).all():
         sys.exit(f"error: the network's answer to {path} is no number")
-    top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
-    answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers}, ensure_ascii=False)
-    os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))
+    told = {"path": path.decode("utf-8", "surrogateescape"), **answer(scores, contract, options.topk)}
+    line = json.dumps(told, ensure_ascii=False)
+    os.write(answers_to, f"{line}\n".encode("utf-8", "backslashreplace"))

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
 # ruff: noqa: E402 (what follows must be set before Paddle is imported)
@@ -11,13 +12,15 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads
     os.environ.setdefault(variable, str(len(os.sched_getaffinity(0))))
 if Path("/proc/cpuinfo").exists() and b"AuthenticAMD" in Path("/proc/cpuinfo").read_bytes():
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")  # MKL's fast path, which it keeps from AMD
+warnings.filterwarnings("ignore", "No ccache")  # Paddle 3 looks for one at every import
 
 import numpy as np
 import paddle
 from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
-from operators import check_model
+from answers import answer, probabilities
+from operators import check_model, check_reader
 from plain_yaml import read
 
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
@@ -53,6 +56,7 @@ options = parser.parse_args()
 try:
     contract = read(options.directory / "inference.yaml")
     check_model(options.directory)  # an operator can write files as well
+    check_reader(options.directory, paddle.__version__, jit=True)  # which would end on a program that is not its own
     cv2 = __import__("cv2") if contract.get("resampling") == "opencv" else None  # of opencv-python-headless
 except (ValueError, ImportError) as refused:
     sys.exit(f"error: {refused}")
@@ -63,11 +67,9 @@ for path in map(os.fsencode, options.pictures):
     if contract["input"] == "float":
         image = (image.astype(np.float32) * np.float32(1 / (255 * std)) + np.float32(-mean / std)).transpose(2, 0, 1)
     scores = network(paddle.to_tensor(np.ascontiguousarray(image[np.newaxis]))).numpy()[0]
-    if contract["output"] == "logits":
-        scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    scores = probabilities(scores, contract)
     if not np.isfinite(scores).all():
         sys.exit(f"error: the network's answer to {path} is no number")
-    top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
-    answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers}, ensure_ascii=False)
+    told = {"path": path.decode("utf-8", "surrogateescape"), **answer(scores, contract, options.topk)}
+    line = json.dumps(told, ensure_ascii=False)
     os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))

@@ -10,6 +10,7 @@ import numpy as np
 import openvino
 
 sys.path.append(str(Path(__file__).with_name("service")))
+from answers import answer, probabilities
 from operators import check_model
 from pictures import network_input
 from plain_yaml import read
@@ -25,7 +26,9 @@ options = parser.parse_args()
 try:
     contract = read(options.directory / "inference.yaml")
     check_model(options.directory)  # an operator can write files as well
-    model = next(options.directory / name for name in MODELS if (options.directory / name).is_file())
+    model = next((options.directory / name for name in MODELS if (options.directory / name).is_file()), None)
+    if model is None:
+        raise ValueError("OpenVINO reads none of its files; of PaddlePaddle 3, export with export.format=onnx")
 except ValueError as refused:
     sys.exit(f"error: {refused}")
 hints = {  # by itself OpenVINO computes in bfloat16 where the processor can, which changes the answers
@@ -41,11 +44,9 @@ network = core.compile_model(graph, "CPU", hints).create_infer_request()
 for path in map(os.fsencode, options.pictures):
     image = network_input(Path(os.fsdecode(path)).read_bytes(), contract, options.max_pixels)
     scores = network.infer([np.ascontiguousarray(image[np.newaxis])]).to_tuple()[0][0].copy()
-    if contract["output"] == "logits":
-        scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    scores = probabilities(scores, contract)
     if not np.isfinite(scores).all():
         sys.exit(f"error: the network's answer to {path} is no number")
-    top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
-    answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
-    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers}, ensure_ascii=False)
+    told = {"path": path.decode("utf-8", "surrogateescape"), **answer(scores, contract, options.topk)}
+    line = json.dumps(told, ensure_ascii=False)
     os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))

@@ -101,7 +101,7 @@ ONE_OF = {
     "model.data_format": "NCHW, NHWC",
     "data.backend": "pillow, dali",
     "data.sampler": "shuffle, balanced",
-    "loss.name": "cross_entropy, focal, own",
+    "loss.name": "cross_entropy, focal, bce, asymmetric, own",
     "data.check_files": "auto, all, sample, none",
     "data.on_error": "fail, skip",
     "data.cache": "ram",

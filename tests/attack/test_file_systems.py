@@ -3,9 +3,13 @@
 import csv
 import logging
 import os
+import runpy
 
 import pytest
+from locations import ROOT
 
+from imgcls.data.formats.list_file import read_list
+from imgcls.data.formats.share import kept_for_validation
 from imgcls.errors import UserError
 from imgcls.machine.spreadsheet import harmless
 from imgcls.report.tables import _write_csv
@@ -70,6 +74,19 @@ def test_cells_that_a_spreadsheet_would_compute(tmp_path):
     _write_csv(tmp_path / "per_class.csv", ["class", "=x"], [["=cmd", 7, "-0.5"], ["dog", -7, "0.5"]])
     with (tmp_path / "per_class.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [["class", "'=x"], ["'=cmd", "7", "-0.5"], ["dog", "-7", "0.5"]]
+
+
+def test_pipes_among_the_pictures_keep_nobody_waiting(tmp_path):
+    """Two of one size, which are looked at to tell whether they are the same."""
+    for name in ("1.jpg", "2.jpg"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "train.txt").write_text("1.jpg 0\n2.jpg 0\n")
+    samples = read_list(tmp_path, tmp_path / "train.txt", check_files="none")
+    assert kept_for_validation(samples, 0.5).sum() == 1
+    write_shards = runpy.run_path(str(ROOT / "scripts" / "make_shards.py"))["write_shards"]
+    with pytest.raises(OSError, match="a device, a pipe or a socket"):
+        write_shards(samples, tmp_path / "shards", 1.0, listed=True)
+    assert not list((tmp_path / "shards").iterdir())
 
 
 def test_a_log_shows_escapes_as_text(tmp_path, capsys):

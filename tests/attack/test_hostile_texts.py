@@ -10,7 +10,7 @@ import yaml
 from locations import ROOT
 
 from imgcls.data.pictures.preprocessing import Preprocessing
-from imgcls.deploy.contract import FILE, MODEL_FILES, Contract, write_contract
+from imgcls.deploy.contract import FILE, FILES, Contract, write_contract
 from imgcls.models.registry import model_info
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -89,7 +89,7 @@ def contract_with(names):
         input="float",
         preprocessing=Preprocessing.of_model(model_info("squeezenet1_1")),
         output="logits",
-        sha256=dict.fromkeys(MODEL_FILES, "0" * 64),
+        sha256=dict.fromkeys(FILES["paddle"], "0" * 64),
         versions={"imgcls": "1"},
         class_names=names,
     )

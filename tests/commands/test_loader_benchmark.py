@@ -26,11 +26,13 @@ def test_rates_of_every_way_on_given_pictures(run_program, tmp_path):
     rates = {}
     for name, *figures in re.findall(r"│ (\S.*?) +│ ([\d,.]+) +│ ([\d,.]+) +│ ([\d.]+) +│", text):
         rates[name] = [float(figure.replace(",", "")) for figure in figures]
+    by_opencv = {"this library, OpenCV's pixels", "OpenCV's pixels, one process"} if installed("cv2") else set()
     available = {name for name, module in OTHERS.items() if installed(module)}
     own = {"decoding alone (Pillow)", "this library", "this library, one process", "paddle.vision.transforms"}
-    assert rates.keys() == own | available
+    assert rates.keys() == own | by_opencv | available
     assert all(figure > 0 for figures in rates.values() for figure in figures)
     assert rates["this library"][2] == 1
     for name in OTHERS.keys() - available:
         assert re.search(f"{name}: .* is not installed", text)
+    assert re.search(r"this library: [\d.]+ of decoding alone by CPU time; 2 workers", text)
     assert 0 < int(re.search(r"decoding is (\d+)% of this library's own time", text)[1]) < 100

@@ -136,6 +136,30 @@ def test_the_whole_image_squeezed(photos):
     assert (squeezed == cv2.resize(np.asarray(image), (50, 50))).all()
 
 
+def test_a_file_that_is_cut_off_is_found(kinds, tmp_path):
+    content = next(path for path in kinds if path.name == "large.jpg").read_bytes()
+    for transform in (eval_transform(64, 64, resampling="opencv"), train_transform(64, resampling="opencv")):
+        with pytest.raises(BadImage, match="truncated"), open_image(content[: len(content) // 2], "half") as photo:
+            transform.of_file(photo, np.random.default_rng(0))
+
+
+def test_who_decodes_makes_no_difference(kinds):
+    plain = 0
+    for path in kinds:
+        content = path.read_bytes()
+        middle = len(content) * 2 // 3
+        for damaged in (content, content[:middle] + bytes(40) + content[middle + 40 :]):
+            with open_image(damaged) as photo, open_image(damaged) as other:
+                try:
+                    expected = np.asarray(other.decode())
+                except BadImage:
+                    continue
+                pixels = opencv._decoded(photo)
+                plain += pixels is not None
+                assert pixels is None or (pixels[:, :, ::-1] == expected).all(), path
+    assert plain >= 2  # as the large one is, and the grey one
+
+
 def test_a_thread_of_pixels_is_refused_before_it_is_decoded(tmp_path):
     Image.new("RGB", (60_000, 1)).save(tmp_path / "thread.jpg")
     transform = eval_transform(224, 256, resampling="opencv")

@@ -109,7 +109,7 @@ def test_clients_are_short_and_need_no_more_than_they_say():
     }
     for client, packages in needs.items():
         text = (CLIENTS / client).read_text()
-        assert len(text.splitlines()) < (60 if "paddle" not in packages else 75)
+        assert len(text.splitlines()) < (60 if "paddle" not in packages else 85)
         imports = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}
         own = {path.stem for path in (CLIENTS / "service").glob("*.py")}
         assert imports - sys.stdlib_module_names - own == {"numpy", *packages}

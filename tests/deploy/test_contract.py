@@ -7,8 +7,7 @@ import yaml
 
 from imgcls.deploy.contract import (
     FILE,
-    MODEL_FILES,
-    ONNX_FILES,
+    FILES,
     OPTIONAL,
     is_export,
     read_contract,
@@ -17,7 +16,7 @@ from imgcls.deploy.contract import (
 )
 from imgcls.errors import UserError
 
-DIGESTS = dict.fromkeys(MODEL_FILES, "0" * 64)
+DIGESTS = dict.fromkeys(FILES["paddle"], "0" * 64)
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ def test_features_have_no_class_names_and_classes_do(contract, tmp_path):
 
 def test_the_files_tell_the_kind_of_graph(contract, tmp_path):
     assert contract.graph == "paddle"
-    write_contract(replace(contract, sha256=dict.fromkeys(ONNX_FILES, "0" * 64)), tmp_path)
+    write_contract(replace(contract, sha256=dict.fromkeys(FILES["onnx"], "0" * 64)), tmp_path)
     assert read_contract(tmp_path).graph == "onnx"
 
 
@@ -145,7 +144,7 @@ def test_missing_file(tmp_path):
 def test_missing_and_changed_model_files(contract, tmp_path):
     with pytest.raises(UserError, match=r"inference\.pdmodel is missing"):
         verify_files(tmp_path, contract)
-    for name in MODEL_FILES:
+    for name in FILES["paddle"]:
         (tmp_path / name).write_bytes(b"anything")
     with pytest.raises(UserError, match=r"inference\.pdmodel is damaged or of another export"):
         verify_files(tmp_path, contract)

@@ -8,9 +8,10 @@ import numpy as np
 import paddle
 import pytest
 from paddle import nn
+from paddles import MODEL_FILES, PROGRAM
 
 from imgcls.data.pictures.preprocessing import Preprocessing
-from imgcls.deploy.contract import FILE, MODEL_FILES, read_contract
+from imgcls.deploy.contract import FILE, read_contract
 from imgcls.deploy.exporter import ExportDiffers, export
 from imgcls.errors import UserError
 from imgcls.machine.files import sha256
@@ -188,7 +189,7 @@ def test_an_export_is_replaced_and_anything_else_left_alone(small_contract, tmp_
     (tmp_path / "new" / "thesis.tex").write_text("years of work")
     (tmp_path / "file").write_text("x")
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "inference.pdmodel").write_text("another program's")
+    (tmp_path / "other" / PROGRAM).write_text("another program's")
     for name, message in (("new", r"thesis\.tex"), ("file", "is a file"), ("other", "left alone")):
         with pytest.raises(UserError, match=message):
             export(network, small_contract, tmp_path / name)

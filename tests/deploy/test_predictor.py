@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 import pytest
 import yaml
+from paddles import PROGRAM
 
 from imgcls.deploy.agreement import Agreement, bundled_photos, measure_agreement
 from imgcls.deploy.contract import FILE
@@ -111,8 +112,8 @@ def test_missing_cut_and_swapped_files(copy, exports):
     params.unlink()
     assert "inference.pdiparams is missing" in message()
     params.write_bytes(whole)
-    shutil.copy(exports["uint8"] / "inference.pdmodel", copy)
-    assert "inference.pdmodel is damaged or of another export" in message()
+    shutil.copy(exports["uint8"] / PROGRAM, copy)
+    assert f"{PROGRAM} is damaged or of another export" in message()
     (copy / FILE).unlink()
     assert "inference.yaml cannot be read" in message()
 

@@ -11,7 +11,15 @@ from locations import REFERENCE
 from paddle.nn import functional as F
 
 from imgcls.functional.class_balance import balanced_weights, log_priors
-from imgcls.functional.losses import cross_entropy, focal, mixed_cross_entropy, with_auxiliary
+from imgcls.functional.losses import (
+    asymmetric,
+    binary_cross_entropy,
+    cross_entropy,
+    focal,
+    mixed,
+    mixed_cross_entropy,
+    with_auxiliary,
+)
 
 EXPECTED = json.loads((REFERENCE / "losses.json").read_text())
 CASES = EXPECTED["cases"]
@@ -195,3 +203,53 @@ def test_what_sizes_of_classes_say():
     np.testing.assert_allclose(weights, [100 / 270, 100 / 27, 0, 100 / 3])
     np.testing.assert_allclose((weights * counts).sum() / counts.sum(), 1)
     np.testing.assert_allclose(np.exp(log_priors(counts)), np.array([90, 9, 1, 1]) / 101)
+
+
+def several_labels(seed: int = 0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(0, 3, (5, 4)), (rng.random((5, 4)) < 0.4).astype("float32")
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_binary_cross_entropy_is_its_formula(smoothing):
+    logits, targets = several_labels()
+    shares, smoothed = 1 / (1 + np.exp(-logits)), targets * (1 - smoothing) + smoothing / 2
+    expected = -(smoothed * np.log(shares) + (1 - smoothed) * np.log(1 - shares)).mean()
+    logits = paddle.to_tensor(logits, "float32")
+    np.testing.assert_allclose(
+        float(binary_cross_entropy(logits, paddle.to_tensor(targets), smoothing)), expected, 1e-5
+    )
+
+
+@pytest.mark.parametrize(("gamma_negative", "gamma_positive", "margin"), [(4.0, 0.0, 0.05), (2.0, 1.0, 0.0), (0, 0, 0)])
+def test_asymmetric_loss_is_its_formula(gamma_negative, gamma_positive, margin):
+    logits, targets = several_labels()
+    p = 1 / (1 + np.exp(-logits))
+    q = np.maximum(p - margin, 0)
+    expected = -(
+        targets * (1 - p) ** gamma_positive * np.log(p) + (1 - targets) * q**gamma_negative * np.log(1 - q)
+    ).mean()
+    logits = paddle.to_tensor(np.array(logits), "float32", stop_gradient=False)
+    options = {"gamma_negative": gamma_negative, "gamma_positive": gamma_positive, "margin": margin}
+    loss = asymmetric(logits, paddle.to_tensor(targets), **options)
+    np.testing.assert_allclose(float(loss), expected, rtol=1e-4)
+    loss.backward()
+    assert np.isfinite(logits.grad.numpy()).all()
+    if not any(options.values()):
+        np.testing.assert_allclose(float(loss), float(binary_cross_entropy(logits, paddle.to_tensor(targets))), 1e-6)
+
+
+def test_what_is_certain_has_a_finite_gradient():
+    logits = paddle.to_tensor([[300.0, -300.0], [-300.0, 300.0]], stop_gradient=False)
+    targets = paddle.to_tensor([[1.0, 0.0], [1.0, 0.0]])
+    asymmetric(logits, targets, gamma_negative=4.0, gamma_positive=1.0, margin=0.05).backward()
+    assert np.isfinite(logits.grad.numpy()).all()
+
+
+def test_mixed_tags_are_mixed_targets():
+    (logits, targets), (_, partners) = several_labels(), several_labels(1)
+    logits, targets, partners = (paddle.to_tensor(one, "float32") for one in (logits, targets, partners))
+    mixture = binary_cross_entropy(logits, targets * 0.3 + partners * 0.7)
+    np.testing.assert_allclose(
+        float(mixed(binary_cross_entropy, logits, targets, partners, 0.3)), float(mixture), rtol=1e-6
+    )

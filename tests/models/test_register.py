@@ -12,6 +12,7 @@ import numpy as np
 import paddle
 import pytest
 from locations import ROOT
+from paddles import PROGRAM
 from values_of_conf import optimizer_options
 
 import imgcls
@@ -266,4 +267,4 @@ def test_programs(tmp_path):
     assert "Net has no forward_features and forward_head: no Grad-CAM" in text
     page = (tmp_path / "outputs" / "eval" / "report.html").read_text()
     assert '"overlay":null' in page.replace(" ", "")
-    assert (tmp_path / "exported" / "inference.pdmodel").is_file()
+    assert (tmp_path / "exported" / PROGRAM).is_file()

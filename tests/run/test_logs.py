@@ -3,6 +3,8 @@
 import logging
 import re
 
+import numpy as np
+import paddle
 import pytest
 
 from imgcls.run.logs import log, start_log, system_line
@@ -39,8 +41,8 @@ def test_what_numbers_depend_on_is_in_one_line():
     line = system_line("0123456789ab")
     for part in (
         r"imgcls \d",
-        r"paddlepaddle(-gpu)? 2\.6",
-        r"numpy 1\.",
+        rf"paddlepaddle(-gpu)? {re.escape(paddle.__version__)}",
+        rf"numpy {re.escape(np.__version__)}",
         r"Python 3\.1\d",
         r"; commit \w",
         "; config 01",

@@ -43,7 +43,8 @@ pytestmark = pytest.mark.full
 def service(tmp_path):
     """The process and its port."""
     seen = Preprocessing.of_model(imgcls.model_info("squeezenet1_1"))
-    contract = Contract("squeezenet1_1", "float", seen, "logits", class_names=default_class_names(1000))
+    values = {"model": "squeezenet1_1", "input": "float", "preprocessing": seen, "output": "logits"}
+    contract = Contract(**values, class_names=default_class_names(1000))
     export(imgcls.create_model("squeezenet1_1", pretrained=True), contract, tmp_path / "served")
     clients, log = ROOT / "scripts" / "clients", tmp_path / "log"
     command = [sys.executable, "-I", clients / "without_imgcls.py", clients / "service", tmp_path / "served"]

@@ -1,5 +1,6 @@
 """From the settings of a data set to its samples."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,17 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from imgcls.data.choices import SHARED, SPLITS
+from imgcls.data.choices import MULTI_LABEL, SHARED, SPLITS
 from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.image_files import LeftOut
-from imgcls.data.formats.list_file import read_list
-from imgcls.data.formats.samples import Samples, in_classes, require_directory
+from imgcls.data.formats.list_file import CHECK_ALL_UP_TO, read_list
+from imgcls.data.formats.samples import Samples, in_classes, require_directory, require_samples_in_every_class
 from imgcls.data.formats.share import kept_for_validation
 from imgcls.data.formats.synthetic import synthetic_samples
+from imgcls.data.formats.tag_list import TagLines, read_tag_list
+from imgcls.data.formats.tags import TaggedSamples, in_tags, merge_folders, tagged
 from imgcls.data.formats.tar import TarSamples, tar_samples
 from imgcls.data.formats.tar_index import LIST, read_index
-from imgcls.data.paths import printable
+from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError, close_matches
 
 FORMATS = ("folder", "list", "tar", "sample", "synthetic")
@@ -44,6 +47,7 @@ def build_samples(
     val_share: float | None = None,
     val_seed: int = 0,
     num_classes_key: str = "model.num_classes",
+    multi_label: bool = False,
 ) -> Samples:
     """The samples of one split.
 
@@ -67,6 +71,8 @@ def build_samples(
             directories of ``root`` (or ``root/train``) or the training list; 0 for none.
         val_seed: decides which ones, see ``kept_for_validation``.
         num_classes_key: where ``num_classes`` was set, for messages.
+        multi_label: samples have any number of classes: ``TaggedSamples``, from a list of ``path 0,3,7`` lines, a CSV
+            file, or folders in which a picture lies once for each of its tags.
 
     Raises:
         UserError: see ``read_folder``, ``read_list``, ``read_index`` and ``tar_samples``; or the class
@@ -80,6 +86,8 @@ def build_samples(
         raise UserError(f"There is no split '{split}'; it can be {' or '.join(SPLITS)}.")
     if num_classes is not None and num_classes < 1:
         raise UserError(f"{num_classes_key} is {num_classes}; it must be 1 or more.")
+    if multi_label and format not in MULTI_LABEL:
+        raise UserError(f"data.multi_label=true is for data={', data='.join(MULTI_LABEL)}, not for data={format}.")
     if val_share and format not in SHARED:
         raise UserError(f"data.val_share={val_share} is for data={' and data='.join(SHARED)}; leave it out.")
     if class_names is not None:
@@ -95,7 +103,15 @@ def build_samples(
     if format == "synthetic":
         samples = synthetic_samples(num_samples, num_classes or len(names_of_labels or ()) or 10)
         return replace(samples, class_names=names_of_labels) if names_of_labels else samples
-    if format == "list":
+    if format == "list" and multi_label:
+        lists = {"train": train_list, "val": val_list}
+        options = (check_files, on_wrong_line)
+        samples = _from_tag_lists(root, lists, split, num_classes, names_of_labels, val_share, *options)
+        require_class_count(num_classes, samples.num_classes, printable(samples.root), num_classes_key)
+        if not allow_empty_classes:
+            advice = "Add images, or set data.allow_empty_classes=true."
+            require_samples_in_every_class(samples, printable(samples.root), advice)
+    elif format == "list":
         lists = {"train": train_list, "val": val_list}
         options = (check_files, allow_empty_classes, on_wrong_line)
         samples = _from_lists(root, lists, split, num_classes, names_of_labels, val_share, *options)
@@ -106,8 +122,9 @@ def build_samples(
         else:
             samples = _from_folders(root, split, names_of_labels, allow_empty_classes, left_out, val_share)
         require_class_count(num_classes, samples.num_classes, printable(root), num_classes_key)
+        samples = merge_folders(samples) if multi_label else samples
     if class_names is not None:
-        samples = in_classes(samples, class_names, printable(samples.root))
+        samples = (in_tags if multi_label else in_classes)(samples, class_names, printable(samples.root))
     if val_share:
         kept = kept_for_validation(samples, val_share, val_seed)
         return samples.subset(np.flatnonzero(kept if split == "val" else ~kept))
@@ -212,13 +229,9 @@ def _from_lists(
     on_wrong_line: Callable[[int, str], None] | None,
 ) -> Samples:
     root = require_directory(root, "data.root")
+    _require_undivided(root, lists, val_share)
     if val_share:
         split = "train"
-        if lists["val"] and any(map(Path.is_file, _places(root, lists["val"], here=True))):
-            raise UserError(
-                f"data.val_share={val_share} divides the training list, but there is {printable(lists['val'])} too. "
-                "Leave data.val_share out, or set data.val_list=null."
-            )
     list_file = _find_list(root, lists[split], split)
     if split == "val" and num_classes is None and class_names is None:
         # The validation list may lack the last classes; the training list says how many there are.
@@ -227,6 +240,55 @@ def _from_lists(
         ignored = on_wrong_line and (lambda number, fault: None)
         num_classes = read_list(root, training, None, None, "none", True, ignored).num_classes
     return read_list(root, list_file, num_classes, class_names, check_files, allow_empty_classes, on_wrong_line)
+
+
+def _require_undivided(root: Path, lists: dict[str, str | None], val_share: float | None) -> None:
+    if val_share and lists["val"] and any(map(Path.is_file, _places(root, lists["val"], here=True))):
+        raise UserError(
+            f"data.val_share={val_share} divides the training list, but there is {printable(lists['val'])} too. "
+            "Leave data.val_share out, or set data.val_list=null."
+        )
+
+
+def _from_tag_lists(
+    root: str | None,
+    lists: dict[str, str | None],
+    split: str,
+    num_classes: int | None,
+    class_names: tuple[str, ...] | None,
+    val_share: float | None,
+    check_files: str,
+    on_wrong_line: Callable[[int, str], None] | None,
+) -> TaggedSamples:
+    root = require_directory(root, "data.root")
+    _require_undivided(root, lists, val_share)
+    list_file = _find_list(root, lists["train" if val_share else split], "train" if val_share else split)
+    ignored = on_wrong_line and (lambda number, fault: None)
+    if class_names is None and split == "val" and not val_share:
+        # The validation list may lack the last classes; the training list says which there are.
+        advice = "Set data.train_list, or data.num_classes to the number of classes."
+        training = read_tag_list(_find_list(root, lists["train"], "train", advice), num_classes, None, ignored)
+        class_names = _names_of_tags(training, num_classes)
+    counted = len(class_names) if class_names else num_classes
+    read = read_tag_list(list_file, counted, class_names, on_wrong_line)
+    if check_files != "none":
+        places = np.linspace(0, len(read.paths) - 1, min(len(read.paths), CHECK_ALL_UP_TO)).astype(int).tolist()
+        missing = [place for place in places if not (root / os.fsdecode(read.paths[place])).is_file()]
+        if missing:
+            lines = [
+                f"line {read.numbers[place]}: {printable(root)}/{printable(read.paths[place])}" for place in missing
+            ]
+            raise UserError(
+                f"{len(missing):,} of {len(places):,} files of the list {printable(list_file)} do not exist:\n"
+                f"{bullet_list(lines[:5], len(lines))}\nPaths in the list are relative to data.root; is it right?"
+            )
+    return tagged(os.fspath(root), read.paths, read.tags, class_names or _names_of_tags(read, num_classes))
+
+
+def _names_of_tags(read: TagLines, num_classes: int | None) -> tuple[str, ...]:
+    if read.names is not None:
+        return read.names
+    return default_class_names(num_classes or max((max(tags) for tags in read.tags if tags), default=0) + 1)
 
 
 def _find_list(root: Path, given: str | None, split: str, advice: str | None = None) -> Path:

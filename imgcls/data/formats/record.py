@@ -63,11 +63,11 @@ def _content(samples: Samples) -> Iterator[bytes]:
     yield json.dumps(head).encode() + b"\n"
     for start in range(0, len(samples), CHUNK):
         yield b"".join(path + b"\0" for path in samples.relative_paths(start, start + CHUNK))
-    yield samples.labels.astype("<i4").tobytes()
+    yield samples.codes().astype("<i4").tobytes()
 
 
 def _pairs(samples: Samples) -> list[tuple[bytes, int]]:
-    return list(zip(samples.relative_paths(0, len(samples)), samples.labels.tolist(), strict=True))
+    return list(zip(samples.relative_paths(0, len(samples)), samples.codes().tolist(), strict=True))
 
 
 def _read(path: Path) -> list[tuple[bytes, int]]:

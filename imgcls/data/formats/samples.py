@@ -74,6 +74,14 @@ class Samples:
         """Label of one sample, ``0 <= label < num_classes``."""
         return int(self.labels[index])
 
+    def target(self, index: int) -> np.int64 | np.ndarray:
+        """What a loss is told of one sample: its label."""
+        return np.int64(self.labels[index])
+
+    def codes(self) -> np.ndarray:
+        """A number for what is said of each sample, int32 ``[N]``: its label."""
+        return self.labels
+
     @property
     def num_classes(self) -> int:
         return len(self.class_names)

@@ -11,6 +11,7 @@ import numpy as np
 from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
+from imgcls.machine.reading import open_regular
 
 TAIL = 4096
 """Compressed images that agree in size and in so many bytes at the end are taken for the same picture."""
@@ -32,7 +33,7 @@ def kept_for_validation(samples: Samples, share: float, seed: int = 0) -> np.nda
         labels_of[group].add(samples.label(index))
     kept = np.zeros(len(samples), bool)
     by_class = np.argsort(samples.labels, kind="stable")
-    for own in np.split(by_class, np.cumsum(samples.class_counts())[:-1]):
+    for own in np.split(by_class, np.cumsum(np.bincount(samples.labels, minlength=samples.num_classes))[:-1]):
         groups = defaultdict(list)
         for index in own.tolist():
             groups[group_of.get(index, index)].append(index)
@@ -74,7 +75,7 @@ def _groups_of_equal_files(samples: Samples) -> dict[int, int]:
 def _tails(samples: Samples, indices: list[int], size: int) -> Iterator[tuple[int, bytes]]:
     for index in indices:
         try:
-            with open(samples.path(index), "rb", buffering=0) as file:
+            with open_regular(samples.path(index)) as file:
                 yield index, os.pread(file.fileno(), TAIL, max(0, size - TAIL))
         except OSError:
             continue

@@ -116,7 +116,7 @@ class _OpenShard:
     """A tar file that is read by position, so that processes may share it; closed with its last reference."""
 
     def __init__(self, path: str, shard: Shard):
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         state = os.fstat(self.descriptor)
         if (state.st_size, state.st_mtime_ns) != (shard.size, shard.mtime_ns):
             raise BadImage(f"The shard {printable(path)} has changed since it was indexed. Start again.")

@@ -53,7 +53,7 @@ class DaliLoader:
     Args:
         dataset: its transform may crop, resize and flip.
         num_threads: that decode, and as many that read.
-        timeout: seconds to wait for the files of a batch before giving up.
+        timeout: seconds to wait for the files of a batch before giving up; without end when left out.
         max_decode_seconds: of processor time for one image. What may take longer is decoded by Pillow first, in a
             process that can be killed.
         device_id: of the GPU that decodes (``mixed``) and gets the batches; ``None`` for the CPU.
@@ -68,7 +68,7 @@ class DaliLoader:
         dataset: ImageDataset,
         sampler: EpochSampler,
         num_threads: int = 1,
-        timeout: float = 120.0,
+        timeout: float | None = None,
         device_id: int | None = None,
         max_decode_seconds: float | None = None,
     ):

@@ -14,16 +14,16 @@ from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
 from imgcls.machine.pool import TimeLimit
 
-Sample = tuple[np.ndarray, np.int64, np.int64]
-"""Image uint8 ``[H, W, 3]``, label, index."""
+Sample = tuple[np.ndarray, np.int64 | np.ndarray, np.int64]
+"""Image uint8 ``[H, W, 3]``, label (of several a sample float32 ``[num_classes]``), index."""
 
 
 class ClassificationDataset(paddle.io.Dataset):
     """Labelled images; a subclass says what the image of an epoch and index is.
 
     A key is ``(epoch, index)``, as ``EpochSampler`` yields it, or an index alone for epoch 0. The
-    sample is ``(image, label, index)``: uint8 ``[H, W, 3]``, int64, int64. A file that cannot be read
-    raises ``BadImage``.
+    sample is ``(image, label, index)``: uint8 ``[H, W, 3]``, int64 or tags as float32 ``[num_classes]``,
+    int64. A file that cannot be read raises ``BadImage``.
     """
 
     image_shape: tuple[int, int, int] | None = None
@@ -45,7 +45,7 @@ class ClassificationDataset(paddle.io.Dataset):
 
     def __getitem__(self, key: int | tuple[int, int]) -> Sample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        return self._image_in_time(epoch, index), np.int64(self.samples.label(index)), np.int64(index)
+        return self._image_in_time(epoch, index), self.samples.target(index), np.int64(index)
 
     def _image_in_time(self, epoch: int, index: int) -> np.ndarray:
         name = printable(self.samples.path(index)) if self.limit else ""

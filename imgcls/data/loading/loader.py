@@ -28,19 +28,21 @@ def build_loader(
     dataset: ClassificationDataset,
     sampler: EpochSampler,
     num_workers: int = 0,
-    timeout: float = 120.0,
+    timeout: float | None = None,
     prefetch: int = 2,
     bad_files: BadFiles | None = None,
     max_decode_seconds: float | None = None,
 ) -> "Loader":
     """A loader of ``[images, labels, indices]``: uint8 ``[N, H, W, 3]``, int64 ``[N]``, int64 ``[N]``.
 
+    Of samples with several labels each, these are float32 ``[N, num_classes]``.
+
     The batches and their order do not depend on ``num_workers``.
 
     Args:
         num_workers: processes that prepare batches; 0 prepares them in the calling thread, where a
             breakpoint in the data set stops.
-        timeout: seconds to wait for a batch of the workers before giving up.
+        timeout: seconds to wait for a batch of the workers before giving up; without end when left out.
         prefetch: batches each worker prepares ahead.
         bad_files: the account of files that cannot be read. Where the sampler pads (training), others
             then stand in for them (see ``substitute``); where every sample counts once (evaluation),
@@ -56,7 +58,7 @@ def build_loader(
         raise UserError(f"trainer.num_workers is {num_workers}; it must be 0 or more.")
     if prefetch < 1:
         raise UserError(f"The number of batches to prefetch is {prefetch}; it must be 1 or more.")
-    if timeout <= 0:
+    if timeout is not None and timeout <= 0:
         raise UserError(f"The time-out of the data workers is {timeout} s; it must be more than 0.")
     return Loader(dataset, sampler, num_workers, timeout, prefetch, bad_files, max_decode_seconds)
 
@@ -69,7 +71,7 @@ class Loader:
         dataset: ClassificationDataset,
         sampler: EpochSampler,
         num_workers: int,
-        timeout: float,
+        timeout: float | None,
         prefetch: int,
         bad_files: BadFiles | None,
         max_decode_seconds: float | None,
@@ -127,9 +129,7 @@ class Loader:
             return _Prepared(None, None, None, bad)
         images, labels, indices = zip(*samples, strict=True)
         stacked = np.stack(images, out=None if room is None else room[slot, : len(images)])
-        return _Prepared(
-            stacked if room is None else slot, np.array(labels, np.int64), np.array(indices, np.int64), bad
-        )
+        return _Prepared(stacked if room is None else slot, np.stack(labels), np.array(indices, np.int64), bad)
 
     def _receive(self, room: np.ndarray | None, prepared: "_Prepared") -> Batch | None:
         """In the process that trains: a batch as tensors, none if it has no samples."""

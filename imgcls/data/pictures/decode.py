@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, cached_property
 from typing import BinaryIO
 
 import numpy as np
@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from imgcls.data.paths import printable
 from imgcls.data.pictures import readers
-from imgcls.data.pictures.jpeg_rows import rows_to_decode, with_rows
+from imgcls.data.pictures.jpeg_rows import is_whole_and_sequential, rows_to_decode, with_rows
 from imgcls.data.pictures.pillow_internals import replace_file
 from imgcls.data.pictures.work import EXIF_AS_USUAL, TooMuchWork, check_exif, check_work
 from imgcls.errors import UserError
@@ -155,7 +155,7 @@ def to_upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
         image = Image.fromarray(np.ascontiguousarray(image))
     with _refusals("image", max(MAX_PIXELS, image.width * image.height)):
         image.load()
-        return _to_rgb(_upright(image))
+        return _to_rgb(_upright(image, _orientation(image)))
 
 
 class ImageFile:
@@ -181,14 +181,16 @@ class ImageFile:
         if not self._can_shrink():
             return self.decode().size
         width, height = self._image.size
-        return (height, width) if _orientation(self._image) in ON_ITS_SIDE else (width, height)
+        return (height, width) if self._orientation in ON_ITS_SIDE else (width, height)
 
     def decode(self) -> Image.Image:
         """The whole image in mode ``RGB``, upright."""
         if self._decoded is None:
             with _refusals(self.name, self.max_pixels):
-                self._image.load()
-                self._decoded = _to_rgb(_upright(self._image))
+                self._image.load()  # of other formats than JPEG, it may be what says which side is up
+                known = isinstance(self._image, JpegImagePlugin.JpegImageFile)
+                orientation = self._orientation if known else _orientation(self._image)
+                self._decoded = _to_rgb(_upright(self._image, orientation))
         return self._decoded
 
     def decode_around(self, box: Box, size: int, crop_first: bool = False) -> tuple[Image.Image, Box]:
@@ -212,13 +214,30 @@ class ImageFile:
         reduction = self._shrink(largest_reduction(side, size)) if self._can_shrink() else 1
         return self.decode(), reduction
 
+    def plain_jpeg(self) -> bytes | None:
+        """The file, if any decoder of JPEGs gives the pixels of ``decode``; ``None`` otherwise.
+
+        It is whole, sequential, upright, in colour or grey.
+        """
+        is_plain = type(self._image) is JpegImagePlugin.JpegImageFile and self._image.mode in ("RGB", "L")
+        if not is_plain or self._decoded is not None or self._orientation in UPRIGHT:
+            return None
+        with _refusals(self.name, self.max_pixels):
+            self._file.seek(0)
+            content = self._file.read()
+            return content if is_whole_and_sequential(io.BytesIO(content)) else None
+
+    @cached_property
+    def _orientation(self) -> int | None:
+        """Of a JPEG, whose header has said it."""
+        return _orientation(self._image)
+
     def _can_shrink(self) -> bool:
         return self._decoded is None and isinstance(self._image, JpegImagePlugin.JpegImageFile)
 
     def _leave_out_below(self, bottom: float) -> None:
         rows = rows_to_decode(bottom)
-        turned = _orientation(self._image) in UPRIGHT
-        if turned or (self._image.height - rows) * self._image.width < WORTHWHILE:
+        if self._orientation in UPRIGHT or (self._image.height - rows) * self._image.width < WORTHWHILE:
             return
         with _refusals(self.name, self.max_pixels):
             shorter = with_rows(self._file, rows)
@@ -306,8 +325,7 @@ def _reason(error: Exception) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    orientation = _orientation(image)
+def _upright(image: Image.Image, orientation: int | None) -> Image.Image:
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 

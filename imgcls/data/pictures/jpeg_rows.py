@@ -25,11 +25,20 @@ def rows_to_decode(bottom: float) -> int:
 
 def with_rows(file: BinaryIO, rows: int) -> "WithRows | None":
     """The file with ``rows`` in place of its height; ``None`` unless it is a whole sequential JPEG."""
+    position = _position_in_whole(file)
+    return None if position is None else WithRows(file, position, rows)
+
+
+def is_whole_and_sequential(file: BinaryIO) -> bool:
+    """Whether a JPEG is both: its rows come one after the other, and it is not cut off."""
+    return _position_in_whole(file) is not None
+
+
+def _position_in_whole(file: BinaryIO) -> int | None:
     file.seek(-len(END_OF_IMAGE), os.SEEK_END)
     if file.read() != END_OF_IMAGE:  # cut off perhaps, which only the decoding of all rows would show
         return None
-    position = _height_position(file)
-    return None if position is None else WithRows(file, position, rows)
+    return _height_position(file)
 
 
 def _height_position(file: BinaryIO) -> int | None:

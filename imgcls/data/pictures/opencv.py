@@ -4,8 +4,8 @@ In evaluation the results are to the bit those of the original's reader: the who
 resized, with rounded sides, and the centre cut out of it. In training a crop is cut out, then resized; a
 JPEG much larger than the crop needs is shrunk by its decoder first, which the original did not do.
 
-OpenCV resizes only. What decodes is Pillow, which tells a file that is cut off, refuses bombs and gives
-the same pixels of a JPEG.
+Whole, plain JPEGs are decoded by OpenCV, which takes half the time and gives Pillow's pixels. Everything else is
+left to Pillow: it tells a file that is cut off, where OpenCV would fill it up with grey.
 """
 
 from functools import cache
@@ -25,7 +25,7 @@ from imgcls.data.pictures.crops import (
     resize_short_size,
     whole_pixels,
 )
-from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, Box, ImageFile
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, Box, ImageFile, largest_reduction
 from imgcls.errors import UserError
 
 MISSING = 'transform.resampling=opencv needs the package opencv-python-headless: pip install "imgcls[opencv]"'
@@ -47,19 +47,33 @@ class OpenCVCrop(CropResize):
         super().__init__(size, interpolation)
         self.flag = getattr(_cv2(), OPENCV_INTERPOLATIONS[interpolation])
 
+    def resized(self, pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+        return _cv2().resize(pixels, (width, height), interpolation=self.flag)
+
 
 class OpenCVRandomCropResize(RandomCropResize, OpenCVCrop):
     """``RandomCropResize``, drawn alike."""
 
-    def cut(self, image: Image.Image, box: Box) -> np.ndarray:
-        return _resized(image.crop(whole_pixels(box)), self.size, self.size, self.flag)
+    def cut(self, image: Image.Image | np.ndarray, box: Box) -> np.ndarray:
+        left, top, right, bottom = whole_pixels(box)
+        is_array = isinstance(image, np.ndarray)
+        crop = image[top:bottom, left:right] if is_array else np.asarray(image.crop((left, top, right, bottom)))
+        return self.resized(crop, self.size, self.size)
+
+    def of_file(self, photo: ImageFile, rng: np.random.Generator) -> np.ndarray:
+        box = self.box(*photo.size, rng)
+        shrinks = largest_reduction(min(box[2] - box[0], box[3] - box[1]), self.size) > 1
+        if not shrinks and (pixels := _decoded(photo)) is not None:
+            return _exchanged(self.cut(pixels, box))
+        return self.cut(*photo.decode_around(box, self.size, self.crop_first))
 
 
 class OfTheWhole(OpenCVCrop):
     """What lies around the box takes part, so the photo is decoded as it is."""
 
     def of_file(self, photo: ImageFile, rng: np.random.Generator) -> np.ndarray:
-        return self(photo.decode(), rng)
+        pixels, box = _decoded(photo), self.box(*photo.size, rng)
+        return self.cut(photo.decode(), box) if pixels is None else _exchanged(self.cut(pixels, box))
 
     def decode(self, photo: ImageFile) -> Image.Image:
         return photo.decode()
@@ -68,8 +82,8 @@ class OfTheWhole(OpenCVCrop):
 class OpenCVResize(Resize, OfTheWhole):
     """The whole image as a square."""
 
-    def cut(self, image: Image.Image, box: Box) -> np.ndarray:
-        return _resized(image, self.size, self.size, self.flag)
+    def cut(self, image: Image.Image | np.ndarray, box: Box) -> np.ndarray:
+        return self.resized(np.asarray(image), self.size, self.size)
 
 
 class OpenCVResizeCentreCrop(ResizeCentreCrop, OfTheWhole):
@@ -79,10 +93,11 @@ class OpenCVResizeCentreCrop(ResizeCentreCrop, OfTheWhole):
         self._resized_size(*photo.size, photo.name)  # a photo that is refused is not decoded
         return super().of_file(photo, rng)
 
-    def cut(self, image: Image.Image, box: Box) -> np.ndarray:
-        width, height = self._resized_size(*image.size, "image")
+    def cut(self, image: Image.Image | np.ndarray, box: Box) -> np.ndarray:
+        pixels = np.asarray(image)
+        width, height = self._resized_size(pixels.shape[1], pixels.shape[0], "image")
         left, top, right, bottom = centre_crop_box(width, height, self.size)
-        return _resized(image, width, height, self.flag)[top:bottom, left:right]
+        return self.resized(pixels, width, height)[top:bottom, left:right]
 
     def _resized_size(self, width: int, height: int, name: str) -> tuple[int, int]:
         """Width and height of the resized image; bounded, since all of it is computed.
@@ -105,8 +120,22 @@ def flipped(image: np.ndarray) -> np.ndarray:
     return _cv2().flip(image, 1)
 
 
-def _resized(image: Image.Image, width: int, height: int, flag: int) -> np.ndarray:
-    return _cv2().resize(np.asarray(image), (width, height), interpolation=flag)
+def _decoded(photo: ImageFile) -> np.ndarray | None:
+    """The pixels of ``photo.decode()`` in half the time, with blue first; ``None`` where they are better left to it."""
+    cv2, content = _cv2(), photo.plain_jpeg()
+    if content is None:
+        return None
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    width, height = photo.size
+    return pixels if pixels is not None and pixels.shape == (height, width, 3) else None
+
+
+def _exchanged(pixels: np.ndarray) -> np.ndarray:
+    """Red first instead of blue."""
+    return _cv2().cvtColor(pixels, _cv2().COLOR_BGR2RGB)
 
 
 @cache

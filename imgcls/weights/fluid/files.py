@@ -22,6 +22,7 @@ from imgcls.machine.tar import Member, members
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid.protobuf import Message, fields
 from imgcls.weights.fluid.record import HEAD_BYTES, decode, decode_only, encode, require_record
+from imgcls.weights.pir_program import parameter_names
 
 Arrays = dict[str, np.ndarray]
 
@@ -123,6 +124,8 @@ def check_tar(path: str | Path) -> None:
 def read_inference_model(model_file: str | Path, params_file: str | Path) -> Arrays:
     """Parameters of a saved inference model: ``model_file`` gives the names, ``params_file`` the values.
 
+    The model file is a program of fluid and Paddle 2, or one of Paddle 3, whose suffix is ``.json``.
+
     Raises:
         UserError: one of the files is damaged, or the two do not belong together.
     """
@@ -154,6 +157,8 @@ def _persistable_names(model_file: Path) -> list[str]:
 
     try:
         program = memoryview(_read_bytes(model_file, PROGRAM_BYTES))
+        if model_file.suffix == ".json":
+            return _named(model_file, parameter_names(program))
         for block in _messages(within(program), 1):
             for variable in _messages(within(block), 3):
                 parts = dict(within(variable))  # 1 the name, 2 the type, 3 whether it is persistable
@@ -165,9 +170,13 @@ def _persistable_names(model_file: Path) -> list[str]:
     except (ValueError, KeyError) as error:
         reason = shown(str(error), 200)
         raise UserError(f"{model_file} is not a saved program ({reason}); {describe_start(model_file)}.") from None
+    return _named(model_file, sorted(names))
+
+
+def _named(model_file: Path, names: list[str]) -> list[str]:
     if not names:
         raise UserError(f"{model_file} is a program without parameters; {describe_start(model_file)}.")
-    return sorted(names)
+    return names
 
 
 def _messages(found: Iterator[tuple[int, int | Message]], wanted: int) -> Iterator[Message]:

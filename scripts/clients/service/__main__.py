@@ -7,14 +7,18 @@ import os
 import re
 import signal
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 if missing := [name for name in ("uvicorn", "starlette", "python_multipart", "yaml") if not find_spec(name)]:
     sys.exit(f'error: the service needs {", ".join(missing)}: pip install -e ".[cpu,serve]"')
+# ruff: noqa: E402 (the filter must be there before Paddle is imported)
+warnings.filterwarnings("ignore", "No ccache")  # Paddle 3 looks for one at every import
 
 import numpy as np
 import uvicorn
+from answers import answer
 from batching import Batcher
 from decoding import Decoders
 from engines import ENGINES, FASTEST
@@ -109,8 +113,7 @@ async def classify(name, data, topk):
     scores = await batcher.classify(await decoders.network_input(name, data))
     if not np.isfinite(scores).all():
         raise HTTPException(500, f"The network's answer to {name or 'the picture'} is no number: see its weights.")
-    top = [int(number) for number in np.argsort(-scores, kind="stable")[:topk]]
-    return {"file": name, "top": [{"class": c, "name": names[c], "score": float(scores[c])} for c in top]}
+    return {"file": name, **answer(scores, contract, topk)}
 
 
 async def health(_):

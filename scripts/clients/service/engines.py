@@ -1,6 +1,8 @@
 """What can run an export's model files: each gives a function from the input array to the output array."""
 
 import time
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from statistics import median
 
@@ -8,6 +10,7 @@ import numpy as np
 
 FILES = {
     "paddle": ("inference.pdmodel", "inference.pdiparams"),
+    "pir": ("inference.json", "inference.pdiparams"),
     "onnx": ("inference.onnx",),
     "openvino": ("inference.xml", "inference.bin"),
 }
@@ -18,7 +21,7 @@ ROUNDS, TIMES, REST = 3, 5, 0.2  # of a measurement; seconds for which the threa
 def paddle_inference(directory, threads):
     from paddle.inference import Config, create_predictor
 
-    config = Config(*(str(directory / name) for name in FILES["paddle"]))
+    config = Config(*(str(directory / name) for name in FILES[graph_kind(directory)]))
     config.disable_glog_info()
     config.set_cpu_math_library_num_threads(threads)
     config.delete_pass("batch_norm_act_fuse_pass")  # of oneDNN, which is on by default; it fails in DARTS
@@ -52,10 +55,18 @@ def openvino(directory, threads):
 
 
 ENGINES = {  # name, of which graphs, package, function
-    "inference": (("paddle",), "paddle", paddle_inference),
+    "inference": (("paddle", "pir"), "paddle", paddle_inference),
     "onnxruntime": (("onnx",), "onnxruntime", onnxruntime),
-    "openvino": (tuple(FILES), "openvino", openvino),
+    "openvino": (("paddle", "onnx", "openvino"), "openvino", openvino),
 }
+
+
+def paddle_version():
+    """Of the Paddle that is installed, without importing it; none at all reads what others of its age read."""
+    for name in ("paddlepaddle", "paddlepaddle-gpu"):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return "3.0"
 
 
 def graph_kind(directory):

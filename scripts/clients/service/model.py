@@ -4,13 +4,14 @@ import hashlib
 from importlib.util import find_spec
 
 import numpy as np
-from engines import FILES, graph_kind, load_engine
-from operators import check_model
+from answers import are_several, check_tags, probabilities
+from engines import FILES, graph_kind, load_engine, paddle_version
+from operators import check_model, check_reader
 from pictures import FILTERS, network_input
 from plain_yaml import read
 
 CHOICES = {"input": ["float", "uint8"], "output": ["logits", "probabilities"], "interpolation": list(FILTERS)}
-CHOICES |= {"format": [1], "channel_order": ["RGB"], "crop": ["center"], "image_size": range(1, 4097)}
+CHOICES |= {"format": [1, 2], "channel_order": ["RGB"], "crop": ["center"], "image_size": range(1, 4097)}
 CHOICES |= {"resampling": [None, "pillow", "opencv"], "jpeg_reductions": [[8, 4, 2], []]}
 
 
@@ -20,6 +21,7 @@ def read_contract(directory):
     for key, choices in CHOICES.items():
         if not isinstance(contract, dict) or contract.get(key) not in choices:
             raise ValueError(f"in inference.yaml {key} is missing, or none of {list(choices)!s:.60}")
+    check_tags(contract)
     layout, size = {"float": "NCHW", "uint8": "NHWC"}[contract["input"]], contract["image_size"]
     if contract.get("resampling") == "opencv" and not find_spec("cv2"):
         raise ValueError("its pictures are resized by OpenCV: pip install opencv-python-headless")
@@ -32,6 +34,7 @@ def read_contract(directory):
     if contract["sha256"] != sums:
         raise ValueError(f"{' or '.join(names)} is damaged, or of another export: see their sha256")
     check_model(directory)
+    check_reader(directory, paddle_version())
     return contract
 
 
@@ -40,18 +43,19 @@ def load_network(directory, contract, threads, max_batch, engine=None):
     mean, std, names = contract["mean"], contract["std"], contract["class_names"]
     if not (len(mean) == len(std) == 3 and np.isfinite(mean + std).all() and min(std) > 0):
         raise ValueError("mean and std are not three numbers each to compute with")
-    white = network_input(b"P6 1 1 255 \xff\xff\xff", contract, max_pixels=1)
+    white = network_input(b"P6 1 1 255 \xff\xff\xff", contract, max_pixels=1 << 26)
     engine, compute = load_engine(directory, engine, threads, white, max_batch)
 
     def run(images, softmax=contract["output"] == "logits"):
         scores = compute(images)
         if softmax:
-            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-            scores /= scores.sum(axis=1, keepdims=True)
+            scores = probabilities(scores, contract)
         return scores
 
     scores = run(white[np.newaxis], softmax=False)
-    are_probabilities = abs(scores.sum() - 1) < 0.001 and scores.min() >= 0
+    several = are_several(contract)  # whose logits may look like probabilities
+    are_probabilities = scores.min() >= 0 and (scores.max() <= 1 if several else abs(scores.sum() - 1) < 0.001)
+    are_probabilities &= not several or contract["output"] == "probabilities"
     if np.isfinite(scores).all() and are_probabilities != (contract["output"] == "probabilities"):
         raise ValueError(f"the output of the graph is not {contract['output']}")
     if len(names) != scores.shape[1] or {type(name) for name in names} != {str}:

@@ -2,15 +2,17 @@
 
 An operator of Paddle can write and read files, call Python, send and receive. A file from a stranger
 is therefore read here first, byte by byte, and whatever is not known to do nothing but arithmetic is
-named. Needs the standard library alone: ``scripts/clients/service/operators.py`` is a copy.
+named. Needs the standard library alone: ``scripts/clients/service`` has copies of this and what it imports.
 """
 
 import math
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.parsers import expat
+
+from pir_operators import faults as _pir_faults
 
 NAMES = """
 abs acos acosh addmm angle asin asinh atan atan2 atanh brelu ceil celu clip clip_by_norm complex conj cos cosh
@@ -68,8 +70,11 @@ their tensors' (``as_strided``, ``empty``), that train, and those of files, proc
 PADDLE_BLOCKS, PADDLE_OPERATORS, PADDLE_TYPE = 1, 4, 3
 """Fields of ProgramDesc, BlockDesc and OpDesc in Paddle's framework.proto."""
 
-LOADED_TOO = (".info", ".pdmodel", ".pdiparams")
+LOADED_TOO = (".info", ".json", ".pdmodel", ".pdiparams")
 """``paddle.jit.load`` unpickles ``inference.pdiparams.info``, and takes every other program there for a method."""
+
+PADDLE_2_PROGRAM, PADDLE_3_PROGRAM = ".pdmodel", ".json"
+MODELS = (PADDLE_2_PROGRAM, PADDLE_3_PROGRAM, ".onnx", ".xml")
 
 ONNX_DOMAINS = ("", "ai.onnx")
 ONNX_ENDLESS = ("Loop",)
@@ -118,25 +123,64 @@ class Refused(ValueError):
 def check_model(directory: str | Path, name: str = "inference") -> None:
     """Look through the model file of an export, and what lies beside it.
 
-    It is ``<name>.pdmodel``, ``<name>.onnx``, or ``<name>.xml`` with the tensors of ``<name>.bin``.
+    It is ``<name>.pdmodel``, of PaddlePaddle 3 ``<name>.json``, ``<name>.onnx``, or ``<name>.xml`` with the
+    tensors of ``<name>.bin``.
 
     Raises:
         Refused: it is no such file, or holds what is not allowed, or Paddle would load further files with it.
         OSError: it cannot be read.
     """
     directory = Path(directory)
-    if (directory / f"{name}.onnx").is_file():
-        _check_file(directory / f"{name}.onnx", _onnx_faults)
-        return
-    if (directory / f"{name}.xml").is_file():
+    model = model_file(directory, name)
+    if model.suffix == ".xml":
         size = (directory / f"{name}.bin").stat().st_size
-        _check_file(directory / f"{name}.xml", lambda text: _openvino_faults(text, size))
+        _check_file(model, lambda text: _openvino_faults(text, size))
         return
-    _check_file(directory / f"{name}.pdmodel", _paddle_faults)
-    known = {f"{name}.pdmodel", f"{name}.pdiparams"}
+    _check_file(model, FAULTS[model.suffix])
+    if model.suffix == ".onnx":
+        return
+    known = {model.name, f"{name}.pdiparams"}
     beside = (path.name for path in directory.iterdir() if path.suffix in LOADED_TOO and path.name.startswith(name))
     if others := sorted(set(beside) - known):
         raise Refused(f"beside the model there is {others[0]}, which Paddle would load too: delete it")
+
+
+def check_reader(directory: str | Path, paddle: str, *, jit: bool = False, name: str = "inference") -> None:
+    """Whether a release of Paddle can load the program of an export. 2.6.2 ends with SIGSEGV on one of Paddle 3.
+
+    Args:
+        paddle: the release, such as ``3.3.1``.
+        jit: by ``paddle.jit.load``, which reads programs of its own line alone.
+
+    Raises:
+        Refused: it cannot; the message says what can be done.
+    """
+    suffix, line = model_file(Path(directory), name).suffix, int(paddle.split(".")[0])
+    again = (
+        "Or export the model again with this one: python -m imgcls.export export.source=<this export> export.dir=..."
+    )
+    if suffix == PADDLE_3_PROGRAM and line < 3:
+        raise Refused(
+            f"{name}{suffix} is a program of PaddlePaddle 3, and PaddlePaddle {paddle} is installed, which crashes on "
+            f"it. Install PaddlePaddle 3. {again}"
+        )
+    if suffix == PADDLE_2_PROGRAM and line >= 3 and jit:
+        raise Refused(
+            f"{name}{suffix} is a program of PaddlePaddle 2, which paddle.jit.load of {paddle} cannot read. Use "
+            f"paddle.inference, which can (predict.engine=inference, inference_client.py). {again}"
+        )
+
+
+def model_file(directory: Path, name: str = "inference") -> Path:
+    """The one model file of an export; ``<name>.pdmodel`` where there is none.
+
+    Raises:
+        Refused: there are several, and who loads which is anybody's guess.
+    """
+    found = [directory / f"{name}{suffix}" for suffix in MODELS if (directory / f"{name}{suffix}").is_file()]
+    if len(found) > 1:
+        raise Refused(f"there are {' and '.join(path.name for path in found)}, and an export has one of them")
+    return found[0] if found else directory / f"{name}{PADDLE_2_PROGRAM}"
 
 
 def _check_file(path: Path, faults_of) -> None:
@@ -313,3 +357,11 @@ def _varint(message: memoryview, position: int, longest: int) -> tuple[int, int]
         if byte < 0x80:
             return value, position + place + 1
     raise ValueError(f"an unfinished number at byte {position}")
+
+
+FAULTS: dict[str, Callable[[memoryview], Iterator[str]]] = {
+    PADDLE_2_PROGRAM: _paddle_faults,
+    PADDLE_3_PROGRAM: _pir_faults,
+    ".onnx": _onnx_faults,
+}
+"""What is wrong with a model file, by its suffix."""
