@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from imgcls.errors import UserError
 from imgcls.run.logs import log
 from imgcls.weights.hub import FILES, Seen, fetch_from_hub, is_hub_name, seen_by
 
@@ -22,7 +23,12 @@ def as_its_weights_see(config: DictConfig, program: str, given: Collection[str] 
     if "model" not in config:
         return
     source = config[program].get("source") if program in config else None
-    seen = seen_of(source or config.model.pretrained, config.model.get("pretrained_from"))
+    try:
+        seen = seen_of(source or config.model.pretrained, config.model.get("pretrained_from"))
+    except UserError:
+        if OmegaConf.select(config, "trainer.resume") is None:
+            raise
+        return  # a run that goes on has its weights in its checkpoint, and this in its record
     if seen is None:
         return
     for key, value in zip(KEYS, (seen.size, seen.resize_size, seen.interpolation, seen.mean, seen.std), strict=True):

@@ -3,6 +3,9 @@
 The values of both come from the names alone (``peers.values``); ``peers/test_cells.py`` has every network.
 """
 
+import contextlib
+import json
+
 import numpy as np
 import paddle
 import pytest
@@ -146,6 +149,23 @@ def test_two_networks_of_the_same_names_are_asked_about(tmp_path):
         create_model(
             "efficientnetb0", num_classes=CLASSES, pretrained=tmp_path / "tf_efficientnet_b0-1234.pth", **SYMMETRIC
         )
+
+
+def test_a_network_that_only_looks_the_same(resnet_file, tmp_path):
+    """A ``config.json`` says that it blurs, which no tensor shows."""
+    copy = tmp_path / "model.pth"
+    copy.write_bytes(resnet_file.read_bytes())
+    for architecture, is_equal in (("resnet18.a1_in1k", True), ("resnetblur18", False), ("resnetaa18d", False)):
+        copy.with_name("config.json").write_text(json.dumps({"architecture": architecture}), encoding="utf-8")
+        refused = pytest.raises(UserError, match=f"is timm's {architecture}, which is not exactly resnet18")
+        with contextlib.nullcontext() if is_equal else refused:
+            create_model("resnet18", num_classes=CLASSES, pretrained=copy)
+
+
+def test_a_file_for_a_family_that_no_other_library_has(tmp_path):
+    write_torch(tmp_path / "a.pth", {"w": np.ones(3, np.float32)})
+    with pytest.raises(UserError, match="No tensor of the file fits"):
+        create_model("darts_4m", pretrained=tmp_path / "a.pth")
 
 
 def test_what_was_learned_where_the_other_has_nothing_is_not_dropped():

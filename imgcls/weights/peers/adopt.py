@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imgcls.errors import UserError, listed
+from imgcls.machine.reading import shown
 from imgcls.models.layers import Network, fluid_names
 from imgcls.models.registry import ModelInfo
 from imgcls.weights.choices import OURS, PEERS, TORCH_PEERS
@@ -52,11 +53,11 @@ def adopt(network: Network, info: ModelInfo, weights: Weights, source: str | Pat
     if found is None:
         if wanted:
             _require_rule(info, wanted)
-        if wanted or weights.maker == "torch":
+        if wanted or (weights.maker == "torch" and _is_known(info)):
             raise UserError(_no_way(network, info, weights, source, wanted))
         return Adopted(weights.arrays, weights.naming, None, [])
     peer, rule, names = found
-    _require_same(network, info, rule, peer, architecture or weights.architecture or Path(source).name, source)
+    _require_same(network, info, rule, peer, architecture or weights.architecture, source)
     try:
         arrays, remarks = from_peer(network, info.module, weights.arrays, names, rule, peer)
     except UserError as error:
@@ -151,7 +152,15 @@ def _by_variable_names(network: Network, weights: Weights) -> list[str] | None:
     return [theirs[ours[f"{layer}.{leaves[0]}"]].rpartition(".")[0] for layer, leaves in layers_of(ours).items()]
 
 
-def _require_same(network: Network, info: ModelInfo, rule: Rule, peer: Peer, evidence: str, source: str | Path) -> None:
+def _require_same(
+    network: Network, info: ModelInfo, rule: Rule, peer: Peer, architecture: str | None, source: str | Path
+) -> None:
+    if architecture and not re.fullmatch(rule.called, architecture.partition(".")[0]):
+        raise UserError(
+            f"{source} is {title(peer)}'s {shown(architecture)}, which is not exactly {info.name}, whatever its "
+            "tensors are called; nothing was loaded."
+        )
+    evidence = architecture or Path(source).name
     needed = rule.needs(network)
     if rule.asks:
         name = _timm_name(info)
@@ -173,6 +182,11 @@ def _require_same(network: Network, info: ModelInfo, rule: Rule, peer: Peer, evi
 
 def _timm_name(info: ModelInfo) -> str:
     return re.sub(r"efficientnetb(\d).*|efficientnet$", lambda match: f"efficientnet_b{match[1] or 0}", info.name)
+
+
+def _is_known(info: ModelInfo) -> bool:
+    """Whether there is anything to say of a peer's network of this family."""
+    return any(info.module in RULES[peer] or (peer, info.module) in REASONS for peer in PEERS)
 
 
 def _require_rule(info: ModelInfo, wanted: str) -> None:

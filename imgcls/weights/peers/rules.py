@@ -27,6 +27,7 @@ class Rule:
         scales_dropout: the peer's dropout scales at inference, as ours does.
         knows: whether the peer has the network at all, of a family of which it has some.
         needs: what must be set for the network to compute the same, as ``key=value``; ``None`` for nothing.
+        called: what timm calls its equal networks; others have layers without tensors, such as a blur.
         asks: architectures among which the file's names do not tell, each with what it ``needs``.
     """
 
@@ -35,6 +36,7 @@ class Rule:
     scales_dropout: bool = False
     knows: Callable[[Network], bool] = lambda network: True
     needs: Callable[[Network], str | None] = lambda network: None
+    called: str = ".*"
     asks: tuple[str, ...] = ()
 
 
@@ -81,6 +83,8 @@ def _timm_efficientnet_epsilon(network: Network) -> float:
     return 1e-5 if network.padding_type == "DYNAMIC" else 1e-3
 
 
+RESNETS = r"(se)?resnex?t\d+[cd]?(_\d+x\d+d)?"
+
 RULES: dict[Peer, dict[str, Rule]] = {
     "torchvision": {
         "resnet": Rule(names.resnet, knows=_is_plain),
@@ -97,22 +101,23 @@ RULES: dict[Peer, dict[str, Rule]] = {
         ),
     },
     "timm": {
-        "resnet": Rule(names.resnet),
-        "resnext": Rule(names.resnet),
-        "resnext_wsl": Rule(names.resnet),
-        "senet": Rule(names.resnet),
-        "vgg": Rule(names.vgg_timm, needs=_vgg),
-        "densenet": Rule(names.densenet),
-        "mobilenet_v1": Rule(names.mobilenet_v1_timm, needs=_capped),
-        "mobilenet_v2": Rule(names.mobilenet_v2_timm),
+        "resnet": Rule(names.resnet, called=RESNETS),
+        "resnext": Rule(names.resnet, called=RESNETS),
+        "resnext_wsl": Rule(names.resnet, called=RESNETS),
+        "senet": Rule(names.resnet, called=RESNETS),
+        "vgg": Rule(names.vgg_timm, needs=_vgg, called=r"vgg\d+"),
+        "densenet": Rule(names.densenet, called=r"densenet\d+"),
+        "mobilenet_v1": Rule(names.mobilenet_v1_timm, needs=_capped, called=r"mobilenetv1_\d+"),
+        "mobilenet_v2": Rule(names.mobilenet_v2_timm, called=r"mobilenetv2_\d+"),
         "efficientnet": Rule(
             names.efficientnet_timm,
             epsilon=_timm_efficientnet_epsilon,
+            called=r"(tf_)?efficientnet_b\d",
             asks=("tf_efficientnet", "efficientnet"),
         ),
-        "dpn": Rule(names.dpn_timm, epsilon=_epsilon(1e-3)),
-        "darknet": Rule(names.darknet_timm, needs=_leaky),
-        "hrnet": Rule(names.hrnet_timm, needs=_corners),
+        "dpn": Rule(names.dpn_timm, epsilon=_epsilon(1e-3), called=r"dpn\d+"),
+        "darknet": Rule(names.darknet_timm, needs=_leaky, called="darknet53"),
+        "hrnet": Rule(names.hrnet_timm, needs=_corners, called=r"hrnet_w\d+"),
     },
     "paddleclas": {
         "resnet": Rule(),
