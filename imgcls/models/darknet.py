@@ -30,7 +30,7 @@ class DarkNet(Network):
 
     Args:
         repeats: residual blocks of each stage.
-        act: a key of ``layers.ACTIVATIONS``; ``leaky_relu`` is the paper's.
+        act: a key of ``layers.ACTIVATIONS``; timm's has ``leaky_relu``.
     """
 
     def __init__(self, repeats: tuple[int, ...], act: str = "relu", num_classes: int = 1000, in_channels: int = 3):
