@@ -21,6 +21,7 @@ from imgcls.functional.monitoring import (
     on_request,
     view_of,
 )
+from imgcls.models.registry import list_models
 from imgcls.weights.choices import OURS, PEERS
 
 MASTER = re.compile(r"[^\s:]+:\d+")
@@ -92,6 +93,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _balance(config)
     yield from _waits(config)
     yield from _several_classes(config)
+    yield from _distillation(config)
     if _get(config, "loss.name") == "own" and _get(config, "callbacks.label_smoothing.enabled"):
         yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
     if _get(config, "data.format") == "own" and _get(config, "data.cache"):
@@ -155,6 +157,27 @@ def _several_classes(config: DictConfig) -> Iterator[str]:
         yield "imgcls.preview shows pictures of one class each: not with data.multi_label=true."
 
 
+def _distillation(config: DictConfig) -> Iterator[str]:
+    section = _get(config, "distill")
+    if section is None or (section.teacher is None and section.photos is None):
+        return
+    if section.teacher is None:
+        yield f"distill.photos={section.photos} has no labels: name a distill.teacher."
+    elif not Path(section.teacher).exists() and section.teacher.lower() not in list_models():
+        advice = close_matches(section.teacher, list_models())
+        yield f"distill.teacher={section.teacher}: there is no such run, checkpoint or model.{advice}"
+    if section.photos is not None and section.alpha < 1:
+        yield f"distill.alpha={section.alpha:g}: photos without labels (distill.photos) need distill.alpha=1."
+    if section.photos is not None and config.data.format not in MULTI_LABEL:
+        yield f"distill.photos adds files to files: not with data={config.data.name}."
+    if section.photos is not None and not Path(section.photos).is_dir():
+        yield f"distill.photos={section.photos}: there is no such directory."
+    if section.features and config.trainer.compile:
+        yield "distill.features looks into the network: not with trainer.compile=true."
+    if _get(config, "data.multi_label"):
+        yield "distill.teacher is for one class a picture: not with data.multi_label=true."
+
+
 def _waits(config: DictConfig) -> Iterator[str]:
     """What waits for a figure to become better needs evaluations."""
     if "trainer" not in config or "preview" in config or config.trainer.eval_every or "lr_find" in config:
@@ -213,6 +236,9 @@ def _devices(config: DictConfig) -> Iterator[str]:
 
 def _probe(config: DictConfig) -> Iterator[str]:
     if not _get(config, "probe.enabled"):
+        return
+    if "lr_find" in config:
+        yield "imgcls.lr_find tries rates for the whole network: leave out probe.enabled and recipes that set it."
         return
     for name in MIXING:
         if _get(config, f"callbacks.{name}.enabled"):

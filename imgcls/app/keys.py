@@ -131,6 +131,7 @@ class OptimizerConfig:
     weight_decay: float = key(at_least(0))
     no_decay_on_norm_and_bias: bool = key()
     head_lr_multiplier: float = key(at_least(0))
+    layer_decay: float = key(between(0, 1), unrecorded=1.0)
     grad_clip_norm: float | None = key(at_least(0))
     scale_lr: bool = key()
     base_batch_size: int = key(at_least(1))
@@ -167,6 +168,15 @@ class LossConfig:
     margin: float = key(between(0, 1), later=True)
     _target_: str = key()  # of loss=own: the function, and its arguments
     args: dict[str, Any] = key()
+
+
+@dataclass
+class DistillConfig:
+    teacher: str | None = key(path=True, later=True)  # a run, a checkpoint or a model's name
+    temperature: float = key(at_least(0.01), unrecorded=4.0)
+    alpha: float = key(between(0, 1), unrecorded=0.5)
+    features: float = key(at_least(0), unrecorded=0.0)
+    photos: str | None = key(path=True, later=True)
 
 
 @dataclass
@@ -302,7 +312,8 @@ class RunConfig:
 
 @dataclass
 class EvalConfig:
-    source: str | None = key(path=True)  # run directory, checkpoint or weights
+    source: str | None = key(path=True)  # run directory, checkpoint, weights or export directory
+    engine: str | None = key(one_of(*ENGINE_NAMES, FASTEST))
     split: str = key(SPLIT)
     batch_size: int = key(at_least(1))
     num_workers: int = key(at_least(0))
@@ -422,6 +433,7 @@ class Train(Program):
     optimizer: OptimizerConfig = section(OptimizerConfig)
     lr_schedule: ScheduleConfig = section(ScheduleConfig)
     loss: LossConfig = section(LossConfig)
+    distill: DistillConfig = section(DistillConfig)
     callbacks: CallbacksConfig = section(CallbacksConfig)
     probe: ProbeConfig = section(ProbeConfig)
     trainer: TrainerConfig = section(TrainerConfig)

@@ -30,6 +30,7 @@ from imgcls.app.resume import (
     write_texts,
 )
 from imgcls.app.source import build_network, own_modules, preprocessing
+from imgcls.app.teacher import distillation, with_photos
 from imgcls.callbacks.checkpoint import recorded_progress, restore
 from imgcls.callbacks.history import History
 from imgcls.data.formats.class_names import class_names_text
@@ -52,6 +53,7 @@ from imgcls.functional.schedules import WAITING, Schedule, build_schedule, joine
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
 from imgcls.machine.text import write_json
+from imgcls.models.checks import require_methods
 from imgcls.models.registry import model_info
 from imgcls.run.checkpoint import is_fluid_checkpoint
 from imgcls.run.directory import Run, agree_on_run
@@ -79,6 +81,9 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     evaluates = settings.eval_every > 0
     train_samples = read_samples(config.data, "train", config.model.num_classes, undivided=not evaluates)
     class_names = train_samples.class_names
+    distill = config.distill if config.get("distill") and config.distill.teacher is not None else None
+    if distill and distill.photos is not None:
+        train_samples = with_photos(train_samples, distill.photos)
     val_samples = read_samples(config.data, "val", None, class_names) if evaluates else None
     _require_telling(config, class_names, bool(own_callbacks))
 
@@ -122,6 +127,10 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
                 _warn_of_one_class(name, samples)
 
         trainer = build_trainer(config, train_samples, seen, filled_later=run.start_from is not None)
+        if distill:
+            if distill.features:
+                require_methods(trainer.network, "distill.features", "forward_features")
+            features = [*features, distillation(distill, seen, class_names)]
         base_lr = _learning_rate(config.optimizer, settings.batch_size)
         drops: list[int] = []  # of the learning rate, where the run itself decides on them
         schedule = _schedule(config, base_lr, len(train_loader), settings.epochs, drops)
@@ -134,6 +143,8 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         head = None
         if start.epoch < probing:
             head = HeadTraining(trainer, probing, make_optimizer)
+            if not config.model.pretrained and not run.start_from:
+                log.warning("The body of %s has random weights: its features tell little.", config.model.name)
         else:
             trainer.prepare(make_optimizer())
         writers = sample_writers(train_samples, val_samples) if ranks.first else {}

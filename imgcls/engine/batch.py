@@ -7,7 +7,32 @@ from functools import partial
 import numpy as np
 import paddle
 
+from imgcls.functional.distillation import attention_loss, soft_label_loss
 from imgcls.functional.losses import cross_entropy, mixed, mixed_cross_entropy, with_auxiliary
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher says to the images of a batch, and how much of it counts.
+
+    Args:
+        logits: float32 ``[N, num_classes]``.
+        temperature, alpha: see ``soft_label_loss``; ``alpha`` is its weight, and the labels have the rest.
+        attention: of its last feature map, ``[N, H, W]``; ``None`` where it does not count.
+        attention_weight: of ``attention_loss``.
+        own_attention: gives that of the student, after its forward pass.
+    """
+
+    logits: paddle.Tensor
+    temperature: float
+    alpha: float
+    attention: paddle.Tensor | None = None
+    attention_weight: float = 0.0
+    own_attention: Callable[[], paddle.Tensor] | None = None
+
+    def part(self, part: slice) -> "Lesson":
+        attention = None if self.attention is None else self.attention[part]
+        return replace(self, logits=self.logits[part], attention=attention)
 
 
 @dataclass(frozen=True)
@@ -29,6 +54,7 @@ class Batch:
     partner_labels: paddle.Tensor | None = None
     lam: float = 1.0
     smoothing: float = 0.0
+    lesson: Lesson | None = None
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -55,6 +81,7 @@ class Batch:
                     labels=self.labels[part],
                     indices=self.indices[part],
                     partner_labels=partner,
+                    lesson=self.lesson and self.lesson.part(part),
                 ),
                 (stop - start) * self.ranks / self.global_size,
             )
@@ -84,4 +111,20 @@ def batch_loss(
             return cross_entropy(logits, batch.labels, batch.smoothing)
         return mixed_cross_entropy(logits, batch.labels, batch.partner_labels, batch.lam, batch.smoothing)
 
-    return with_auxiliary(loss_of, outputs) if isinstance(outputs, list | tuple) else loss_of(outputs)
+    def of_labels() -> paddle.Tensor:
+        return with_auxiliary(loss_of, outputs) if isinstance(outputs, list | tuple) else loss_of(outputs)
+
+    return of_labels() if batch.lesson is None else _taught(outputs, batch.lesson, of_labels)
+
+
+def _taught(
+    outputs: paddle.Tensor | tuple[paddle.Tensor, ...], lesson: Lesson, of_labels: Callable[[], paddle.Tensor]
+) -> paddle.Tensor:
+    """The loss of a student: what the labels say is not computed where it does not count."""
+    logits = outputs[0] if isinstance(outputs, list | tuple) else outputs
+    total = lesson.alpha * soft_label_loss(logits, lesson.logits, lesson.temperature)
+    if lesson.alpha < 1:
+        total = total + (1 - lesson.alpha) * of_labels()
+    if lesson.attention is not None:
+        total = total + lesson.attention_weight * attention_loss(lesson.own_attention(), lesson.attention)
+    return total

@@ -6,7 +6,7 @@ from (timm, torchvision, PaddleClas), which is what a checkpoint of that package
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
@@ -17,12 +17,11 @@ from paddle.distributed.fleet.utils import recompute
 from paddle.nn import functional as F
 
 from imgcls.errors import UserError
-from imgcls.machine.paddle_internals import Conv2D
+from imgcls.machine.paddle_internals import Conv2D, batch_norm_parts
 from imgcls.models.checks import require_channels
 from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import Network, activation
 
-STATISTICS = {r"\._mean$": ".running_mean", r"\._variance$": ".running_var"}
 TRUNCATED = nn.initializer.TruncatedNormal(std=0.02)
 
 
@@ -32,10 +31,13 @@ class SourceNetwork(Network):
     source_names: ClassVar[dict] = {}
     """From regular expressions of our ``state_dict`` keys to what the source has there, as in ``re.sub``."""
 
+    statistics: ClassVar[dict] = {r"\._mean$": ".running_mean", r"\._variance$": ".running_var"}
+    """The same for batch norms; PyTorch's."""
+
     def name_as_source(self) -> None:
         """Give every tensor the key of the source's state dict; at the end of a family's ``__init__``."""
         for key, tensor in self.state_dict().items():
-            for pattern, replacement in {**STATISTICS, **self.source_names}.items():
+            for pattern, replacement in {**self.statistics, **self.source_names}.items():
                 key = re.sub(pattern, replacement, key)
             tensor.name = key
 
@@ -136,6 +138,37 @@ class ConvBN(nn.Layer):
         return self.act(self.bn(self.conv(x)))
 
 
+class Chain(nn.Layer):
+    """Layers by name, one after the other; the input is added, less what drop path leaves out, where ``adds``."""
+
+    def __init__(self, layers: Iterable[tuple[str, nn.Layer]], *, adds: bool = False, drop_path: float = 0.0):
+        super().__init__()
+        self.adds, self.order = adds, []
+        for name, layer in layers:
+            self.add_sublayer(name, layer)
+            self.order.append(name)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        out = x
+        for name in self.order:
+            out = getattr(self, name)(out)
+        return x + self.drop_path(out) if self.adds else out
+
+
+def conv_bn(names: tuple[str, str], *shape: int, act: str | None = None, epsilon: float = 1e-5, **options) -> list:
+    """A convolution (``conv``), its batch norm and an activation as named layers of a ``Chain``."""
+    first, second = names
+    norm = nn.BatchNorm2D(shape[1], epsilon=epsilon)
+    return [(first, conv(*shape, **options)), (second, norm), (f"{second}_act", activation(act))]
+
+
+def rounded(channels: float, limit: float = 0.9) -> int:
+    """The nearest multiple of 8, but not less than ``limit`` of what it was."""
+    multiple = max(8, int(channels + 4) // 8 * 8)
+    return multiple if multiple >= limit * channels else multiple + 8
+
+
 class SqueezeExcite(MapLayer):
     """Channel attention (arXiv:1709.01507): mean, 1x1 convolution, activation, another, gate, multiply.
 
@@ -163,6 +196,13 @@ class SqueezeExcite(MapLayer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         first, second = (getattr(self, name) for name in self.names)
         return x * self.gate(second(self.act(first(F.adaptive_avg_pool2d(x, 1, self.data_format)))))
+
+
+def with_norm(kernel: np.ndarray, norm: nn.BatchNorm2D) -> tuple[np.ndarray, np.ndarray]:
+    """A kernel and a bias equal to a kernel and the batch norm behind it."""
+    weight, bias, mean, variance = (norm.state_dict()[key].numpy() for key in ("weight", "bias", "_mean", "_variance"))
+    factor = weight / np.sqrt(variance + batch_norm_parts(norm).epsilon)
+    return kernel * factor[:, None, None, None], bias - mean * factor
 
 
 def linear(in_features: int, out_features: int, bias: bool = True) -> nn.Linear:
@@ -224,7 +264,8 @@ def _has_fused_kernel(query: paddle.Tensor) -> bool:
 def run(blocks: Sequence[Callable], x: paddle.Tensor, checkpointing: bool) -> paddle.Tensor:
     """``x`` through all blocks, in training with their insides computed again for the gradient if told so.
 
-    That takes a third more time and the memory of one block's insides in place of all.
+    That takes a third more time and the memory of one block's insides in place of all. It is for blocks
+    without batch norms, whose statistics would take in each batch twice.
     """
     again = checkpointing and not x.stop_gradient and paddle.in_dynamic_mode()
     for block in blocks:

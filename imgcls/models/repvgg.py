@@ -15,11 +15,10 @@ from paddle import nn
 
 from imgcls.errors import UserError
 from imgcls.models.checks import require_positive, require_probability
-from imgcls.models.modern_layers import ConvBN, SourceNetwork, conv, linear
+from imgcls.models.modern_layers import ConvBN, SourceNetwork, conv, linear, with_norm
 
 DEPTHS = {"a": (2, 4, 14, 1), "b": (4, 6, 16, 1)}
 WIDTHS = (64, 128, 256, 512)
-EPSILON = 1e-5
 
 
 class Block(nn.Layer):
@@ -28,11 +27,11 @@ class Block(nn.Layer):
     def __init__(self, in_channels: int, channels: int, stride: int, groups: int):
         super().__init__()
         self.stride, self.groups = stride, groups
-        options = {"stride": stride, "groups": groups, "epsilon": EPSILON}
+        options = {"stride": stride, "groups": groups}
         self.conv_kxk = ConvBN(in_channels, channels, 3, **options)
         self.conv_1x1 = ConvBN(in_channels, channels, 1, **options)
         stays = stride == 1 and in_channels == channels
-        self.identity = nn.BatchNorm2D(channels, epsilon=EPSILON) if stays else None
+        self.identity = nn.BatchNorm2D(channels) if stays else None
         self.act = nn.ReLU()
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -55,13 +54,6 @@ class Block(nn.Layer):
 def middle(kernel: np.ndarray) -> np.ndarray:
     """A 1x1 kernel as a 3x3 one."""
     return np.pad(kernel, ((0, 0), (0, 0), (1, 1), (1, 1)))
-
-
-def with_norm(kernel: np.ndarray, norm: nn.BatchNorm2D) -> tuple[np.ndarray, np.ndarray]:
-    """A kernel and a bias equal to a kernel and the batch norm behind it."""
-    weight, bias, mean, variance = (norm.state_dict()[key].numpy() for key in ("weight", "bias", "_mean", "_variance"))
-    factor = weight / np.sqrt(variance + EPSILON)
-    return kernel * factor[:, None, None, None], bias - mean * factor
 
 
 class RepVGG(SourceNetwork):

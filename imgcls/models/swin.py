@@ -56,6 +56,13 @@ def shift_mask(height: int, width: int, window: tuple[int, int], shift: tuple[in
     return np.where(flat[:, None, :] == flat[:, :, None], 0.0, APART).astype(np.float32)[:, None]
 
 
+def fill_up(x: paddle.Tensor, rows: int, columns: int) -> paddle.Tensor:
+    """Maps ``[N, H, W, C]`` with zeros below and to the right; not ``F.pad``, whose NHWC no ONNX converter knows."""
+    if rows:
+        x = paddle.concat([x, paddle.zeros_like(x[:, :rows])], axis=1)
+    return paddle.concat([x, paddle.zeros_like(x[:, :, :columns])], axis=2) if columns else x
+
+
 class WindowAttention(nn.Layer):
     """Attention within windows ``[windows, places, C]``, with a trained bias for each offset between two places."""
 
@@ -150,19 +157,20 @@ class Block(nn.Layer):
         x = x + self.drop_path(self.norm1(self.attend(x)))
         return x + self.drop_path(self.norm2(self.mlp(x)))
 
+    def shift(self, length: int, side: int) -> int:
+        """By which windows of a side are moved along a map of that length."""
+        return side // 2 if self.shifted and length > side else 0
+
     def attend(self, x: paddle.Tensor) -> paddle.Tensor:
         """Attention within windows; what is left over at the right and at the bottom is filled up with zeros."""
         height, width, channels = x.shape[1:]
         window = min(self.window, height), min(self.window, width)
-        shift = tuple(
-            side // 2 if self.shifted and length > side else 0
-            for side, length in zip(window, (height, width), strict=True)
-        )
+        shift = self.shift(height, window[0]), self.shift(width, window[1])
         if any(shift):
             x = paddle.roll(x, [-shift[0], -shift[1]], axis=[1, 2])
         rest = [-height % window[0], -width % window[1]]
         if any(rest):
-            x = F.pad(x, [0, rest[1], 0, rest[0]], data_format="NHWC")
+            x = fill_up(x, *rest)
         high, wide = height + rest[0], width + rest[1]
         down, across = high // window[0], wide // window[1]
         blocks = x.reshape([-1, down, window[0], across, window[1], channels]).transpose([0, 1, 3, 2, 4, 5])
@@ -187,7 +195,7 @@ class PatchMerging(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         height, width, channels = x.shape[1:]
         if height % 2 or width % 2:
-            x = F.pad(x, [0, width % 2, 0, height % 2], data_format="NHWC")
+            x = fill_up(x, height % 2, width % 2)
         down, across = (height + 1) // 2, (width + 1) // 2
         x = x.reshape([-1, down, 2, across, 2, channels]).transpose([0, 1, 3, 4, 2, 5])
         x = x.reshape([-1, down, across, 4 * channels])
@@ -272,6 +280,13 @@ class Swin(SourceNetwork):
 
     def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.stage_maps(x)[-1]
+
+    def blocks_in_order(self) -> list[list[paddle.Tensor]]:
+        blocks = [self.patch_embed.parameters()]
+        for stage in self.layers:
+            first, *others = (block.parameters() for block in stage.blocks)
+            blocks += [stage.downsample.parameters() + first, *others]
+        return blocks
 
 
 VARIANTS = {

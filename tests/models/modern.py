@@ -14,7 +14,7 @@ from imgcls.models import swin
 
 sys.path.append(str(ROOT / "tests" / "peers"))
 
-from rule import value
+from rule import gain, value
 
 NAMES = imgcls.list_models(modern=True)
 OWN_SIZE = ("swin", "vit")
@@ -68,11 +68,13 @@ def source_shapes(network: paddle.nn.Layer, transposed: bool) -> dict[str, tuple
     }
 
 
-def fill(network: paddle.nn.Layer, shapes: dict[str, tuple[int, ...]], transposed: bool) -> paddle.nn.Layer:
+def fill(
+    network: paddle.nn.Layer, shapes: dict[str, tuple[int, ...]], transposed: bool, gain: float = 1.0
+) -> paddle.nn.Layer:
     """Values of the rule into a network, whose fully connected weights PyTorch has the other way round."""
     linear = {id(layer.weight) for layer in network.sublayers() if isinstance(layer, paddle.nn.Linear)}
     for tensor in network.state_dict().values():
-        values = value(tensor.name, shapes[tensor.name])
+        values = value(tensor.name, shapes[tensor.name], gain)
         if id(tensor) in linear and transposed:
             values = np.ascontiguousarray(values.reshape(len(values), -1).T)
         assert values.shape == tuple(tensor.shape), tensor.name
@@ -92,4 +94,4 @@ def filled(name: str, side: int, **options) -> paddle.nn.Layer:
     """The network, in evaluation mode."""
     network = imgcls.create_model(name, **arguments(name, side), **options)
     transposed = not from_paddle(name)
-    return fill(network, source_shapes(network, transposed), transposed)
+    return fill(network, source_shapes(network, transposed), transposed, gain(name))

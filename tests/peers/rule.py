@@ -13,7 +13,27 @@ import numpy as np
 POSITIONS = ("pos_embed", "cls_token", "reg_token", "dist_token", "relative_position_bias_table")
 
 
-def value(name: str, shape: Sequence[int]) -> np.ndarray:
+GAINS = {
+    "pplcnet_": 4.0,
+    "pplcnetv2_": 1.8,
+    "pphgnet": 1.8,
+    "mobilenetv3": 2.2,
+    "tf_mobilenetv3": 1.8,
+    "mobilenetv4": 1.5,
+    "tf_efficientnetv2_b": 1.8,
+    "efficientnetv2": 1.3,
+    "tf_efficientnetv2_": 1.3,
+}
+"""Of convolutions, by the beginning of a network's name: where activations and gates make maps smaller and smaller."""
+
+
+def gain(network: str) -> float:
+    """The factor of the variance of a network's convolutions, of which its logits come out neither still nor wild."""
+    fitting = [beginning for beginning in GAINS if network.startswith(beginning)]
+    return GAINS[max(fitting, key=len)] if fitting else 1.0
+
+
+def value(name: str, shape: Sequence[int], gain: float = 1.0) -> np.ndarray:
     """Float32 values of a tensor of the source, ``shape`` as it is there.
 
     Factors around 1, offsets and means of 0.1, variances around 1, products that keep the size of what
@@ -30,7 +50,7 @@ def value(name: str, shape: Sequence[int]) -> np.ndarray:
     if last in POSITIONS:
         return (0.5 * normal).astype(np.float32)
     if len(shape) > 1:
-        return (normal * math.sqrt(shape[0] / math.prod(shape))).astype(np.float32)
+        return (normal * math.sqrt((gain if len(shape) == 4 else 1) * shape[0] / math.prod(shape))).astype(np.float32)
     if last in ("weight", "gamma", "scale"):
         return (1 + 0.1 * normal).astype(np.float32)
     return (0.1 * normal).astype(np.float32)

@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "reference")]
 
-from rule import value  # noqa: E402
+from rule import gain, value  # noqa: E402
 from weights import make_input  # noqa: E402
 
 IGNORED = ("num_batches_tracked", "relative_position_index", "relative_coords_table", "attn_mask")
@@ -34,7 +34,9 @@ def timm_logits(name: str, size: int, window: int | None) -> tuple[np.ndarray, d
         options["num_classes"] = 1000
     network = timm.create_model(name, **options).eval()
     state = {key: tensor for key, tensor in network.state_dict().items() if not key.endswith(IGNORED)}
-    network.load_state_dict({key: torch.from_numpy(value(key, tensor.shape)) for key, tensor in state.items()}, False)
+    network.load_state_dict(
+        {key: torch.from_numpy(value(key, tensor.shape, gain(name))) for key, tensor in state.items()}, False
+    )
     with torch.no_grad():
         return network(torch.from_numpy(make_input(size))).numpy(), state
 
@@ -47,7 +49,7 @@ def paddleclas_logits(name: str, size: int, window: None) -> tuple[np.ndarray, d
     network.eval()
     state = network.state_dict()
     for key, tensor in state.items():
-        tensor.set_value(value(key, tensor.shape))
+        tensor.set_value(value(key, tensor.shape, gain(name)))
     with paddle.no_grad():
         return network(paddle.to_tensor(make_input(size))).numpy(), state
 

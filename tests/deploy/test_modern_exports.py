@@ -1,0 +1,68 @@
+"""The modern networks exported every way give the eager network's numbers; by default the smallest of some families."""
+
+import gc
+import importlib.util
+import sys
+
+import numpy as np
+import paddle
+import pytest
+from locations import ROOT
+from matrix import contract_of, show, uncropped
+
+from imgcls.deploy.agreement import bundled_photos
+from imgcls.deploy.exporter import TOLERANCE, export
+from imgcls.deploy.predictor import NetworkPredictor
+
+sys.path.append(str(ROOT / "tests" / "models"))
+
+from modern import NAMES, OWN_SIZE, SIZE, families, filled, module, quick
+
+BY_DEFAULT = ("convnext_atto", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mobilenetv4_conv_small_050")
+WITH_ONNX = ("deit_tiny_patch16_224", "swin_tiny_patch4_window7_224")
+
+needs_onnx = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("paddle2onnx", "onnx", "onnxruntime")),
+    reason="the extra imgcls[onnx] is not installed",
+)
+
+
+def some_or_full(by_default: tuple[str, ...]) -> list:
+    assert set(by_default) <= set(families())
+    return [pytest.param(name, marks=[] if name in by_default else [pytest.mark.full]) for name in NAMES]
+
+
+@pytest.fixture(autouse=True)
+def _free_memory():
+    yield
+    gc.collect()
+
+
+def exported(name: str, directory, kind: str) -> dict[str, float]:
+    """The differences that ``export`` found between the graph and the network, over the range of the logits."""
+    network = filled(name, SIZE, **(quick(name) if name in families() else {}))
+    images = bundled_photos(uncropped(SIZE), every=18)
+    logits = NetworkPredictor(network, uncropped(SIZE)).logits(images)
+    any_size = kind == "paddle" and not module(name).__name__.endswith(OWN_SIZE)
+    contract = contract_of(name, SIZE, "float", "logits", any_size)
+    found = export(network, contract, directory, images, *([] if kind == "paddle" else [kind]))
+    return {way: difference / float(np.ptp(logits)) for way, difference in found.items()}
+
+
+@pytest.mark.parametrize("name", some_or_full(BY_DEFAULT))
+def test_paddle_graphs(name, tmp_path):
+    """Under ``paddle.inference`` with and without oneDNN, and under ``paddle.jit``."""
+    differences = exported(name, tmp_path / "out", "paddle")
+    loaded = paddle.jit.load(str(tmp_path / "out" / "inference"))
+    assert loaded is not None
+    show(name, differences)
+    assert differences
+    assert max(differences.values()) <= TOLERANCE
+
+
+@needs_onnx
+@pytest.mark.parametrize("name", some_or_full(WITH_ONNX))
+def test_onnx_graphs(name, tmp_path):
+    differences = exported(name, tmp_path / "out", "onnx")
+    show(name, differences)
+    assert max(differences.values()) <= TOLERANCE
