@@ -1,12 +1,12 @@
 """The public Python surface; importing it is cheap, Paddle comes with the first call that needs it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.reading import read_json
 from imgcls.models.registry import build_model, list_models, model_info, register_model
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def load_predictor(
     source: str | Path,
     *,
     model: str | None = None,
-    weights: str = "network",
+    weights: str = "auto",
     engine: str | None = None,
     class_names: Sequence[str] | None = None,
     **engine_options: Any,
@@ -105,8 +105,9 @@ def load_predictor(
         source: a run (its best checkpoint), a checkpoint, an export, a model's name for its published
             weights, or a file of weights for ``model``.
         model: the architecture that a file of weights is for.
-        weights: ``network``, or ``ema`` for the averaged weights of a run.
-        engine: of an export: ``inference``, ``jit`` or ``onnxruntime``; the fastest when left out.
+        weights: ``network``, or ``ema`` for the averaged weights of a run; ``auto`` for those that
+            ``trainer.monitor`` judged it by.
+        engine: of an export: ``inference``, ``jit``, ``onnxruntime``, ``openvino``, or ``auto`` for the fastest.
         class_names: of a file of weights, one for each class; ImageNet's when left out.
         **engine_options: of the export's engine, such as ``threads``.
 
@@ -160,5 +161,5 @@ def train(
     with composed("train", overrides, {**sections, **named}, bool(own_callbacks)) as (config, directory):
         start_training(config, directory, own_callbacks)
     summary = directory / "summary.json"
-    best = json.loads(summary.read_text(encoding="utf-8"))["best"] if summary.exists() else {}
+    best = read_json(summary)["best"] if summary.exists() else {}
     return TrainingRun(directory, best)

@@ -58,7 +58,7 @@ def main(config: DictConfig) -> float:
     origin = {
         "model": sections.model.name,
         "source": str(settings.source or sections.model.pretrained),
-        **({"checkpoint": source.checkpoint.name, "weights": settings.weights} if source.checkpoint else {}),
+        **({"checkpoint": source.checkpoint.name, "weights": source.weights} if source.checkpoint else {}),
         "data": sections.data.root or sections.data.name,
         "split": settings.split,
         "left_out": len(samples) - meter.samples,

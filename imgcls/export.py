@@ -1,8 +1,10 @@
 """``python -m imgcls.export``: write a trained network as files that run without this library."""
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @entry_point("export")
 def main(config: DictConfig) -> None:
-    from imgcls.deploy.contract import require_replaceable, unrecorded_class_names
+    from imgcls.deploy.contract import read_contract, require_replaceable, unrecorded_class_names
 
     settings = config.export
     directory = Path(settings.dir or output_directory())
@@ -39,10 +41,39 @@ def main(config: DictConfig) -> None:
         network = network.to_deploy()
     contract = _contract(source, settings, class_names)
     images = check_photos(contract) if settings.check else None
-    differences = export(network, contract, directory, images, settings.format)
+    with _quantizer(source, settings, len(class_names)) as quantize:
+        differences = export(network, contract, directory, images, settings.format, quantize)
     for engine, difference in differences.items():
         log.info("largest difference from the network under %s: %.2g", engine, difference)
+    if settings.quantize:
+        _tell(read_contract(directory).quantization)
     log.info("export: %s", directory)
+
+
+@contextmanager
+def _quantizer(source: "Source", settings: DictConfig, classes: int) -> Iterator[Callable | None]:
+    """What makes an export's float files into int8 ones, if that is wanted; its pictures are read now."""
+    if not settings.quantize:
+        yield None
+        return
+    from imgcls.app.program import given_keys
+    from imgcls.app.quantization import quantization_images
+    from imgcls.deploy.int8 import quantize
+
+    with quantization_images(source, settings, classes, given_keys()) as (calibration, validation):
+        log.info("int8: calibrated on %d pictures, measured on %d", len(calibration), len(validation))
+        yield lambda directory, contract: quantize(directory, contract, calibration, validation, settings.max_drop)
+
+
+def _tell(cost: Mapping[str, Any]) -> None:
+    log.info(
+        "int8: %d of %d layers; %s of right answers on %d pictures, %s in float; %s have the same best class, and "
+        "probabilities change by up to %s",
+        *(
+            cost[key]
+            for key in ("layers", "of_layers", "int8", "pictures", "float", "same_class", "largest_difference")
+        ),
+    )
 
 
 def _contract(source: "Source", settings: DictConfig, class_names: tuple[str, ...]) -> "Contract":

@@ -43,7 +43,7 @@ def main(config: DictConfig) -> None:
     select_device(None)
     if left_out:
         log.info("%s", left_out.line())
-    source = open_source(config)
+    source = open_source(config, len(pictures))
     topk = settings.topk or min(TOPK, len(source.class_names))
     if topk > len(source.class_names) and settings.output == "classes":
         raise UserError(f"predict.topk={topk}: there are only {len(source.class_names)} classes.")

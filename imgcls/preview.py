@@ -23,12 +23,14 @@ def main(config: DictConfig) -> None:
     require_paddle()
     from imgcls.app.callbacks import optional_callbacks
     from imgcls.app.data import make_loader, read_samples, training_transform
+    from imgcls.app.pixels import with_pixels
     from imgcls.app.source import preprocessing
     from imgcls.callbacks.viewer import first_images
     from imgcls.machine.device import select_device
     from imgcls.report.contact_sheet import contact_sheet
     from imgcls.report.fonts import font_file, labels_of
 
+    config = with_pixels(config)
     settings = config.preview
     training = settings.split == "train"
     seen_as = preprocessing(config.transform, config.model)

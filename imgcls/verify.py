@@ -13,6 +13,7 @@ from imgcls.app.program import entry_point, output_directory
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.progress import progress_bar
+from imgcls.machine.spreadsheet import harmless
 from imgcls.machine.text import write_json
 from imgcls.run.logs import log, start_log
 
@@ -81,7 +82,7 @@ def _write_report(directory: Path, problems: "list[Problem]", summary: dict) -> 
     with (directory / "report.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(Problem))
-        writer.writerows(map(astuple, problems))
+        writer.writerows(map(harmless, astuple(problem)) for problem in problems)
     write_json(directory / "summary.json", summary)
 
 

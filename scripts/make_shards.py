@@ -22,6 +22,7 @@ from imgcls.data.formats.samples import Samples
 from imgcls.data.formats.tar_index import LIST, read_index
 from imgcls.data.paths import printable
 from imgcls.errors import USER_ERROR_STATUS, UserError
+from imgcls.machine.files import atomic_write
 from imgcls.machine.progress import progress_bar
 from imgcls.machine.streams import prepare_streams
 
@@ -68,9 +69,8 @@ def write_shards(samples: Samples, directory: Path, shard_mb: float, listed: boo
         raise UserError(f"{printable(directory)} holds shards already. Remove them, or name another directory.")
     count = 0
     for count, indices in enumerate(_groups(samples, int(shard_mb * 1e6)), start=1):
-        partial = directory / f"{count - 1:05d}.tar.partial"
-        _write_shard(samples, indices, partial, listed)
-        partial.replace(partial.with_suffix(""))
+        with atomic_write(directory / f"{count - 1:05d}.tar", durable=True) as partial:
+            _write_shard(samples, indices, partial, listed)
     read_index(directory)
     return count
 

@@ -1,5 +1,6 @@
 """A wheel installed elsewhere finds its configurations, photos and weights."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ def test_wheel(tmp_path):
     assert "imgcls/conf/train.yaml" in names
     assert "imgcls/models/catalogue.csv" in names
     assert "imgcls/assets/sample_photos/ATTRIBUTION.csv" in names
+    assert json.loads(zipfile.ZipFile(wheel).read("imgcls/assets/sbom.cdx.json"))["bomFormat"] == "CycloneDX"
     assert not [name for name in names if name.startswith(("tests", "conf/"))]
 
     run(*pip, "install", "--no-deps", "--target", str(tmp_path / "site"), str(wheel))

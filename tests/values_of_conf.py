@@ -6,6 +6,7 @@ import yaml
 
 from imgcls.app.program import conf_directory
 from imgcls.data.pictures import transforms
+from imgcls.functional.schedules import WAITING
 
 
 def values(file: str) -> dict[str, Any]:
@@ -26,5 +27,7 @@ def optimizer_options(name: str) -> dict[str, Any]:
 
 
 def schedule_options(name: str) -> dict[str, Any]:
-    """Those of ``build_schedule`` that are the schedule's own."""
-    return {key: value for key, value in values(f"lr_schedule/{name}").items() if key not in ("defaults", "name")}
+    """Those of ``build_schedule`` that are the schedule's own; a plateau drops twice."""
+    found = values(f"lr_schedule/{name}").items()
+    own = {key: value for key, value in found if key not in ("defaults", "name", *WAITING)}
+    return {**own, "drops": [40, 90]} if name == "plateau" else own

@@ -1,6 +1,7 @@
 """The one ordered list of callbacks of a training run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -8,12 +9,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.resume import config_hash, resume_command
 from imgcls.callbacks.checkpoint import Checkpoint
+from imgcls.callbacks.early_stopping import EarlyStopping
 from imgcls.callbacks.evaluation import Evaluation
 from imgcls.callbacks.history import History
 from imgcls.callbacks.logger import TensorBoard
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.callbacks.max_steps import MaxSteps
 from imgcls.callbacks.nan_guard import NanGuard
+from imgcls.callbacks.plateau import Plateau
 from imgcls.callbacks.preemption import Preemption
 from imgcls.callbacks.profiler import Profiler
 from imgcls.callbacks.progress import ProgressBar
@@ -21,9 +24,11 @@ from imgcls.callbacks.same_batch import SameBatch
 from imgcls.callbacks.start_up import StartUp
 from imgcls.data.loading.loader import Loader
 from imgcls.engine.callback import Callback
+from imgcls.engine.meters import EvaluationMeter, PerClassMeter
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.errors import UserError
-from imgcls.functional.monitoring import telling
+from imgcls.functional.monitoring import requested, telling
+from imgcls.functional.schedules import WAITING
 from imgcls.run.checkpoint import Writer
 from imgcls.run.directory import Run
 from imgcls.run.logs import system_line
@@ -61,14 +66,21 @@ def _own_callback(entry: dict[str, Any]) -> Callback:
     return callback
 
 
+def _meter_maker(settings: DictConfig, class_names: Sequence[str]) -> Callable[[], EvaluationMeter]:
+    topk = telling(settings.topk, len(class_names))
+    metrics = requested(settings.metrics, settings.monitor, class_names)
+    return partial(PerClassMeter, topk, metrics, class_names) if metrics else partial(EvaluationMeter, topk)
+
+
 def training_callbacks(
     config: DictConfig,
     features: Sequence[Callback],
     run: Run,
     val_loader: Loader | None,
-    num_classes: int,
+    class_names: Sequence[str],
     texts: dict[str, str],
     writers: dict[str, Writer],
+    drops: list[int],
 ) -> list[Callback]:
     """All callbacks of a training run, in the order of their events; only rank 0 shows and notes what happens.
 
@@ -77,14 +89,22 @@ def training_callbacks(
         val_loader: ``None`` where nothing is evaluated.
         texts: kept in each checkpoint, content by name.
         writers: of more files in each checkpoint, by name.
+        drops: of the learning rate, which the schedule ``plateau`` was made with.
     """
     settings, first = config.trainer, current_ranks().first
     same = [SameBatch(settings.same_batch)] if settings.same_batch else []
     guard = [NanGuard(settings.log_every, settings.amp.max_skipped)] if config.callbacks.nan_guard.enabled else []
     limit = [MaxSteps(settings.max_steps)] if settings.max_steps else []
+    monitored = {"monitor": settings.monitor, "mode": settings.monitor_mode}
+    stopping, schedule = dict(config.callbacks.get("early_stopping") or {"enabled": False}), config.lr_schedule
+    if stopping.pop("enabled"):
+        limit.append(EarlyStopping(**stopping, **monitored))
+    if schedule.name == "plateau":
+        waiting = {key: schedule[key] for key in WAITING}
+        limit.append(Plateau(drops, **waiting, **monitored))
     evaluation = []
     if val_loader is not None:
-        evaluation = [Evaluation(val_loader, every=settings.eval_every, topk=telling(settings.topk, num_classes))]
+        evaluation = [Evaluation(val_loader, settings.eval_every, meter=_meter_maker(settings, class_names))]
     if settings.profiler.enabled:
         options = {key: value for key, value in settings.profiler.items() if key != "enabled"}
         limit, evaluation = [*limit, Profiler(run.path / "profile" if first else None, **options)], []

@@ -1,7 +1,7 @@
 """Whether a typed configuration can be run: each key by its row, and what several keys must be together."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,14 +11,19 @@ from imgcls.app.keys import SCHEMAS
 from imgcls.app.rows import problems, rows
 from imgcls.data.choices import SHARED
 from imgcls.errors import UserError, close_matches, listed
-from imgcls.functional.monitoring import metric_names
+from imgcls.functional.monitoring import CLASS_METRICS, F1_OF, metric_names, on_request, view_of
 
 MASTER = re.compile(r"[^\s:]+:\d+")
 
 RGB = 3
 """Channels of every picture that the programs read."""
 
-NEVER_WITH_DALI = {"data.on_error": "skip", "data.cache": "ram", "transform.interpolation": "area"}
+NEVER_WITH_DALI = {
+    "data.on_error": "skip",
+    "data.cache": "ram",
+    "transform.interpolation": "area",
+    "transform.resampling": "opencv",
+}
 
 MIXING = ("random_erasing", "cutmix", "mixup")
 """Callbacks that change the pictures of a batch."""
@@ -55,18 +60,24 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
     yield from _dali(config)
+    if _get(config, "transform.resampling") == "opencv" and find_spec("cv2") is None:
+        yield 'transform.resampling=opencv needs the package opencv-python-headless: pip install "imgcls[opencv]"'
     yield from _validation(config)
     yield from _channels(config)
     yield from _classes(config)
     yield from _devices(config)
     yield from _probe(config)
+    yield from _lr_find(config)
     yield from _logger(config)
     yield from _answers(config)
+    yield from _quantized(config)
     if "trainer" in config and not own_metrics:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
     if warmup and epochs is not None and warmup >= epochs:
         yield f"lr_schedule.warmup_epochs={warmup:g}: must be less than trainer.epochs={epochs}."
+    yield from _balance(config)
+    yield from _waits(config)
     if _get(config, "loss.name") == "own" and _get(config, "callbacks.label_smoothing.enabled"):
         yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
     if _get(config, "data.format") == "own" and _get(config, "data.cache"):
@@ -108,6 +119,27 @@ def _channels(config: DictConfig) -> Iterator[str]:
             "with three equal channels, in training and everywhere after it. Leave it out: grey pictures need nothing. "
             "For a pipeline of your own, imgcls.create_model(name, in_channels=...) makes such a network."
         )
+
+
+def _waits(config: DictConfig) -> Iterator[str]:
+    """What waits for a figure to become better needs evaluations."""
+    if "trainer" not in config or "preview" in config or config.trainer.eval_every or "lr_find" in config:
+        return
+    if _get(config, "callbacks.early_stopping.enabled"):
+        yield "callbacks.early_stopping waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
+    if _get(config, "lr_schedule.name") == "plateau":
+        yield "lr_schedule=plateau waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
+
+
+def _balance(config: DictConfig) -> Iterator[str]:
+    ways = {
+        "data.sampler=balanced": "trainer" in config and _get(config, "data.sampler") == "balanced",
+        f"loss.class_weights={_get(config, 'loss.class_weights')}": _get(config, "loss.class_weights") == "balanced",
+        f"loss.logit_adjustment={_get(config, 'loss.logit_adjustment')}": _get(config, "loss.logit_adjustment"),
+    }
+    taken = [way for way, is_on in ways.items() if is_on]
+    if len(taken) > 1:
+        yield f"{' and '.join(taken)}: each makes up for unequal classes by itself, and together they do too much."
 
 
 def _classes(config: DictConfig) -> Iterator[str]:
@@ -163,11 +195,23 @@ def _probe(config: DictConfig) -> Iterator[str]:
         yield "probe.enabled keeps features in the run's directory, for one machine: set trainer.nodes=1."
     epochs, first = config.trainer.epochs, config.probe.epochs or config.trainer.epochs
     warmup = config.lr_schedule.warmup_epochs
+    if first < epochs and config.lr_schedule.name == "plateau":
+        yield f"lr_schedule=plateau cannot begin after probe.epochs={first}: take another schedule, as cosine."
     if first < epochs and warmup >= epochs - first:
         yield (
             f"lr_schedule.warmup_epochs={warmup:g}: must be less than the {epochs - first} epochs that follow "
             f"probe.epochs={first}."
         )
+
+
+def _lr_find(config: DictConfig) -> Iterator[str]:
+    start, end = _get(config, "lr_find.start_lr"), _get(config, "lr_find.end_lr")
+    if start is None:
+        return
+    if start >= end:
+        yield f"lr_find.end_lr={end:g}: must be more than lr_find.start_lr={start:g}."
+    if (config.trainer.gpus or 0) > 1 or config.trainer.processes > 1 or config.trainer.nodes > 1:
+        yield "imgcls.lr_find works in one process: leave out trainer.processes and trainer.nodes, and take one GPU."
 
 
 def _logger(config: DictConfig) -> Iterator[str]:
@@ -183,27 +227,62 @@ def _answers(config: DictConfig) -> Iterator[str]:
             yield f"predict.{name}={value} is for classes; predict.output=features has none. Leave one of them out."
 
 
-def monitor_problems(config: DictConfig, num_classes: int | None) -> Iterator[str]:
-    """What is wrong with ``trainer.monitor``: no evaluation of this run will give it.
+def _quantized(config: DictConfig) -> Iterator[str]:
+    if not _get(config, "export.quantize"):
+        return
+    settings = config.export
+    if settings.format != "openvino":
+        yield f"export.quantize={settings.quantize} is for export.format=openvino."
+    if settings.output == "features":
+        yield f"export.quantize={settings.quantize} is measured by its answers, and features are none. Leave one out."
+    for package in ("openvino", "nncf"):
+        if find_spec(package) is None:
+            yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[int8]"'
+
+
+def monitor_problems(
+    config: DictConfig, num_classes: int | None, class_names: Sequence[str] | None = None
+) -> Iterator[str]:
+    """What is wrong with ``trainer.monitor`` and ``trainer.metrics``: no evaluation of this run will give it.
 
     With callbacks of the user's own nothing is known before the first evaluation.
 
     Args:
         num_classes: as far as it is known.
+        class_names: likewise.
     """
     settings, callbacks = config.trainer, config.callbacks
     averaged = callbacks.ema.enabled
+    for metric in settings.metrics:
+        if metric.startswith(F1_OF) and not on_request(metric, class_names):
+            yield f"trainer.metrics={metric}: {_no_class(metric, class_names)}"
+        elif not on_request(metric, class_names):
+            yield (
+                f"trainer.metrics={metric}: there is no such figure.{close_matches(metric, CLASS_METRICS)} There are: "
+                f"{', '.join(CLASS_METRICS)} and {F1_OF}<class>; loss and trainer.topk are evaluated without it."
+            )
+    plain, view = view_of(settings.monitor, ("ema",))
+    if on_request(settings.monitor, class_names) or (averaged and view and on_request(plain, class_names)):
+        return
     names = metric_names(settings.topk, num_classes, ("", "ema") if averaged else ("",))
     if settings.monitor in names or callbacks.extra or settings.profiler.enabled or not settings.eval_every:
         return
-    plain = settings.monitor.removesuffix("_ema")
-    if plain in names and not averaged:
+    if (plain in names or on_request(plain, class_names)) and not averaged:
         reason = "there are no averaged weights without callbacks.ema.enabled=true."
+    elif plain.startswith(F1_OF):
+        reason = _no_class(plain, class_names)
     elif plain in metric_names(settings.topk, None):
         reason = f"of {num_classes} classes the right one is always among the first {plain.removeprefix('top')}."
     else:
         reason = f"no evaluation of this run gives such a metric.{close_matches(settings.monitor, names)}"
-    yield f"trainer.monitor={settings.monitor}: {reason} There are: {', '.join(names)}."
+    more = f"; on request {', '.join(CLASS_METRICS)} and {F1_OF}<class>"
+    yield f"trainer.monitor={settings.monitor}: {reason} There are: {', '.join(names)}{more}."
+
+
+def _no_class(metric: str, class_names: Sequence[str]) -> str:
+    name = metric.removeprefix(F1_OF)
+    shown = ", ".join(class_names[:10]) + ", ..." * (len(class_names) > 10)
+    return f"there is no class '{name}'.{close_matches(name, class_names)} There are: {shown}."
 
 
 def _get(config: DictConfig, key: str):

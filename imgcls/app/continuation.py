@@ -19,6 +19,8 @@ RECIPES = ("experiment", "debug")
 OF_THE_COMMAND = ("trainer.resume", "trainer.node_rank", "trainer.profiler")
 """What is asked for once, or of one machine."""
 
+UNRECORDED = rows(Train)["transform.resampling"].unrecorded
+
 SECTIONS = tuple(name for name in Train.__dataclass_fields__ if name not in ("run", "imports"))
 
 
@@ -47,7 +49,10 @@ def continued(
     given = [*given, *OF_THE_COMMAND, *_of_recipes(overrides, recorded, compose)]
     require_modules(_modules(recorded, given), config.imports, checkpoint)
     filled = {name: _filled(name, recorded[name], config, compose) for name in SECTIONS if name in recorded}
-    return overlay(config, OmegaConf.create(filled), given, SECTIONS)
+    result = overlay(config, OmegaConf.create(filled), given, SECTIONS)
+    if result.transform.resampling is None:  # which is chosen once, where a run begins
+        result.transform.resampling = recorded.get("transform", {}).get("resampling", UNRECORDED)
+    return result
 
 
 def _checkpoint(resume: str, directory: Path) -> Path | None:

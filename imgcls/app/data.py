@@ -6,6 +6,7 @@ import paddle
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.own import make, make_own
+from imgcls.app.pixels import USUAL
 from imgcls.data.formats.build import build_samples, require_class_count
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.own import own_samples
@@ -76,6 +77,7 @@ def training_transform(transform: DictConfig) -> Transform:
         scale=tuple(transform.scale),
         ratio=tuple(transform.ratio),
         interpolation=transform.interpolation,
+        resampling=transform.resampling or USUAL,
         flip=transform.flip,
         rotation=transform.rotation,
         color_jitter=tuple(transform.color_jitter),
@@ -120,7 +122,7 @@ def make_loader(
         of_training = shuffle if training is None else training
         dataset = SyntheticDataset(samples, size, seed=seed + (not of_training))  # other pictures for validation
     else:
-        held = RamCache(samples, transform.decode, data.cache_mb, data.max_pixels) if data.cache == "ram" else None
+        held = _held(samples, transform, data) if data.cache == "ram" else None
         dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels, cache=held)
     sampler = EpochSampler(
         len(samples),
@@ -130,12 +132,18 @@ def make_loader(
         shuffle=shuffle,
         seed=seed,
         pad=shuffle,
+        balanced_labels=samples.labels if shuffle and data.sampler == "balanced" else None,
     )
     if data.backend == "dali" and data.format != "synthetic":
         place = paddle.device.get_device()
         gpu = int(place.removeprefix("gpu:")) if place.startswith("gpu:") else None
-        return DaliLoader(dataset, sampler, num_threads=num_workers, timeout=data.worker_timeout, device_id=gpu)
+        limits = {"timeout": data.worker_timeout, "max_decode_seconds": data.max_decode_seconds}
+        return DaliLoader(dataset, sampler, num_threads=num_workers, device_id=gpu, **limits)
     list_file = directory / "bad_files.txt" if directory else None
     bad_files = BadFiles(data.max_errors, list_file) if data.on_error == "skip" else None
     limits = {"timeout": data.worker_timeout, "max_decode_seconds": data.max_decode_seconds}
     return build_loader(dataset, sampler, num_workers, bad_files=bad_files, **limits)
+
+
+def _held(samples: Samples, transform: Transform, data: DictConfig) -> RamCache:
+    return RamCache(samples, transform.decode, data.cache_mb, data.max_pixels, data.max_decode_seconds)

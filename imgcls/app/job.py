@@ -1,7 +1,6 @@
 """A training run as the process sees it that was asked for it: here, or in processes that it starts."""
 
 import itertools
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.pixels import with_pixels
 from imgcls.app.program import given_keys
 from imgcls.app.resume import require_same_run
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
-from imgcls.machine.reading import read_text
+from imgcls.machine.reading import read_json, read_text
 from imgcls.machine.streams import open_closed_descriptors
 from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, matches
 from imgcls.run.directory import Run, RunDirectory, require_free
@@ -47,6 +47,7 @@ def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Cal
     """
     settings = config.trainer
     open_closed_descriptors()
+    config = with_pixels(config, _fluid_start(settings.resume))
     _require_startable(config, directory)
     with interruptible():
         if job_of(settings).size > 1 and not in_rank():
@@ -57,6 +58,11 @@ def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Cal
         from imgcls.app.training import train
 
         return train(config, lambda: _open_run(config, directory), callbacks)
+
+
+def _fluid_start(resume: str | None) -> str | None:
+    """A training checkpoint of the original that the run goes on from."""
+    return resume if resume not in (None, "auto") and is_fluid_checkpoint(Path(resume)) else None
 
 
 def _require_startable(config: DictConfig, directory: Path) -> None:
@@ -106,7 +112,7 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
         log.info("%d of %d processes on this machine; their logs: %s", job.processes, job.size, logs)
         for restarts in itertools.count(1):
             try:
-                run_ranks(_command(run), job, logs, stdin=OmegaConf.to_yaml(config))
+                run_ranks(_command(run), job, logs, OmegaConf.to_yaml(config), settings.rank_timeout)
                 break
             except RankFailed as error:
                 if not error.restartable or restarts > settings.max_restarts:
@@ -133,4 +139,4 @@ def _command(run: Run) -> list[str]:
 
 def _best(run: Run, monitor: str) -> float | None:
     summary = run.path / "summary.json"
-    return json.loads(summary.read_text(encoding="utf-8"))["best"].get(monitor) if summary.exists() else None
+    return read_json(summary)["best"].get(monitor) if summary.exists() else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from imgcls.app.rows import (
     BOUNDS,
+    CLASS_WEIGHTS,
     COLOUR,
     JITTER,
     NOT_EMPTY,
@@ -26,15 +27,24 @@ from imgcls.app.rows import (
     section,
     switch_or,
 )
-from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, SPLITS
-from imgcls.deploy.choices import ENGINE_NAMES, GRAPHS, LAYOUTS, OUTPUTS, TENSORRT_PRECISIONS
+from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, RESAMPLINGS, SPLITS
+from imgcls.deploy.choices import (
+    ENGINE_MODES,
+    ENGINE_NAMES,
+    FASTEST,
+    GRAPHS,
+    LAYOUTS,
+    OUTPUTS,
+    QUANTIZED,
+    TENSORRT_PRECISIONS,
+)
 from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
 from imgcls.models.choices import DATA_FORMATS
 
 HALF_PRECISION = one_of("float16", "bfloat16")
 SPLIT = one_of(*SPLITS)
-WEIGHTS = one_of("network", "ema")
+WEIGHTS = one_of("auto", "network", "ema")
 
 
 @dataclass
@@ -63,6 +73,7 @@ class DataConfig:
     val_list: str | None = key(free=True, path=True)
     val_share: float | None = key(PART)
     val_seed: int = key(at_least(0), unrecorded=0)
+    sampler: str = key(one_of("shuffle", "balanced"), unrecorded="shuffle")
     class_map: str | None = key(free=True, path=True)
     num_classes: int | None = key(at_least(1))
     train_size: int | None = key(at_least(1))
@@ -91,6 +102,7 @@ class TransformConfig:
     size: int = key(at_least(1))
     resize_size: int | None = key(at_least(1))
     interpolation: str = key(one_of(*INTERPOLATIONS))
+    resampling: str | None = key(one_of(*RESAMPLINGS), unrecorded="pillow")  # that of the weights when left out
     mean: list[float] = key(COLOUR)
     std: list[float] = key(COLOUR)
     rotation: int = key(between(0, 180))
@@ -133,6 +145,9 @@ class ScheduleConfig:
     decay_epochs: float | None = key()
     decay_rate: float = key()
     final_lr: float = key()
+    patience: int = key(at_least(1))
+    cooldown: int = key(at_least(0))
+    min_delta: float = key(at_least(0))
     power: float = key()
     _target_: str = key()  # of lr_schedule=own: the function, and its arguments
     args: dict[str, Any] = key()
@@ -140,7 +155,10 @@ class ScheduleConfig:
 
 @dataclass
 class LossConfig:
-    name: str = key(unrecorded="cross_entropy")
+    name: str = key(one_of("cross_entropy", "focal", "own"), unrecorded="cross_entropy")
+    class_weights: Any = key(CLASS_WEIGHTS, later=True)
+    logit_adjustment: float = key(at_least(0), unrecorded=0.0)
+    gamma: float = key(at_least(0), later=True)
     _target_: str = key()  # of loss=own: the function, and its arguments
     args: dict[str, Any] = key()
 
@@ -182,6 +200,13 @@ class EMAConfig:
 
 
 @dataclass
+class EarlyStoppingConfig:
+    enabled: bool = key(free=True, unrecorded=False)
+    patience: int = key(at_least(1), free=True, unrecorded=10)
+    min_delta: float = key(at_least(0), free=True, unrecorded=0.0)
+
+
+@dataclass
 class NanGuardConfig:
     enabled: bool = key(free=True)
 
@@ -193,6 +218,7 @@ class CallbacksConfig:
     mixup: MixupConfig = section(MixupConfig)
     label_smoothing: LabelSmoothingConfig = section(LabelSmoothingConfig)
     ema: EMAConfig = section(EMAConfig)
+    early_stopping: EarlyStoppingConfig = section(EarlyStoppingConfig)
     nan_guard: NanGuardConfig = section(NanGuardConfig)
     extra: list[dict[str, Any]] = key(free=True)
 
@@ -228,12 +254,13 @@ class TrainerConfig:
     batch_size: int = key(at_least(1))
     eval_batch_size: int = key(at_least(1), free=True)
     num_workers: int = key(at_least(0), free=True)
-    gpus: int | None = key(at_least(0), free=True, note="It says how many; CUDA_VISIBLE_DEVICES=0,1 says which.")
+    gpus: int | None = key(at_least(0), free=True, note="It says how many (CPU: 0); CUDA_VISIBLE_DEVICES says which.")
     processes: int = key(at_least(1), free=True)
     nodes: int = key(at_least(1), free=True, fingerprint=False)
     node_rank: int = key(at_least(0), free=True, fingerprint=False)
     master: str | None = key(free=True, fingerprint=False)
     max_restarts: int = key(at_least(0), free=True)
+    rank_timeout: float = key(at_least(1), free=True, unrecorded=600.0)
     sync_bn: bool = key()
     accumulate: int = key(at_least(1))
     max_steps: int | None = key(at_least(1), free=True)
@@ -244,6 +271,7 @@ class TrainerConfig:
     monitor: str = key(free=True)
     monitor_mode: str = key(one_of(*MODES), free=True, unrecorded="auto")
     topk: list[int] = key(POSITIVE, free=True)
+    metrics: list[str] = key(free=True, unrecorded=[])  # beside loss and top-k
     log_every: int = key(at_least(1), free=True)
     resume: str | None = key(free=True, path=True)
     seed: int = key(at_least(0))
@@ -289,7 +317,9 @@ class PredictConfig:
     sort_by: str = key(one_of("copy", "link"))
     batch_size: int = key(at_least(1))
     num_workers: int = key(at_least(0))
-    engine: str | None = key(one_of("eager", *ENGINE_NAMES))
+    engine: str | None = key(one_of("eager", *ENGINE_NAMES, FASTEST))
+    mode: str | None = key(one_of(*ENGINE_MODES))
+    model_cache: bool = key()
     threads: int | None = key(at_least(1))
     onednn: bool | None = key()
     bfloat16: bool = key()
@@ -308,6 +338,10 @@ class ExportConfig:
     output: str | None = key(one_of(*OUTPUTS))
     dynamic_size: bool = key()
     format: str = key(one_of(*GRAPHS))
+    quantize: str | None = key(one_of(*QUANTIZED))
+    max_drop: float = key(between(0, 1))
+    calibration: int = key(at_least(1))
+    num_workers: int = key(at_least(0))
     weights: str = key(WEIGHTS)
     fuse: bool = key()
     check: bool = key()
@@ -352,6 +386,14 @@ class VerifyConfig:
 
 
 @dataclass
+class LRFindConfig:
+    start_lr: float = key(at_least(1e-12))
+    end_lr: float = key(at_least(1e-12))
+    steps: int = key(at_least(10))
+    stop_factor: float = key(at_least(1))
+
+
+@dataclass
 class CompareConfig:
     runs: list[str] = key(NOT_EMPTY)  # directories of runs or sweeps
 
@@ -376,6 +418,13 @@ class Train(Program):
     probe: ProbeConfig = section(ProbeConfig)
     trainer: TrainerConfig = section(TrainerConfig)
     logger: LoggerConfig = section(LoggerConfig)
+
+
+@dataclass
+class LRFind(Train):
+    """``imgcls.lr_find``"""
+
+    lr_find: LRFindConfig = section(LRFindConfig)
 
 
 @dataclass
@@ -462,4 +511,5 @@ SCHEMAS = {
     "preview": Preview,
     "verify": Verify,
     "compare": Compare,
+    "lr_find": LRFind,
 }

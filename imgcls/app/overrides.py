@@ -95,7 +95,7 @@ def _canonical(word: str, program: str, words: Words) -> str:
     row = known_rows(program).get(key)
     if re.match("hydra[./]", key):
         return f"{sign}{key}={_readable(key, value, row, words)}"
-    if sign == "+" and (row or key in groups(program)):
+    if sign == "+" and (row or key in groups(program) or f"{key}.enabled" in known_rows(program)):
         sign = ""  # to add what is there can only mean to set it
     each = _each_of(value) if words.sweep else lambda write: write(value)
     if key == "imports":

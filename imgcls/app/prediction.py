@@ -1,19 +1,22 @@
 """What answers in ``imgcls.predict``: a network with its weights, or an export under one of its engines."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paddle
 from omegaconf import DictConfig
 
+from imgcls.app.pixels import USUAL, Weights, chosen, resampling_of, tell
 from imgcls.app.run_record import read_record
 from imgcls.app.source import Source, build_network, load_source, recorded_source
 from imgcls.data.formats.class_names import default_class_names
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.agreement import bundled_photos, measure_agreement
 from imgcls.deploy.contract import Contract, is_export, read_contract, unrecorded_class_names
+from imgcls.deploy.fastest import Fastest
 from imgcls.deploy.gpu import TensorRT
 from imgcls.deploy.image_predictor import ImagePredictor
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
@@ -25,7 +28,7 @@ from imgcls.weights.download import cache_directory
 from imgcls.weights.load import load_pretrained
 from imgcls.weights.source import locate_weights
 
-ENGINE_OPTIONS = ("threads", "onednn", "bfloat16", "gpu_id", "tensorrt")
+ENGINE_OPTIONS = ("threads", "mode", "model_cache", "onednn", "bfloat16", "gpu_id", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,11 @@ class PredictionSource:
     origin: dict[str, Any]
 
 
-def open_source(config: DictConfig) -> PredictionSource:
+def open_source(config: DictConfig, pictures: int) -> PredictionSource:
     """The network or the export that ``predict.source`` names.
+
+    Args:
+        pictures: how many there are to answer for.
 
     Raises:
         UserError: it is missing or damaged, or cannot give what is wanted.
@@ -47,7 +53,7 @@ def open_source(config: DictConfig) -> PredictionSource:
     settings = config.predict
     is_graph = settings.source is not None and is_export(settings.source)
     if is_graph:
-        return _open_export(settings)
+        return _open_export(settings, pictures)
     given = {"engine": settings.engine, **_engine_options(settings)}
     if given["engine"] in (None, "eager"):
         del given["engine"]
@@ -63,7 +69,7 @@ def open_predictor(
     source: str | Path,
     *,
     model: str | None = None,
-    weights: str = "network",
+    weights: str = "auto",
     engine: str | None = None,
     class_names: Sequence[str] | None = None,
     **options: Any,
@@ -97,7 +103,8 @@ def known_preprocessing(source: str | Path) -> Preprocessing:
         if record is None:
             raise UserError(f"{source} does not say how its network sees an image. Name the model instead.")
         return Source(record.config, (), None).preprocessing()
-    return Preprocessing.of_model(_model_named(source))
+    info = _model_named(source)
+    return _seen(info, True)
 
 
 def _open_model(
@@ -113,7 +120,16 @@ def _open_model(
     report = load_pretrained(network, info, str(source) if is_file else True)
     if report.reinitialised:
         raise UserError(f"{source} has another class count than {len(names)}: give class_names, one for each class.")
-    return network, Preprocessing.of_model(info), names
+    return network, _seen(info, str(source) if is_file else True), names
+
+
+def _seen(info: ModelInfo, weights: Weights) -> Preprocessing:
+    """How a model is shown images with these weights, which no run recorded."""
+    own = resampling_of(weights, info)
+    resampling = chosen(own)
+    if resampling != own:
+        tell(resampling, own)
+    return replace(Preprocessing.of_model(info), resampling=resampling)
 
 
 def _model_named(source: str | Path) -> ModelInfo:
@@ -129,7 +145,7 @@ def _refuse_for(what: str, **arguments: Any) -> None:
             raise UserError(f"{name}={value} is not for {what}. Leave it out.")
 
 
-def _open_export(settings: DictConfig) -> PredictionSource:
+def _open_export(settings: DictConfig, pictures: int) -> PredictionSource:
     contract = read_contract(settings.source)
     gives_features, wants_features = contract.output == "features", settings.output == "features"
     if gives_features and not wants_features:
@@ -140,6 +156,8 @@ def _open_export(settings: DictConfig) -> PredictionSource:
     if settings.tensorrt is not None:
         options["tensorrt"] = _tensorrt(contract, settings.tensorrt, settings.batch_size)
     predictor = open_export(settings.source, settings.engine, **options)
+    if isinstance(predictor.run, Fastest):  # now, while nothing else is at work
+        predictor.run.choose(predictor.network_input(_any_images(contract, min(settings.batch_size, pictures))))
     if settings.bfloat16 and not wants_features:
         exact = open_export(settings.source, settings.engine, **{**options, "bfloat16": False})
         log.info("bfloat16: %s", measure_agreement(predictor, exact, bundled_photos(contract.preprocessing)))
@@ -150,11 +168,19 @@ def _open_export(settings: DictConfig) -> PredictionSource:
 def _engine_options(settings: DictConfig) -> dict[str, Any]:
     """Those that are not left at what every engine does by itself."""
     options = {key: settings[key] for key in ENGINE_OPTIONS if settings[key] is not None}
-    if not settings.bfloat16:
-        del options["bfloat16"]
+    for switch in ("bfloat16", "model_cache"):
+        if not settings[switch]:
+            del options[switch]
+    if settings.model_cache:
+        options["model_cache"] = cache_directory() / "openvino"
     if settings.gpu_id is not None:
         options["gpu_mem"] = settings.gpu_mem
     return options
+
+
+def _any_images(contract: Contract, count: int) -> np.ndarray:
+    size = contract.preprocessing.size
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
 def _tensorrt(contract: Contract, precision: str, batch_size: int) -> TensorRT:
@@ -176,6 +202,7 @@ def _open_network(config: DictConfig) -> PredictionSource:
         "size": seen.size,
         "resize_size": seen.resize_size,
         "interpolation": seen.interpolation,
+        **({"resampling": seen.resampling} if seen.resampling != USUAL else {}),
         "mean": list(seen.mean),
         "std": list(seen.std),
     }

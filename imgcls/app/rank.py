@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from imgcls.app.program import report
 from imgcls.errors import Interrupted
+from imgcls.machine import pulse
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.modules import import_modules
 from imgcls.machine.streams import prepare_streams
@@ -22,6 +23,7 @@ def main() -> int:
     """Returns the exit status."""
     prepare_streams()
     end_with_parent()
+    pulse.begin()
     directory, *checkpoint = map(Path, sys.argv[1:])
     config = OmegaConf.create(sys.stdin.buffer.read().decode("utf-8"))
     try:

@@ -195,4 +195,5 @@ def write_texts(directory: Path, texts: dict[str, str]) -> None:
 
 def _counts(row: Row, value: object) -> bool:
     """Whether a key is part of the fingerprint; where it came later, only if it changes something."""
-    return row.fingerprint and (row.unrecorded is None or value != row.unrecorded)
+    came_later = row.later or row.unrecorded is not None
+    return row.fingerprint and not (came_later and value == row.unrecorded)

@@ -61,7 +61,16 @@ JITTER = Rule(
     "be four numbers from 0 up, the last at most 0.5",
     example="[0.4,0.4,0.4,0.1]",
 )
+CLASS_WEIGHTS = Rule(
+    lambda value: value == "balanced" or _is_weights(value),
+    "be null, balanced or a list of numbers from 0 up, one for each class",
+)
 POSITIVE = Rule(lambda values: bool(values) and min(values) >= 1, "be a list of positive numbers", example="[1,5]")
+
+
+def _is_weights(value: Any) -> bool:
+    numbers = isinstance(value, list) and all(isinstance(one, int | float) and one >= 0 for one in value)
+    return numbers and any(value)
 
 
 def problems(key: str, value: Any, rules: Iterable[Rule]) -> Iterator[str]:
@@ -87,6 +96,7 @@ class Row:
             a run takes it from its own command.
         fingerprint: it is part of ``config_hash``: it does not say where a run is.
         unrecorded: the value of runs from before there was such a key; they go on, and their fingerprint stays.
+        later: there were such runs, and their value is ``None``.
         path: it holds a path, in which ``~`` is a home directory.
         several: it holds one text, or a list of them in brackets.
         switch: it holds a text, or one of ``true`` and ``false``.
@@ -104,6 +114,7 @@ class Row:
     switch: bool = False
     note: str = ""
     type: Any = None
+    later: bool = False
 
     @property
     def kind(self) -> Any:
@@ -153,9 +164,10 @@ def key(
     several: bool = False,
     switch: bool = False,
     note: str = "",
+    later: bool = False,
 ) -> Any:
     """A row; only ``model`` has a default here, for its choices are no files of ``conf/``."""
-    metadata = {"row": Row(rules, free, of_the_job, fingerprint, unrecorded, path, several, switch, note)}
+    metadata = {"row": Row(rules, free, of_the_job, fingerprint, unrecorded, path, several, switch, note, later=later)}
     if isinstance(default, list | dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)

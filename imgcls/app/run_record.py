@@ -13,8 +13,9 @@ from imgcls.app.keys import DataConfig, ModelConfig, Train, TransformConfig
 from imgcls.app.rows import problems, rows
 from imgcls.data.formats.class_names import read_class_names
 from imgcls.data.paths import advice_on_form, printable
+from imgcls.data.pictures.preprocessing import in_proportion
 from imgcls.errors import UserError
-from imgcls.machine.limits import CONFIG_NODES, IMAGE_SIDE
+from imgcls.machine.limits import ARGUMENT, CONFIG_NODES, IMAGE_SIDE
 from imgcls.machine.reading import read_yaml, shown
 from imgcls.run.checkpoint import FOR_USE, MANIFEST, DamagedCheckpoint, read_manifest, verify
 
@@ -28,6 +29,14 @@ class RunRecord:
     checkpoint: Path
     config: DictConfig
     class_names: list[str]
+
+    def kind_of_weights(self, kind: str) -> str:
+        """``network`` or ``ema``; of ``auto``, that by whose figures the run chose its best checkpoint."""
+        if kind != "auto":
+            return kind
+        monitor = (self.config.get("trainer") or {}).get("monitor")
+        has_average = "ema.pdparams" in read_manifest(self.checkpoint)
+        return "ema" if has_average and isinstance(monitor, str) and monitor.endswith("_ema") else "network"
 
     def weights(self, kind: str) -> Path:
         """The file of the weights: ``network``, or ``ema`` for the averaged ones.
@@ -102,9 +111,22 @@ def _problems(content: dict[str, Any]) -> Iterator[str]:
             continue
         for key, row in known.items():
             yield from problems(f"{section}.{key}", OmegaConf.select(typed, key), row.rules)
-    for key in ("size", "resize_size"):
-        if isinstance(side := (content.get("transform") or {}).get(key), int) and side > IMAGE_SIDE:
-            yield f"transform.{key} is more than {IMAGE_SIDE} pixels."
+    model, data, transform = (
+        values if isinstance(values := content.get(section), dict) else {} for section in SECTIONS
+    )
+    sides = {f"transform.{key}": transform.get(key) for key in ("size", "resize_size")}
+    sides |= {f"model.{key}": model.get(key) for key in ("input_size", "resize_size")}
+    for key, side in sides.items():
+        if isinstance(side, int) and side > IMAGE_SIDE:
+            yield f"{key} is more than {IMAGE_SIDE} pixels."
+    given = [transform.get("size"), model.get("input_size"), model.get("resize_size")]
+    if all(isinstance(side, int) and side > 0 for side in given) and in_proportion(*given) > IMAGE_SIDE:
+        yield f"transform.size and the model's sizes make a short side of more than {IMAGE_SIDE} pixels."
+    arguments = model.get("args")
+    numbers = [value for _, value in _leaves(arguments if isinstance(arguments, dict) else {})]
+    numbers += [model.get("num_classes"), data.get("num_classes")]
+    if any(isinstance(number, int | float) and not abs(number) <= ARGUMENT for number in numbers):
+        yield f"model.args or num_classes has a number of more than {ARGUMENT:,}."
 
 
 def _leaves(value: dict | list, key: Any = "") -> Iterator[tuple[Any, Any]]:

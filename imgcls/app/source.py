@@ -1,6 +1,8 @@
 """Trained weights behind a path, with all that a run wrote down of them: what eval, predict and export work on."""
 
+import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,12 +10,14 @@ import paddle
 from omegaconf import DictConfig
 
 from imgcls.app.keys import DataConfig
+from imgcls.app.pixels import USUAL, chosen, resampling_of, tell
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
 from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.errors import UserError
+from imgcls.models.bounds import at_most
 from imgcls.models.registry import build_model, model_info
 from imgcls.run.logs import log
 from imgcls.weights.load import load_pretrained
@@ -26,45 +30,57 @@ class Source:
     config: DictConfig
     class_names: tuple[str, ...]
     checkpoint: Path | None
+    weights: str = "network"
 
     def preprocessing(self) -> Preprocessing:
         """How the network sees an image."""
         return preprocessing(self.config.transform, self.config.model)
 
 
-def load_source(config: DictConfig, source: str | None, weights: str = "network") -> Source:
+def load_source(config: DictConfig, source: str | None, weights: str = "auto") -> Source:
     """What ``eval``, ``predict`` and ``export`` work on.
 
     Args:
         source: run directory, checkpoint directory or weights file; ``None`` for ``model.pretrained``.
-        weights: ``network``, or ``ema`` for the averaged weights of a checkpoint.
+        weights: ``network``, or ``ema`` for the averaged weights of a checkpoint; ``auto`` for those that
+            the run chose its best checkpoint by.
 
     Returns:
-        ``config`` with the run's own model, data and transform sections under the command line's,
-        and ``model.pretrained`` naming the weights; class names, empty when nothing records them.
+        ``config`` with the run's own model, data and transform sections under the command line's, whose
+        ``transform.resampling`` and ``model.pretrained`` are set; class names, empty when nothing records them.
 
     Raises:
         UserError: there is no such source, or the checkpoint is damaged.
     """
     record = read_record(source) if source else None
     if record is None:
-        if weights != "network":
+        if weights == "ema":
             raise UserError(f"weights={weights} needs a run or a checkpoint as its source.")
         result = config.copy()
         if source:
             result.model.pretrained = str(source)
-        return Source(result, (), None)
+        own = resampling_of(result.model.pretrained, model_info(result.model.name))
+        return Source(_with_pixels(result, own), (), None)
     given = given_keys()
     needed = own_modules(record.config, data="data" not in given and "data" in config)
     require_modules(needed, config.imports, record.checkpoint)
     _require_class_count(config, record, given)
     result = merge_record(config, record, given)
     result.data.update({key: config.data[key] for key, row in rows(DataConfig).items() if row.of_the_job})
-    recorded = recorded_source(record, result, weights)
+    own = record.config.transform.get("resampling") or USUAL
+    recorded = recorded_source(record, _with_pixels(result, own), weights)
     if "data.class_map" in given and config.data.class_map:
         labels_too = "eval" in config and result.data.format in ("list", "tar")
         return _named(recorded, config.data.class_map, labels_too)
     return recorded
+
+
+def _with_pixels(config: DictConfig, own: str) -> DictConfig:
+    """With ``transform.resampling``, which it says: that of the weights where the command leaves it open."""
+    if "transform" in config:
+        config.transform.resampling = config.transform.resampling or chosen(own, config.data.backend)
+        tell(config.transform.resampling, own)
+    return config
 
 
 def has_plain_names(class_names: Sequence[str]) -> bool:
@@ -110,7 +126,7 @@ def own_modules(config: DictConfig, data: bool = True) -> list[str]:
     return list(dict.fromkeys([*config.get("imports", ()), *([target.rpartition(".")[0]] if target else [])]))
 
 
-def recorded_source(record: RunRecord, config: DictConfig, weights: str = "network") -> Source:
+def recorded_source(record: RunRecord, config: DictConfig, weights: str = "auto") -> Source:
     """A checkpoint as a source.
 
     Args:
@@ -119,9 +135,12 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "netwo
     Raises:
         UserError: the checkpoint has no such weights.
     """
-    config.model.pretrained = str(record.weights(weights))
+    kind = record.kind_of_weights(weights)
+    if kind != weights and kind == "ema":
+        log.info("the averaged weights, by which the run was judged (trainer.monitor)")
+    config.model.pretrained = str(record.weights(kind))
     config.model.exclude = []
-    return Source(config, tuple(record.class_names), record.checkpoint)
+    return Source(config, tuple(record.class_names), record.checkpoint, kind)
 
 
 def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:
@@ -131,6 +150,7 @@ def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:
         size=transform.size,
         resize_size=resize_size,
         interpolation=transform.interpolation,
+        resampling=transform.get("resampling") or USUAL,
         mean=tuple(transform.mean),
         std=tuple(transform.std),
     )
@@ -148,7 +168,8 @@ def build_network(
     Raises:
         UserError: the weights do not fit, or ``require_all`` and there are none or not all.
     """
-    network = build_model(model.name, num_classes=num_classes, data_format=model.data_format, **model.args)
+    with _bounds(model.pretrained) if require_all else nullcontext():
+        network = build_model(model.name, num_classes=num_classes, data_format=model.data_format, **model.args)
     if filled_later:
         return network
     if not model.pretrained:
@@ -166,3 +187,10 @@ def build_network(
             "Set model.num_classes to the weights' class count, or train first."
         )
     return network
+
+
+def _bounds(weights: str | bool | None) -> AbstractContextManager:
+    """For a network that its weights are going to fill: a parameter takes two bytes or more of their file."""
+    if not str(weights).endswith(".pdparams") or not os.path.isfile(weights):
+        return nullcontext()
+    return at_most(os.path.getsize(weights) // 2, weights)

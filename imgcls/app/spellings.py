@@ -149,6 +149,8 @@ CHOICES = {
         "multisteplr": "piecewise",
         "piecewise_decay": "piecewise",
         "poly": "polynomial",
+        "reduce_on_plateau": "plateau",
+        "reducelronplateau": "plateau",
         "step": "piecewise",
         "steplr": "piecewise",
     },

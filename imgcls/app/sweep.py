@@ -1,7 +1,6 @@
 """Multirun sweeps: what each job reached, as a table and ``leaderboard.csv``."""
 
 import csv
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from imgcls.app.overrides import as_typed
 from imgcls.app.program import failures
 from imgcls.functional.monitoring import best_row, direction
+from imgcls.machine.limits import CONFIG_NODES
+from imgcls.machine.reading import read_json, read_yaml
+from imgcls.machine.spreadsheet import harmless
 from imgcls.machine.text import printable_text
 
 
@@ -33,9 +35,11 @@ class Leaderboard(Callback):
         # Of a job that failed, what is there was left by an older run.
         summary = Path(config.hydra.runtime.output_dir) / "summary.json"
         if not failed and (recorded := summary.with_name("config.yaml")).exists():
-            settings = OmegaConf.load(recorded).trainer  # a job that goes on has those of its run
+            settings = OmegaConf.create(
+                read_yaml(recorded, CONFIG_NODES)
+            ).trainer  # a job that goes on has those of its run
             self.monitors.add((settings.monitor, direction(settings.monitor, settings.monitor_mode)))
-        reached = json.loads(summary.read_text(encoding="utf-8"))["best"] if summary.exists() and not failed else {}
+        reached = read_json(summary)["best"] if summary.exists() and not failed else {}
         overrides = dict(map(as_typed, config.hydra.overrides.task))
         self.rows.append({"job": number, "status": "failed" if failed else "done", **overrides, **reached})
 
@@ -52,7 +56,7 @@ class Leaderboard(Callback):
         with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows({name: harmless(value) for name, value in row.items()} for row in self.rows)
         differing = [name for name in columns if len({str(row.get(name)) for row in self.rows}) > 1 or name == "job"]
         table = Table(*differing)
         for row in self.rows:

@@ -1,9 +1,9 @@
 """One process of a training run: from a configuration to a trained network, top to bottom."""
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import paddle
@@ -12,8 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from imgcls.app.callbacks import optional_callbacks, training_callbacks
 from imgcls.app.combinations import monitor_problems
 from imgcls.app.data import make_loader, read_samples, training_transform
+from imgcls.app.loss import build_loss
 from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
+from imgcls.app.pixels import USUAL, resampling_of, tell
 from imgcls.app.probe import HeadTraining, head_epochs
 from imgcls.app.resume import (
     Before,
@@ -31,20 +33,25 @@ from imgcls.callbacks.checkpoint import recorded_progress, restore
 from imgcls.callbacks.history import History
 from imgcls.data.formats.class_names import class_names_text
 from imgcls.data.formats.samples import Samples
+from imgcls.data.loading.dali import DaliLoader
+from imgcls.data.loading.loader import Loader
+from imgcls.data.pictures.preprocessing import Preprocessing
+from imgcls.data.pictures.transforms import Transform
 from imgcls.engine.amp import AmpSettings
-from imgcls.engine.batch import Loss
 from imgcls.engine.callback import Callback
 from imgcls.engine.freezing import freeze
 from imgcls.engine.optimizers import OptimizerLR, build_optimizer, build_own_optimizer
-from imgcls.engine.ranks import join
+from imgcls.engine.ranks import Ranks, join
+from imgcls.engine.ranks import current as current_ranks
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Progress, Trainer
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import best_row, direction
-from imgcls.functional.schedules import Schedule, build_schedule, joined
+from imgcls.functional.schedules import WAITING, Schedule, build_schedule, joined
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
 from imgcls.machine.text import write_json
+from imgcls.models.registry import model_info
 from imgcls.run.checkpoint import is_fluid_checkpoint
 from imgcls.run.directory import Run, agree_on_run
 from imgcls.run.fluid_checkpoint import restore_fluid
@@ -72,7 +79,7 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     train_samples = read_samples(config.data, "train", config.model.num_classes, undivided=not evaluates)
     class_names = train_samples.class_names
     val_samples = read_samples(config.data, "val", None, class_names) if evaluates else None
-    _require_telling(config, len(class_names), bool(own_callbacks))
+    _require_telling(config, class_names, bool(own_callbacks))
 
     with agree_on_run(ranks, open_run) as run:
         texts = {"config.yaml": OmegaConf.to_yaml(config), "classes.txt": class_names_text(class_names)}
@@ -90,19 +97,10 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
             log.warning("%s", starts_anew(run.path))
         for remark in before.remarks if before else ():
             log.warning("%s", remark)
+        _tell_pixels(config, ranks, goes_on=run.start_from is not None)
 
         seen = preprocessing(config.transform, config.model)
-        train_loader = make_loader(
-            train_samples,
-            augment,
-            config.data,
-            size=config.transform.size,
-            batch_size=settings.batch_size,
-            num_workers=settings.num_workers,
-            seed=settings.seed,
-            shuffle=True,
-            directory=run.path,
-        )
+        train_loader = training_loader(config, train_samples, augment, run.path)
         val_loader = None
         if val_samples is not None:
             val_loader = make_loader(
@@ -122,28 +120,15 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
             if samples is not None:
                 _warn_of_one_class(name, samples)
 
-        paddle.seed(settings.seed)  # what the weights do not fill
-        network = build_network(config.model, len(class_names), filled_later=run.start_from is not None)
-        if settings.sync_bn and ranks.count > 1:
-            network = synchronise_batch_norms(network)
-        frozen = freeze(network, config.model.freeze)
-        trainer = Trainer(
-            network,
-            seen.normalize,
-            seed=settings.seed,
-            accumulate=settings.accumulate,
-            amp=AmpSettings(**_without(settings.amp, "max_skipped")),
-            frozen=frozen,
-            compile=settings.compile,
-            loss=_loss(config.loss),
-        )
+        trainer = build_trainer(config, train_samples, seen, filled_later=run.start_from is not None)
         base_lr = _learning_rate(config.optimizer, settings.batch_size)
-        schedule = _schedule(config, base_lr, len(train_loader), settings.epochs)
+        drops: list[int] = []  # of the learning rate, where the run itself decides on them
+        schedule = _schedule(config, base_lr, len(train_loader), settings.epochs, drops)
         probing = 0 if fluid else head_epochs(config, settings.epochs)
         start = recorded_progress(run.start_from) if run.start_from and not fluid else Progress()
 
         def make_optimizer() -> paddle.optimizer.Optimizer:
-            return _optimizer(config.optimizer, network, OptimizerLR(schedule))
+            return optimizer_of(config.optimizer, trainer.network, OptimizerLR(schedule))
 
         head = None
         if start.epoch < probing:
@@ -155,7 +140,7 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         switched = head.loaders(loaders) if head else loaders
         train_loader, val_loader = switched[0], next(iter(switched[1:]), None)
         own = [head.callback(), *features] if head else features
-        callbacks = training_callbacks(config, own, run, val_loader, len(class_names), texts, writers)
+        callbacks = training_callbacks(config, own, run, val_loader, class_names, texts, writers, drops)
         if fluid:
             restore_fluid(run.start_from, trainer, callbacks, len(train_loader))
         elif run.start_from:
@@ -167,9 +152,10 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         if before:
             updates = len(train_loader) if before.count is None else math.ceil(before.count / settings.batch_size)
             then = recorded_epochs(run.start_from), updates
-            old = _schedule(config, base_lr, then[1], then[0])
+            old = _schedule(config, base_lr, then[1], then[0], drops)
             _tell_length(then, (epochs, len(train_loader)), *(one(trainer.progress.step) for one in (old, schedule)))
-        if run.start_from and (said := ended(run.start_from, trainer.progress, epochs, settings.max_steps)):
+        said = run.start_from and ended(run.start_from, trainer.progress, epochs, settings.max_steps)
+        if said := said or next(filter(None, (one.ended() for one in callbacks)), None):
             log.warning("%s", said)
             epochs = trainer.progress.epoch
         if head:
@@ -183,7 +169,62 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         return best
 
 
-def _schedule(config: DictConfig, base_lr: float, steps_per_epoch: int, epochs: int) -> Schedule:
+def _tell_pixels(config: DictConfig, ranks: Ranks, goes_on: bool) -> None:
+    """Say whose pixels it is.
+
+    Raises:
+        UserError: other machines have chosen others.
+    """
+    resampling, model = config.transform.resampling or USUAL, config.model
+    if ranks.broadcast(resampling) != resampling:
+        raise UserError(
+            f"Here transform.resampling={resampling}, on the first machine it is another: OpenCV is installed on one "
+            "only. Give transform.resampling in the command."
+        )
+    tell(resampling, resampling if goes_on else resampling_of(model.pretrained, model_info(model.name)))
+
+
+def training_loader(config: DictConfig, samples: Samples, augment: Transform, directory: Path) -> Loader | DaliLoader:
+    """The shuffled batches of a training; ``directory`` is told of files that cannot be read."""
+    return make_loader(
+        samples,
+        augment,
+        config.data,
+        size=config.transform.size,
+        batch_size=config.trainer.batch_size,
+        num_workers=config.trainer.num_workers,
+        seed=config.trainer.seed,
+        shuffle=True,
+        directory=directory,
+    )
+
+
+def build_trainer(config: DictConfig, samples: Samples, seen: Preprocessing, filled_later: bool = False) -> Trainer:
+    """The network with its weights and what trains it, but for the optimizer.
+
+    Args:
+        samples: of training.
+        filled_later: the weights will come from a checkpoint.
+    """
+    settings = config.trainer
+    paddle.seed(settings.seed)  # what the weights do not fill
+    network = build_network(config.model, samples.num_classes, filled_later=filled_later)
+    if settings.sync_bn and current_ranks().count > 1:
+        network = synchronise_batch_norms(network)
+    frozen = freeze(network, config.model.freeze)
+    return Trainer(
+        network,
+        seen.normalize,
+        seed=settings.seed,
+        accumulate=settings.accumulate,
+        amp=AmpSettings(**_without(settings.amp, "max_skipped")),
+        frozen=frozen,
+        compile=settings.compile,
+        loss=build_loss(config.loss, samples),
+    )
+
+
+def _schedule(config: DictConfig, base_lr: float, steps_per_epoch: int, epochs: int, drops: Sequence[int]) -> Schedule:
     """The learning rate over a run of that length; with two parts, half a cosine over that of the head first."""
     first = head_epochs(config, epochs)
     if first and config.probe.lr is not None:
@@ -193,21 +234,25 @@ def _schedule(config: DictConfig, base_lr: float, steps_per_epoch: int, epochs: 
         head_lr = base_lr
     if 0 < first < epochs:
         head_alone = build_schedule("cosine", base_lr=head_lr, steps_per_epoch=steps_per_epoch, epochs=first)
-        then = _plain_schedule(config, base_lr, steps_per_epoch, epochs - first)
+        then = _plain_schedule(config, base_lr, steps_per_epoch, epochs - first, drops)
         return joined(head_alone, first * steps_per_epoch, then)
-    return _plain_schedule(config, head_lr, steps_per_epoch, epochs)
+    return _plain_schedule(config, head_lr, steps_per_epoch, epochs, drops)
 
 
-def _plain_schedule(config: DictConfig, base_lr: float, steps_per_epoch: int, epochs: int) -> Schedule:
+def _plain_schedule(
+    config: DictConfig, base_lr: float, steps_per_epoch: int, epochs: int, drops: Sequence[int]
+) -> Schedule:
+    """The learning rate over so many epochs; of a plateau, with these ``drops``."""
     section = config.lr_schedule
-    own = section.name == "own"
+    own, by_itself = section.name == "own", section.name == "plateau"
     return build_schedule(
         find_own(section, "lr_schedule") if own else section.name,
         base_lr=base_lr,
         steps_per_epoch=steps_per_epoch,
         epochs=epochs,
-        **_without(section, "name", "_target_", "args"),
+        **_without(section, "name", "_target_", "args", *(WAITING if by_itself else ())),
         **(section.args if own else {}),
+        **({"drops": drops} if by_itself else {}),
     )
 
 
@@ -221,22 +266,12 @@ def _tell_length(then: tuple[int, int], now: tuple[int, int], rate_then: float, 
         )
 
 
-def _optimizer(section: DictConfig, network: paddle.nn.Layer, lr: OptimizerLR) -> paddle.optimizer.Optimizer:
+def optimizer_of(section: DictConfig, network: paddle.nn.Layer, lr: OptimizerLR) -> paddle.optimizer.Optimizer:
     options = _without(section, "name", "lr", "scale_lr", "base_batch_size", "_target_", "args")
     if section.name != "own":
         return build_optimizer(section.name, network, lr, **options)
     make = partial(call, find_own(section, "optimizer"), "optimizer._target_", **section.args)
     return build_own_optimizer(make, network, lr, **options)
-
-
-def _loss(section: DictConfig) -> Loss | None:
-    """The user's own loss; ``None`` for cross entropy."""
-    if section.name != "own":
-        return None
-    found = find_own(section, "loss")
-    if inspect.isclass(found):
-        return call(found, "loss._target_", **section.args)
-    return partial(found, **section.args)
 
 
 def _learning_rate(optimizer: DictConfig, batch_size: int) -> float:
@@ -256,14 +291,14 @@ def _without(section: DictConfig, *keys: str) -> dict[str, Any]:
     return {str(key): value for key, value in section.items() if key not in keys}
 
 
-def _require_telling(config: DictConfig, num_classes: int, own_metrics: bool) -> None:
+def _require_telling(config: DictConfig, class_names: Sequence[str], own_metrics: bool) -> None:
     """Refuse what can tell nothing: one class, or a ``trainer.monitor`` that no evaluation will give."""
-    if num_classes == 1 and config.loss.name != "own":
+    if len(class_names) == 1 and config.loss.name != "own":
         raise UserError(
             "The training data has one class only: there is nothing to tell apart, and every answer would be right. "
             "Give each class a directory, or a label of its own in the list."
         )
-    for problem in () if own_metrics else monitor_problems(config, num_classes):
+    for problem in () if own_metrics else monitor_problems(config, len(class_names), class_names):
         raise UserError(problem)
 
 

@@ -22,8 +22,9 @@ from imgcls.data.loading.dali import DaliLoader
 from imgcls.data.loading.dataset import ClassificationDataset, ImageDataset
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.pictures.crops import random_crop_box
 from imgcls.data.pictures.decode import decode_image, open_image
-from imgcls.data.pictures.transforms import random_crop_box, train_transform
+from imgcls.data.pictures.transforms import train_transform
 from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD
 
 SCALE, RATIO, FLIP = (0.08, 1.0), (3 / 4, 4 / 3), 0.5

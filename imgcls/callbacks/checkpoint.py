@@ -1,7 +1,8 @@
 """Saves the whole state of a run as checkpoint directories, and loads it back."""
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from imgcls.engine.trainer import Progress, Trainer
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import direction, is_better
 from imgcls.machine.paddle_internals import unclaimed_state
-from imgcls.machine.reading import read_json
+from imgcls.machine.reading import read_json, shown
 from imgcls.machine.text import json_text
 from imgcls.run.checkpoint import (
     Writer,
@@ -163,10 +164,10 @@ class Checkpoint(Callback):
 def restore(path: Path, trainer: Trainer, callbacks: list[Callback], same_optimizer: bool = True) -> None:
     """Put a run back to where it was when the (verified) checkpoint ``path`` was written.
 
+    State of callbacks that the run no longer has is left out; new callbacks start fresh.
+
     Args:
         same_optimizer: the trainer's optimizer goes on where that of the checkpoint was; otherwise it begins.
-
-    State of callbacks that the run no longer has is left out; new callbacks start fresh.
 
     Raises:
         UserError: a file holds something other than a run's state.
@@ -180,7 +181,8 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback], same_optimi
     load_float32_state(trainer.network, network)
     if same_optimizer:
         trainer.optimizer.set_state_dict(_with_master_tensors(optimizer))
-    trainer.load_state(state["trainer"])
+    with _values_of(path / "state.json"):
+        trainer.load_state(state["trainer"])
     recorded = read_manifest(path)
     for callback in callbacks:
         if (name := f"{callback.name}.pdparams") in recorded:
@@ -189,7 +191,9 @@ def restore(path: Path, trainer: Trainer, callbacks: list[Callback], same_optimi
                 raise UserError(f"{path / name} is not a dict of tensors.")
             callback.load_tensors(tensors)
         if callback.name in state["callbacks"]:
-            callback.load_values(state["callbacks"][callback.name])
+            ours = type(callback).__module__.startswith("imgcls.")  # mistakes of others' code are not hidden
+            with _values_of(path / "state.json") if ours else contextlib.nullcontext():
+                callback.load_values(state["callbacks"][callback.name])
         if isinstance(callback, Checkpoint) and trainer.ranks.first:
             callback.go_back_to(path)
 
@@ -200,7 +204,8 @@ def recorded_progress(path: Path) -> Progress:
     Raises:
         UserError: a file holds something other than a run's state.
     """
-    return Progress(**_state(path)["trainer"]["progress"])
+    with _values_of(path / "state.json"):
+        return Progress(**_state(path)["trainer"]["progress"])
 
 
 def _state(path: Path) -> dict:
@@ -208,6 +213,15 @@ def _state(path: Path) -> dict:
     if not isinstance(state, dict) or not all(isinstance(state.get(key), dict) for key in ("trainer", "callbacks")):
         raise UserError(f"{path / 'state.json'} is not the state of a run.")
     return state
+
+
+@contextlib.contextmanager
+def _values_of(file: Path) -> Iterator[None]:
+    """Values of another kind than this library writes, as a message."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise UserError(f"{file} is not the state of a run: {type(error).__name__}: {shown(str(error))}.") from error
 
 
 def _evaluated(path: Path) -> dict[str, float]:

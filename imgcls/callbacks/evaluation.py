@@ -1,9 +1,12 @@
 """Evaluates after epochs, under the network's own weights and every other weight view."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from imgcls.engine.callback import Callback
-from imgcls.engine.trainer import EvaluationInterrupted, EvaluationMeter
+from imgcls.engine.meters import EvaluationMeter
+from imgcls.engine.trainer import EvaluationInterrupted
 from imgcls.machine.progress import WithBar
 
 log = logging.getLogger("imgcls")
@@ -18,13 +21,16 @@ class Evaluation(Callback):
         loader: the validation data.
         every: epochs between two evaluations; the last epoch is always evaluated.
         topk: the k of the accuracies.
+        meter: makes what adds up one evaluation; loss and accuracies when left out.
     """
 
-    def __init__(self, loader, every: int, topk: tuple[int, ...]):
+    def __init__(
+        self, loader, every: int, topk: tuple[int, ...] = (), meter: Callable[[], EvaluationMeter] | None = None
+    ):
         super().__init__()
         self.loader = loader
         self.every = every
-        self.topk = topk
+        self.meter = meter or partial(EvaluationMeter, topk)
 
     def on_train_epoch_end(self):
         trainer = self.trainer
@@ -43,7 +49,7 @@ class Evaluation(Callback):
             loader = WithBar(loader, desc="validating", total=len(loader), unit=" batches")
         try:
             for view, weights in trainer.weight_views.items():
-                meter = EvaluationMeter(self.topk)
+                meter = self.meter()
                 with weights():
                     result = trainer.evaluate(loader, meter)
                 suffix = f"_{view}" if view else ""

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from imgcls.engine.callback import Callback
+from imgcls.functional.monitoring import is_accuracy
 from imgcls.machine.files import atomic_write
 from imgcls.report.fonts import fonts_for
 from imgcls.report.title import draw_title
@@ -80,8 +81,8 @@ def _draw(rows: list[dict[str, float]], path: Path, title: str) -> None:
 
     names = list(dict.fromkeys(name for row in rows for name in row))
     groups = (
-        ("loss", [name for name in names if "loss" in name]),
-        ("accuracy", [name for name in names if "top" in name]),
+        ("loss", [name for name in names if "loss" in name and not is_accuracy(name)]),
+        ("accuracy", [name for name in names if is_accuracy(name)]),
         ("learning rate", ["lr"]),
     )
     drawn = [(name, columns) for name, columns in groups if columns]  # a run that evaluates nothing has no accuracy

@@ -11,4 +11,16 @@ FILE_CHECKS = ("auto", "all", "sample", "none")
 INTERPOLATIONS = {"linear": "BILINEAR", "cubic": "BICUBIC", "nearest": "NEAREST", "area": "BOX", "lanczos": "LANCZOS"}
 """Name of Pillow's filter for each."""
 
+OPENCV_INTERPOLATIONS = {
+    "linear": "INTER_LINEAR",
+    "cubic": "INTER_CUBIC",
+    "nearest": "INTER_NEAREST",
+    "area": "INTER_AREA",
+    "lanczos": "INTER_LANCZOS4",
+}
+"""Name of OpenCV's constant for each."""
+
+RESAMPLINGS = ("pillow", "opencv")
+"""Whose way of resizing."""
+
 AUTOAUGMENT_POLICIES = ("imagenet",)

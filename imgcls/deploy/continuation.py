@@ -1,12 +1,12 @@
 """What an interrupted prediction has left to do, and whether it may be gone on with."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from imgcls.errors import UserError, listed
+from imgcls.machine.reading import read_json
 from imgcls.machine.text import write_json
 
 FILE = "settings.json"
@@ -25,9 +25,9 @@ def agree(directory: Path, settings: Mapping[str, Any], resume: bool) -> bool:
     found = resume and file.is_file()
     if found:
         try:
-            before = json.loads(file.read_text(encoding="utf-8"))
+            before = read_json(file)
             different = [key for key in settings if before.get(key) != settings[key]]
-        except (ValueError, AttributeError) as error:
+        except (UserError, AttributeError) as error:
             raise UserError(f"{file} is damaged. Predict again under another run.name.") from error
         if different:
             changes = listed(f"{key} was {before.get(key)}, now {settings[key]}" for key in different)

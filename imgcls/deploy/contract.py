@@ -8,10 +8,9 @@ from typing import Any
 
 import yaml
 
+from imgcls.data.choices import INTERPOLATIONS, RESAMPLINGS
 from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
-from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.preprocessing import Preprocessing
-from imgcls.data.pictures.transforms import INTERPOLATIONS
 from imgcls.deploy.choices import GRAPHS, LAYOUTS, OUTPUTS
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
@@ -24,7 +23,8 @@ NAME = "inference"
 
 MODEL_FILES = (f"{NAME}.pdmodel", f"{NAME}.pdiparams")
 ONNX_FILES = (f"{NAME}.onnx",)
-FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES), strict=True))
+OPENVINO_FILES = (f"{NAME}.xml", f"{NAME}.bin")
+FILES = dict(zip(GRAPHS, (MODEL_FILES, ONNX_FILES, OPENVINO_FILES), strict=True))
 """Model files of each kind of graph."""
 
 FORMAT = 1
@@ -49,9 +49,10 @@ class Contract:
             then what the network was made for.
         source: where the weights came from.
         source_sha256: of that file, where it is one.
-        sha256: of the model files, by name; the names tell a Paddle graph from an ONNX one.
+        sha256: of the model files, by name; the names tell which kind of graph it is.
         versions: of what wrote the export.
         date: of the export, ISO 8601.
+        quantization: what int8 cost, see ``int8.quantize``; ``None`` for a graph in float.
         class_names: in order of the columns; none for ``features``.
     """
 
@@ -65,6 +66,7 @@ class Contract:
     sha256: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     date: str = ""
+    quantization: Mapping[str, Any] | None = None
     class_names: tuple[str, ...]
 
     @property
@@ -167,6 +169,7 @@ def _as_mapping(contract: Contract) -> dict[str, Any]:
         "image_size": seen.size,
         "resize_size": seen.resize_size,
         "interpolation": seen.interpolation,
+        "resampling": seen.resampling,
         "jpeg_reductions": list(seen.jpeg_reductions),
         "crop": CROP,
         "mean": list(seen.mean),
@@ -178,22 +181,27 @@ def _as_mapping(contract: Contract) -> dict[str, Any]:
         "sha256": dict(contract.sha256),
         "versions": dict(contract.versions),
         "date": contract.date,
+        **({} if contract.quantization is None else {"quantization": dict(contract.quantization)}),
         "class_names": list(contract.class_names),
     }
 
 
 def _from_mapping(content: Mapping[str, Any]) -> Contract:
-    preprocessing = Preprocessing(
+    own = {entry.name for entry in fields(Contract)} - {"preprocessing", "class_names"}
+    known = {key: value for key, value in content.items() if key in own}
+    class_names = tuple(map(class_name, content["class_names"]))
+    return Contract(preprocessing=_preprocessing(content), class_names=class_names, **known)
+
+
+def _preprocessing(content: Mapping[str, Any]) -> Preprocessing:
+    return Preprocessing(
         size=content["image_size"],
         resize_size=content["resize_size"],
         interpolation=content["interpolation"],
+        resampling=content.get("resampling", OPTIONAL["resampling"]),
         mean=tuple(content["mean"]),
         std=tuple(content["std"]),
-        jpeg_reductions=tuple(content["jpeg_reductions"]),
     )
-    own = {entry.name for entry in fields(Contract)} - {"preprocessing", "class_names"}
-    known = {key: value for key, value in content.items() if key in own}
-    return Contract(preprocessing=preprocessing, class_names=tuple(map(class_name, content["class_names"])), **known)
 
 
 def _shown(value: object) -> str:
@@ -202,6 +210,9 @@ def _shown(value: object) -> str:
 
 
 def _contradictions(content: dict[str, Any]) -> Iterator[str]:
+    seen, shrinks = _preprocessing(content), content["jpeg_reductions"]
+    if shrinks != list(seen.jpeg_reductions):
+        yield f"jpeg_reductions is {_shown(shrinks)}, but {list(seen.jpeg_reductions)} with {seen.resampling}'s pixels"
     layout, wanted = content["layout"], LAYOUTS[content["input"]]
     if layout != wanted:
         yield f"layout is {layout}, but that of a graph for {content['input']} is {wanted}"
@@ -232,6 +243,10 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_text, (*value, *value.values())))
 
 
+def _is_mapping_or_none(value: object) -> bool:
+    return value is None or isinstance(value, dict)
+
+
 def _is_size(value: object) -> bool:
     return type(value) is int and 1 <= value <= IMAGE_SIDE
 
@@ -249,8 +264,8 @@ def _are_three_positive(value: object) -> bool:
     return _are_three(value) and min(value) > 0
 
 
-def _are_reductions(value: object) -> bool:
-    return value == list(REDUCTIONS)
+def _are_numbers(value: object) -> bool:
+    return isinstance(value, list) and all(type(number) is int for number in value)
 
 
 def _are_digests(value: object) -> bool:
@@ -267,7 +282,8 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "image_size": (_is_size, f"a number of pixels up to {IMAGE_SIDE}"),
     "resize_size": (_is_size, f"a number of pixels up to {IMAGE_SIDE}"),
     "interpolation": _one_of(*INTERPOLATIONS),
-    "jpeg_reductions": (_are_reductions, f"{list(REDUCTIONS)}"),
+    "resampling": _one_of(*RESAMPLINGS),
+    "jpeg_reductions": (_are_numbers, "a list of numbers"),
     "crop": _one_of(CROP),
     "mean": (_are_three, "three numbers"),
     "std": (_are_three_positive, "three positive numbers"),
@@ -278,9 +294,18 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "source_sha256": (_is_text_or_none, "a text"),
     "versions": (_are_texts, "names and versions"),
     "date": (_is_text, "a text"),
+    "quantization": (_is_mapping_or_none, "names and values"),
     "class_names": (_are_names, "a list of texts"),
 }
 """Check of each key's value, and what is expected in words."""
 
-OPTIONAL = {"dynamic_size": False, "source": None, "source_sha256": None, "versions": {}, "date": ""}
+OPTIONAL = {
+    "resampling": "pillow",
+    "dynamic_size": False,
+    "source": None,
+    "source_sha256": None,
+    "versions": {},
+    "date": "",
+    "quantization": None,
+}
 """Keys that may be left out, and what that means."""

@@ -11,8 +11,9 @@ from paddle.inference import Config, create_predictor
 from imgcls.deploy.choices import ENGINE_NAMES
 from imgcls.deploy.contract import NAME
 from imgcls.deploy.gpu import TensorRT, use_gpu, use_tensorrt
-from imgcls.deploy.onnx_graph import require_onnx
-from imgcls.deploy.operators import Refused, check_model
+from imgcls.deploy.harmless import require_harmless
+from imgcls.deploy.onnx_graph import converted, require_onnx
+from imgcls.deploy.openvino_engine import openvino
 from imgcls.errors import UserError
 from imgcls.machine import cpu
 from imgcls.machine.paddle_internals import supports_bfloat16
@@ -87,13 +88,17 @@ def inference(
 
 
 def onnxruntime(directory: str | Path, threads: int | None = None) -> Run:
-    """An ONNX graph under onnxruntime on the CPU.
+    """An ONNX graph under onnxruntime on the CPU; a Paddle graph is converted first, once.
 
     Raises:
-        UserError: onnxruntime is not installed; the graph does more than to compute.
+        UserError: onnxruntime, or what converts, is not installed; the graph does more than to compute, or
+            cannot be converted.
     """
     require_onnx("onnxruntime")
     require_harmless(directory)
+    if not (Path(directory) / f"{NAME}.onnx").is_file():
+        directory = converted(directory)
+        require_harmless(directory)
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()
@@ -106,20 +111,6 @@ def onnxruntime(directory: str | Path, threads: int | None = None) -> Run:
         return session.run(None, {name: images})[0]
 
     return run
-
-
-def require_harmless(directory: str | Path) -> None:
-    """Refuse a graph with operators that write, read, send or call, before anything loads it.
-
-    Raises:
-        UserError: naming them; or there is no model file that can be read.
-    """
-    try:
-        check_model(directory, NAME)
-    except Refused as error:
-        raise UserError(f"The export {directory} is not run: {error}.") from error
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}. Is this an export directory?") from error
 
 
 def is_x86() -> bool:
@@ -143,6 +134,13 @@ def _use_cpu(config: Config, threads: int | None, onednn: bool | None, bfloat16:
         config.enable_mkldnn_bfloat16()
 
 
-ENGINES = dict(zip(ENGINE_NAMES, (jit, inference, onnxruntime), strict=True))
-ENGINES_OF = {"paddle": ("inference", "jit"), "onnx": ("onnxruntime",)}
-"""Those that run each kind of graph, the fastest first."""
+ENGINES = dict(zip(ENGINE_NAMES, (jit, inference, onnxruntime, openvino), strict=True))
+ENGINES_OF = {
+    "paddle": ("inference", "jit", "openvino", "onnxruntime"),
+    "onnx": ("onnxruntime", "openvino"),
+    "openvino": ("openvino",),
+}
+"""Those that run each kind of graph; the first is the one that is taken when none is named."""
+
+CHECKED_WITH = {"paddle": ("inference", "jit"), "onnx": ("onnxruntime",), "openvino": ("openvino",)}
+"""Those that the exporter compares with the network."""

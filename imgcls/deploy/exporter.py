@@ -1,22 +1,28 @@
 """From a network to an export directory: whole or absent, and checked against the network before it is published."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from imgcls.deploy import onnx_graph, openvino_graph
 from imgcls.deploy.agreement import bundled_photos
 from imgcls.deploy.contract import FILES, MODEL_FILES, Contract, require_replaceable, write_contract
-from imgcls.deploy.engines import ENGINES_OF
+from imgcls.deploy.engines import CHECKED_WITH
 from imgcls.deploy.graph import OTHER_SIZE, evaluation_mode, name_in_graph, save_graph
-from imgcls.deploy.onnx_graph import convert, require_onnx
+from imgcls.deploy.onnx_graph import require_onnx
+from imgcls.deploy.openvino_engine import require_openvino
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import atomic_write, sha256
 from imgcls.models.layers import Network
 from imgcls.run.lock import held
 from imgcls.weights.fluid.files import read_inference_model
+
+CONVERTERS = {"onnx": onnx_graph.convert, "openvino": openvino_graph.convert}
+"""From Paddle's files to those of other kinds of graph."""
 
 TOLERANCE = 1e-4
 """Largest accepted difference from the network's answers, relative to their range."""
@@ -32,6 +38,7 @@ def export(
     directory: str | Path,
     images: np.ndarray | None = None,
     graph: str = "paddle",
+    quantize: Callable[[Path, Contract], Mapping[str, Any]] | None = None,
 ) -> dict[str, float]:
     """Write a graph's model files and ``inference.yaml``.
 
@@ -43,6 +50,8 @@ def export(
         images: uint8 ``[N, size, size, 3]``; the written files must give the network's answers for
             them in every engine. Left out, nothing is checked.
         graph: a key of ``FILES``.
+        quantize: replaces the float files in a directory, once they have been compared, by others of the same
+            names; gives what it cost.
 
     Returns:
         The largest difference from the network for each engine.
@@ -54,6 +63,8 @@ def export(
     """
     directory = Path(directory)
     require_replaceable(directory)
+    if graph == "openvino":
+        require_openvino()
     if graph == "onnx":
         require_onnx("paddle2onnx", "onnx", *(("onnxruntime",) if images is not None else ()))
     try:
@@ -63,13 +74,21 @@ def export(
             partial.mkdir(parents=True)
             save_graph(network, contract, partial)
             _require_whole(network, partial)
-            versions = {**contract.versions, **(convert(partial) if graph == "onnx" else {})}
-            digests = {name: sha256(partial / name) for name in FILES[graph]}
-            contract = replace(contract, versions=versions, sha256=digests)
-            write_contract(contract, partial)
-            return {} if images is None else compare(network, partial, contract, images)
+            versions = {**contract.versions, **(CONVERTERS[graph](partial) if graph in CONVERTERS else {})}
+            contract = _sign(replace(contract, versions=versions), graph, partial)
+            differences = {} if images is None else compare(network, partial, contract, images)
+            if quantize is not None:
+                _sign(replace(contract, quantization=quantize(partial, contract)), graph, partial)
+            return differences
     except OSError as error:
         raise UserError(f"The export {directory} could not be written: {error.strerror or error}.") from error
+
+
+def _sign(contract: Contract, graph: str, directory: Path) -> Contract:
+    """Write the contract for the model files that are there."""
+    contract = replace(contract, sha256={name: sha256(directory / name) for name in FILES[graph]})
+    write_contract(contract, directory)
+    return contract
 
 
 def check_photos(contract: Contract) -> np.ndarray:
@@ -87,7 +106,7 @@ def compare(network: Network, directory: Path, contract: Contract, images: np.nd
     with evaluation_mode(network):
         eager = NetworkPredictor(network, contract.preprocessing)
         cases = [(part, _answers(eager, contract, part)) for part in _cases(contract, images)]
-    return {engine: _largest_difference(engine, directory, contract, cases) for engine in ENGINES_OF[contract.graph]}
+    return {engine: _largest_difference(engine, directory, contract, cases) for engine in CHECKED_WITH[contract.graph]}
 
 
 def _largest_difference(

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from imgcls.deploy.line_file import LineFile
+from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.npz import read_arrays
+from imgcls.machine.reading import open_regular
 
 FILE = "features.npz"
 CHUNK = 4096
@@ -37,7 +40,7 @@ class FeatureFile:
 
     def paths(self) -> Iterator[str]:
         """Pictures that are in it."""
-        return (record["path"] for record in self._paths)
+        return (str(record.get("path")) for record in self._paths)
 
     def add(self, paths: Sequence[str], features: np.ndarray) -> None:
         """Append a row for each path."""
@@ -63,12 +66,18 @@ class FeatureFile:
     def _match(self) -> None:
         """As many rows as paths, whichever the interruption cut off."""
         written = Path(self._rows.name).stat().st_size
-        ends = [record["end"] for record in self._paths if record["end"] <= written]
+        ends = [end for record in self._paths if isinstance(end := record.get("end"), int) and 0 <= end <= written]
         self._paths.keep(len(ends))
         self._rows.truncate(ends[-1] if ends else 0)
 
     def _take_apart(self) -> None:
-        with np.load(self.path, allow_pickle=False) as content:
+        try:
+            with open_regular(self.path) as file:
+                content = read_arrays(file, texts=True)
             paths, features = content["paths"].tolist(), content["features"]
+            if content["paths"].shape != (len(paths),) or len(features) != len(paths) or features.ndim != 2:
+                raise ValueError("its arrays do not belong together")
+        except Exception as error:  # whatever zipfile, zlib and numpy make of a damaged one
+            raise UserError(f"{self.path} is damaged: {error}. Predict again under another run.name.") from error
         for start in range(0, len(paths), CHUNK):
             self.add(paths[start : start + CHUNK], features[start : start + CHUNK])

@@ -10,6 +10,8 @@ from imgcls.data.formats.image_files import LeftOut, is_foreign, suffixes_in_wor
 from imgcls.data.formats.links import Visited
 from imgcls.data.paths import advice_on_form, printable
 from imgcls.errors import UserError
+from imgcls.machine.limits import LIST_BYTES
+from imgcls.machine.reading import read_bytes
 
 LIST_SUFFIX = ".txt"
 
@@ -92,9 +94,9 @@ def _matches(pattern: str, left_out: LeftOut) -> Iterator[str]:
 
 def _listed(path: Path) -> list[str]:
     try:
-        text = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        text = read_bytes(path, LIST_BYTES).removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
-        raise UserError(f"Cannot read the list {printable(path)}: {error.strerror}.") from error
+        raise UserError(f"Cannot read the list {printable(path)}: {error.strerror or error}.") from error
     if b"\0" in text:
         raise UserError(f"The list {printable(path)} is no text in UTF-8. Save it as UTF-8.")
     lines = text.splitlines()

@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from imgcls.errors import UserError
+from imgcls.machine.limits import LINE_BYTES
+from imgcls.machine.reading import open_regular
 from imgcls.machine.text import json_text
 
 Record = dict[str, Any]
@@ -24,16 +28,22 @@ class LineFile:
         self._file = path.open("a" if resume else "w", encoding="utf-8", buffering=1)
 
     def __iter__(self) -> Iterator[Record]:
-        with self.path.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+        with open_regular(self.path) as file:
+            for number, line in enumerate(_lines(file), start=1):
+                try:
+                    yield json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise UserError(
+                        f"{self.path}, line {number}, is damaged. Predict again under another run.name."
+                    ) from error
 
     def write(self, record: Record) -> None:
         self._file.write(json_text(record) + "\n")
 
     def keep(self, count: int) -> None:
         """Remove all records after the first ``count``."""
-        with self.path.open("rb") as lines:
-            length = sum(len(line) for line, _ in zip(lines, range(count), strict=False))
+        with self.path.open("rb") as file:
+            length = sum(len(line) for line, _ in zip(_lines(file), range(count), strict=False))
         _cut(self.path, length)
 
     def close(self) -> None:
@@ -43,12 +53,17 @@ class LineFile:
 def _whole_lines(path: Path) -> int:
     """Bytes up to the first line that is not whole: cut off, or zeros after a power failure."""
     length = 0
-    with path.open("rb") as lines:
-        for line in lines:
+    with open_regular(path) as file:
+        for line in _lines(file):
             if not (line.startswith(b"{") and line.endswith(b"}\n")):
                 break
             length += len(line)
     return length
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Without end of line where one has more than ``LINE_BYTES``: it is no record of ours."""
+    return iter(partial(file.readline, LINE_BYTES), b"")
 
 
 def _cut(path: Path, length: int) -> None:

@@ -1,17 +1,31 @@
 """From a Paddle graph to an ONNX one, with paddle2onnx; both come with the extra ``onnx``."""
 
+import hashlib
 import importlib.util
-from multiprocessing import get_context
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-from imgcls.deploy.contract import MODEL_FILES, NAME
+from imgcls.deploy.contract import MODEL_FILES, NAME, ONNX_FILES
 from imgcls.errors import UserError
+from imgcls.machine.files import atomic_write, sha256
+from imgcls.weights.download import cache_directory
 
 OPSET = 14
 """The first with the HardSwish of MobileNetV3; of 2021, so that what runs ONNX today knows it."""
 
 LARGEST = 2**31
 """Bytes that a protobuf message, which an ONNX file is, may have."""
+
+CONVERTER = """
+import sys
+import paddle2onnx
+model, parameters, target, opset = sys.argv[1:]
+paddle2onnx.export(model, parameters, save_file=target, opset_version=int(opset), auto_upgrade_opset=False,
+                   verbose=False, enable_onnx_checker=False)
+"""
+"""The program of the process that converts."""
 
 
 def convert(directory: Path) -> dict[str, str]:
@@ -30,12 +44,7 @@ def convert(directory: Path) -> dict[str, str]:
     if (directory / MODEL_FILES[1]).stat().st_size >= LARGEST:
         raise UserError("ONNX files hold less than 2 GiB, and this network is larger. Use export.format=paddle.")
     target = directory / f"{NAME}.onnx"
-    # It ends the process where it cannot convert, so it gets one of its own.
-    process = get_context("spawn").Process(target=_export, args=(*(directory / name for name in MODEL_FILES), target))
-    process.start()
-    process.join()
-    if process.exitcode != 0:
-        raise UserError("paddle2onnx cannot convert this network; it says why above. Use export.format=paddle.")
+    _run_converter(*(directory / name for name in MODEL_FILES), target)
     try:
         onnx.checker.check_model(str(target))
     except onnx.checker.ValidationError as error:
@@ -58,15 +67,32 @@ def require_onnx(*packages: str) -> None:
             raise UserError(f'ONNX needs the package {package}. Install it with: pip install "imgcls[onnx]"')
 
 
-def _export(model: Path, parameters: Path, target: Path) -> None:
-    import paddle2onnx
+def converted(directory: str | Path) -> Path:
+    """A directory with the ONNX graph of a Paddle export, which is made once and kept in the cache.
 
-    paddle2onnx.export(
-        str(model),
-        str(parameters),
-        save_file=str(target),
-        opset_version=OPSET,
-        auto_upgrade_opset=False,
-        verbose=False,
-        enable_onnx_checker=False,
-    )
+    Raises:
+        UserError: the extra is missing, the graph cannot be converted, or the cache cannot be written.
+    """
+    source = Path(directory)
+    digests = "".join(sha256(source / name) for name in MODEL_FILES)
+    target = cache_directory() / "onnx" / hashlib.sha256(digests.encode()).hexdigest()[:32]
+    if not (target / ONNX_FILES[0]).is_file():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(target, shared=True) as partial:
+                partial.mkdir()
+                for name in MODEL_FILES:
+                    shutil.copyfile(source / name, partial / name)
+                convert(partial)
+        except OSError as error:
+            raise UserError(f"{target} could not be written: {error.strerror or error}.") from error
+    return target
+
+
+def _run_converter(model: Path, parameters: Path, target: Path) -> None:
+    """In a process of its own, for it ends its process where it cannot convert; with none of our modules."""
+    words = [sys.executable, "-P", "-c", CONVERTER, str(model), str(parameters), str(target), str(OPSET)]
+    done = subprocess.run(words, capture_output=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0 or not target.is_file():
+        said = (done.stdout + done.stderr).decode("utf-8", "replace").split()
+        raise UserError(f"paddle2onnx cannot convert this network: {' '.join(said)[-500:]} Use export.format=paddle.")

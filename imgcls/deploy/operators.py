@@ -5,9 +5,12 @@ is therefore read here first, byte by byte, and whatever is not known to do noth
 named. Needs the standard library alone: ``scripts/clients/service/operators.py`` is a copy.
 """
 
+import math
 import mmap
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from xml.parsers import expat
 
 NAMES = """
 abs acos acosh addmm angle asin asinh atan atan2 atanh brelu ceil celu clip clip_by_norm complex conj cos cosh
@@ -73,6 +76,37 @@ ONNX_ENDLESS = ("Loop",)
 DEEPEST = 16
 """Graphs inside operators inside graphs; ONNX has no more of them than a program has nested blocks."""
 
+OPENVINO_NAMES = """
+Abs Acos Acosh AdaptiveAvgPool AdaptiveMaxPool Add Asin Asinh Atan Atanh AvgPool BatchNormInference BatchToSpace
+BinaryConvolution BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Broadcast Bucketize Ceiling Clamp Col2Im Concat Const
+Convert ConvertLike Convolution ConvolutionBackpropData Cos Cosh CumSum DFT DeformableConvolution DepthToSpace Divide
+Einsum Elu Equal Erf Exp ExtractImagePatches Eye FakeConvert FakeQuantize Floor FloorMod GRN Gather GatherElements
+GatherND Gelu Greater GreaterEqual GridSample GroupConvolution GroupConvolutionBackpropData GroupNormalization HSigmoid
+HSwish HardSigmoid IDFT IRDFT Identity Interpolate Inverse IsFinite IsInf IsNaN LRN Less LessEqual Log LogSoftmax
+LogicalAnd LogicalNot LogicalOr LogicalXor MVN MatMul MaxPool Maximum Minimum Mish Mod Multiply Negative NormalizeL2
+NotEqual OneHot PReLU Pad Parameter Power RDFT ROIAlign ROIPooling Range ReLU ReduceL1 ReduceL2 ReduceLogicalAnd
+ReduceLogicalOr ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Reshape Result Roll Round
+ScaledDotProductAttention ScatterElementsUpdate ScatterNDUpdate ScatterUpdate Select Selu ShapeOf ShuffleChannels
+Sigmoid Sign Sin Sinh Slice SoftMax SoftPlus SoftSign Softmax SpaceToBatch SpaceToDepth Split Sqrt SquaredDifference
+Squeeze StridedSlice Subtract Swish Tan Tanh Tile TopK Transpose Unsqueeze VariadicSplit
+"""
+OPENVINO_ALLOWED = frozenset(OPENVINO_NAMES.split())
+"""Operators of OpenVINO's own sets. Left out are those with graphs inside, with a memory, and of texts."""
+
+OPENVINO_SET = re.compile(r"opset\d{1,2}")
+OPENVINO_VERSION = "11"
+OPENVINO_XML_BYTES = 64 << 20
+"""A network of 500 layers takes 1 MB."""
+
+OPENVINO_ELEMENTS = 2_000_000
+XML_START = b'<?xml version="1.0"?>'
+NOT_PLAIN_XML = re.compile(rb"<[!?]|\0|&(?!(?:amp|lt|gt|quot|apos|#\d{1,7});)")
+"""Declarations, comments, instructions and entities of one's own: where two readers could see two things."""
+
+ELEMENT_BITS = {"boolean": 8, "bf16": 16} | {f"f{bits}": bits for bits in (16, 32, 64)}
+ELEMENT_BITS |= {f"{kind}{bits}": bits for kind in "iu" for bits in (4, 8, 16, 32, 64)}
+DIMENSIONS = re.compile(r"(\d{1,12}(, ?\d{1,12}){0,15})?")
+
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
 SIZES = {FIXED64: 8, FIXED32: 4}
 
@@ -82,7 +116,9 @@ class Refused(ValueError):
 
 
 def check_model(directory: str | Path, name: str = "inference") -> None:
-    """Look through the model file of an export, ``<name>.pdmodel`` or ``<name>.onnx``, and what lies beside it.
+    """Look through the model file of an export, and what lies beside it.
+
+    It is ``<name>.pdmodel``, ``<name>.onnx``, or ``<name>.xml`` with the tensors of ``<name>.bin``.
 
     Raises:
         Refused: it is no such file, or holds what is not allowed, or Paddle would load further files with it.
@@ -91,6 +127,10 @@ def check_model(directory: str | Path, name: str = "inference") -> None:
     directory = Path(directory)
     if (directory / f"{name}.onnx").is_file():
         _check_file(directory / f"{name}.onnx", _onnx_faults)
+        return
+    if (directory / f"{name}.xml").is_file():
+        size = (directory / f"{name}.bin").stat().st_size
+        _check_file(directory / f"{name}.xml", lambda text: _openvino_faults(text, size))
         return
     _check_file(directory / f"{name}.pdmodel", _paddle_faults)
     known = {f"{name}.pdmodel", f"{name}.pdiparams"}
@@ -159,6 +199,54 @@ def _graph_faults(graph: memoryview, deepest: int) -> Iterator[str]:
                 yield from _sparse_faults(_parts(attribute, number))
     yield from _tensor_faults(_parts(graph, 5))
     yield from _sparse_faults(_parts(graph, 15))
+
+
+def _openvino_faults(text: memoryview, size: int) -> Iterator[str]:
+    """Of OpenVINO's description of a graph; ``size`` is that of the file with its tensors."""
+    if len(text) > OPENVINO_XML_BYTES:
+        raise ValueError(f"it has more than {OPENVINO_XML_BYTES >> 20} MiB")
+    content = bytes(text)
+    if not content.startswith(XML_START) or NOT_PLAIN_XML.search(content, len(XML_START)):
+        raise ValueError("it is not XML as OpenVINO writes it, plain elements and no more")
+    faults, inside, elements = [], [], 0
+
+    def start(element: str, attributes: dict[str, str]) -> None:
+        nonlocal elements
+        elements += 1
+        if elements > OPENVINO_ELEMENTS or len(inside) > DEEPEST:
+            raise ValueError(f"more than {OPENVINO_ELEMENTS:,} elements, or {DEEPEST} inside each other")
+        faults.extend(_element_faults(element, attributes, inside, size))
+        inside.append((element, attributes.get("type")))
+
+    reader = expat.ParserCreate("UTF-8")
+    reader.StartElementHandler = start
+    reader.EndElementHandler = lambda _: inside.pop()
+    try:
+        reader.Parse(content, True)
+    except expat.ExpatError as error:
+        raise ValueError(f"it is damaged ({error})") from None
+    yield from faults
+
+
+def _element_faults(element: str, attributes: dict[str, str], inside: list, size: int) -> Iterator[str]:
+    if not inside and (element, attributes.get("version")) != ("net", OPENVINO_VERSION):
+        yield f"a description of another version than {OPENVINO_VERSION}"
+    if element == "layer":
+        if attributes.get("type") not in OPENVINO_ALLOWED:
+            yield f"the operator {attributes.get('type', '')[:200]}"
+        if not OPENVINO_SET.fullmatch(attributes.get("version", "")):
+            yield f"operators of the set {attributes.get('version', '')[:200]}"
+    elif element in ("body", "pre-process"):
+        yield f"a part {element}"
+    elif element == "data" and inside and inside[-1] == ("layer", "Const"):
+        numbers = [attributes.get(key, "") for key in ("offset", "size")]
+        bits, shape = ELEMENT_BITS.get(attributes.get("element_type", "")), attributes.get("shape", "")
+        if not all(re.fullmatch(r"\d{1,15}", number) for number in numbers) or sum(map(int, numbers)) > size:
+            yield "a tensor that is not in its file"
+        elif bits is None or not DIMENSIONS.fullmatch(shape):
+            yield "a tensor of another kind"
+        elif -(-math.prod(map(int, shape.split(",") if shape else ())) * bits // 8) > int(numbers[1]):
+            yield "a tensor that is longer than its place"
 
 
 def _tensor_faults(tensors: Iterator[memoryview]) -> Iterator[str]:

@@ -10,8 +10,10 @@ import paddle
 
 from imgcls.data.paths import printable
 from imgcls.data.pictures.preprocessing import Preprocessing
+from imgcls.deploy.choices import FASTEST
 from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
+from imgcls.deploy.fastest import Fastest
 from imgcls.errors import UserError, close_matches
 from imgcls.models.checks import require_methods
 
@@ -87,6 +89,10 @@ class ExportPredictor(Predictor):
         self._require("features")
         return self._outputs(images)
 
+    def network_input(self, images: np.ndarray) -> np.ndarray:
+        """What the graph takes, of uint8 ``[N, size, size, 3]``."""
+        return self.contract.preprocessing.normalize_array(images) if self.contract.input == "float" else images
+
     def _require(self, output: str) -> None:
         if self.contract.output != output:
             raise UserError(
@@ -96,9 +102,7 @@ class ExportPredictor(Predictor):
 
     def _outputs(self, images: np.ndarray) -> np.ndarray:
         contract = self.contract
-        if contract.input == "float":
-            images = contract.preprocessing.normalize_array(images)
-        outputs = self.run(images)
+        outputs = self.run(self.network_input(images))
         if contract.class_names and outputs.shape[1] != len(contract.class_names):
             raise UserError(
                 f"inference.yaml names {len(contract.class_names)} classes, but the graph has {outputs.shape[1]}. "
@@ -111,24 +115,25 @@ def open_export(directory: str | Path, engine: str | None = None, **options) -> 
     """A predictor from an export directory whose files are those that its ``inference.yaml`` was written for.
 
     Args:
-        engine: a key of ``ENGINES``; the fastest for the kind of graph when left out.
+        engine: a key of ``ENGINES``, or ``auto`` for the fastest that is installed, as measured with the
+            first batch; when left out, the one that this library's numbers are checked with.
         **options: of the engine.
 
     Raises:
         UserError: no such engine, or it does not run this kind of graph or take these options; a file
             is missing, damaged or swapped; ``inference.yaml`` makes no sense.
     """
-    if engine is not None and engine not in ENGINES:
+    known = {**ENGINES, FASTEST: Fastest}
+    if engine is not None and engine not in known:
         raise UserError(
-            f"There is no engine '{engine}' for exports.{close_matches(engine, ENGINES)} "
-            f"It can be {' or '.join(ENGINES)}."
+            f"There is no engine '{engine}' for exports.{close_matches(engine, known)} It can be {' or '.join(known)}."
         )
     contract = read_contract(directory)
     engines = ENGINES_OF[contract.graph]
-    if engine is not None and engine not in engines:
+    if engine not in (None, FASTEST, *engines):
         raise UserError(f"{directory} is an export of format {contract.graph}: its engine is {' or '.join(engines)}.")
     verify_files(directory, contract)
-    run = ENGINES[engine or engines[0]]
+    run = known[engine or engines[0]]
     unknown = sorted(set(options) - set(inspect.signature(run).parameters))
     if unknown:
         raise UserError(f"The engine {engine or engines[0]} takes no {', '.join(unknown)}. Leave it out.")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from imgcls.data.paths import printable
-from imgcls.data.pictures.decode import open_image, too_slow
+from imgcls.data.pictures.decode import open_image
+from imgcls.data.pictures.in_time import in_time
 from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
 from imgcls.machine.pool import Pool, TimeLimit, WorkerDied
@@ -49,7 +50,7 @@ def read_batches(
         num_workers: processes; 0 reads in this one, where a debugger stops.
         report: called with the path and the error for each picture that is left out.
         max_decode_seconds: of processor time for one picture; a process that takes longer is killed and
-            replaced, and the picture is left out. Without processes there is no such limit.
+            replaced, and the picture is left out. See ``in_time`` for what is done without processes.
         start: of the processes; ``fork`` is faster, and for a network whose threads are not running yet.
 
     Raises:
@@ -98,11 +99,8 @@ class _Reading:
 
     def __call__(self, numbered: tuple[int, str], slot: int) -> tuple[str, int | UserError]:
         number, path = numbered
-        if number in self.limit.exceeded:
-            return path, too_slow(printable(path), self.limit.seconds)
         try:
-            with self.limit.on(number):
-                self.room.array[slot] = self.read(path)
+            self.room.array[slot] = in_time(self.limit, number, printable(path), lambda: self.read(path))
         except UserError as error:
             return path, error
         return path, slot

@@ -100,7 +100,7 @@ class LossScaler(paddle.amp.GradScaler):
 
     @property
     def scale_now(self) -> float:
-        return float(loss_scale(self)) if self.is_enable() else 1.0
+        return loss_scale(self).item() if self.is_enable() else 1.0
 
     def update(self) -> None:
         if not self.is_enable():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import paddle
@@ -59,8 +60,11 @@ class Batch:
             )
 
 
-Loss = Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor]
-"""From logits ``[N, num_classes]`` and labels ``[N]`` to the mean over the batch, a scalar."""
+Loss = Callable[..., paddle.Tensor]
+"""From logits ``[N, num_classes]`` and labels ``[N]`` to the mean over the batch, a scalar.
+
+It is given ``smoothing`` as well where a batch has some.
+"""
 
 
 def batch_loss(
@@ -74,7 +78,8 @@ def batch_loss(
 
     def loss_of(logits: paddle.Tensor) -> paddle.Tensor:
         if loss is not None:
-            return mixed(loss, logits, batch.labels, batch.partner_labels, batch.lam)
+            smoothed = partial(loss, smoothing=batch.smoothing) if batch.smoothing else loss
+            return mixed(smoothed, logits, batch.labels, batch.partner_labels, batch.lam)
         if batch.partner_labels is None:
             return cross_entropy(logits, batch.labels, batch.smoothing)
         return mixed_cross_entropy(logits, batch.labels, batch.partner_labels, batch.lam, batch.smoothing)

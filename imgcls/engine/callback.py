@@ -58,6 +58,9 @@ class Callback(paddle.callbacks.Callback):
     def on_train_epoch_end(self) -> None:
         """The last batch of the epoch is done, or of the run; every callback's ``on_epoch_end`` comes after it."""
 
+    def ended(self) -> str | None:
+        """Of a run that was just restored: says so, where it had ended because of this callback."""
+
     def on_interrupt(self) -> None:
         """The run stops here because of a signal, to this rank or another."""
 

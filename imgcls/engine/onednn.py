@@ -104,7 +104,8 @@ def _gradients(network: nn.Layer, backward: Callable[[], None]) -> Gradients:
         trained = ((name, parameter.grad) for name, parameter in network.named_parameters())
         return {name: gradient.numpy().copy() for name, gradient in trained if gradient is not None}
     finally:
-        network.clear_gradients()
+        for parameter in network.parameters():
+            parameter.clear_gradient(set_to_zero=False)  # one that takes no part in the loss is not trained
         paddle.set_rng_state(random)
         for tensor, value in statistics:
             tensor.set_value(value)

@@ -14,6 +14,7 @@ from pathlib import Path
 import paddle
 from paddle.distributed import fleet
 
+from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import one_group, rendezvous_store
 
 LISTENING = "0A"
@@ -38,7 +39,8 @@ class Ranks:
     def sum(self, tensor: paddle.Tensor) -> paddle.Tensor:
         """The sum over the ranks, in place."""
         if self.count > 1:
-            paddle.distributed.all_reduce(tensor)
+            with pulse.waiting():
+                paddle.distributed.all_reduce(tensor)
         return tensor
 
     def gather(self, tensor: paddle.Tensor) -> paddle.Tensor:
@@ -46,7 +48,8 @@ class Ranks:
         if self.count == 1:
             return tensor.unsqueeze(0)
         parts: list[paddle.Tensor] = []
-        paddle.distributed.all_gather(parts, tensor)
+        with pulse.waiting():
+            paddle.distributed.all_gather(parts, tensor)
         return paddle.stack(parts)
 
     def broadcast(self, text: str = "") -> str:
@@ -57,7 +60,7 @@ class Ranks:
         if self.first:
             self._store.set(key, text)
             return text
-        return self._store.get(key).decode()
+        return self._get(key)
 
     def wait_for_first(self) -> None:
         """Return when rank 0 has come this far, from work that only it does.
@@ -67,7 +70,7 @@ class Ranks:
         """
         if self._needs_patience():
             key = self._next_key("wait_for_first")
-            self._store.set(key, "go") if self.first else self._store.get(key)
+            self._store.set(key, "go") if self.first else self._get(key)
 
     def barrier(self) -> None:
         """Return when all ranks are here, as patiently as ``wait_for_first``; rank 0 last, whose store they use."""
@@ -76,14 +79,18 @@ class Ranks:
         key = self._next_key("barrier")
         if not self.first:
             self._store.set(f"{key}/{self.rank}/here", "yes")
-            self._store.get(f"{key}/go")
+            self._get(f"{key}/go")
             self._store.set(f"{key}/{self.rank}/gone", "yes")
             return
         for rank in range(1, self.count):
-            self._store.get(f"{key}/{rank}/here")
+            self._get(f"{key}/{rank}/here")
         self._store.set(f"{key}/go", "yes")
         for rank in range(1, self.count):
-            self._store.get(f"{key}/{rank}/gone")
+            self._get(f"{key}/{rank}/gone")
+
+    def _get(self, key: str) -> str:
+        with pulse.waiting():
+            return self._store.get(key).decode()
 
     def _needs_patience(self) -> bool:
         return self.count > 1 and paddle.distributed.get_backend() == "GLOO"

@@ -23,15 +23,23 @@ from imgcls.engine import ranks
 from imgcls.engine.amp import FLOAT32, AmpSettings, float32_state
 from imgcls.engine.batch import Batch, Loss, batch_loss
 from imgcls.engine.callback import Callback
+<<<<<<< HEAD
 from imgcls.engine.onednn import compile_with_onednn
+=======
+from imgcls.engine.meters import EvaluationMeter
+>>>>>>> cpu
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
-from imgcls.functional.losses import cross_entropy
-from imgcls.functional.metrics import topk_correct
+from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
 
+<<<<<<< HEAD
 ONEDNN = "onednn"
 """The way to compile that is for CPUs."""
+=======
+MAX_COUNT = 1 << 53
+"""Of epochs, batches and updates that a state may tell."""
+>>>>>>> cpu
 
 GPU_SIGNAL_CHECK = 10
 """Updates between two looks, on a GPU, at whether any rank has received a signal: each waits for the device."""
@@ -86,35 +94,6 @@ class EpochTotals:
     def state(self) -> dict[str, float]:
         """JSON-serialisable; the clock starts anew."""
         return {**asdict(replace(self, loss=0.0, _last=None)), "loss": float(self.loss)}
-
-
-class EvaluationMeter:
-    """Loss and top-k accuracy over a data set; sums stay on the device until somebody asks."""
-
-    def __init__(self, topk: Sequence[int] = (1, 5)):
-        self.topk = tuple(topk)
-        self.loss = 0.0
-        self.correct = np.zeros(len(self.topk))
-        self.samples = 0
-
-    def update(self, logits: paddle.Tensor, labels: paddle.Tensor, indices: paddle.Tensor) -> None:
-        self.loss = self.loss + cross_entropy(logits, labels).astype("float64") * labels.shape[0]
-        self.correct = topk_correct(logits, labels, self.topk) + self.correct
-        self.samples += labels.shape[0]
-
-    def sums(self) -> np.ndarray:
-        """Everything that adds up over the parts of a data set, float64."""
-        return np.array([self.samples, float(self.loss), *np.asarray(self.correct)], np.float64)
-
-    def replace_sums(self, sums: np.ndarray) -> None:
-        """Take the sums over all parts in place of the own."""
-        self.samples, self.loss, self.correct = int(sums[0]), float(sums[1]), sums[2:]
-
-    def result(self) -> dict[str, float]:
-        """``{"loss": ..., "top1": ..., "top5": ...}``, accuracies in 0 to 1."""
-        correct = np.asarray(self.correct, dtype=np.float64) / self.samples
-        accuracies = {f"top{k}": float(share) for k, share in zip(self.topk, correct, strict=True)}
-        return {"loss": float(self.loss) / self.samples, **accuracies}
 
 
 class EvaluationInterrupted(Exception):
@@ -268,6 +247,7 @@ class Trainer(OpenModel):
 
     def train_batch(self, inputs, labels=None, update: bool = True) -> None:
         """One update: forward and backward of each part of the batch, then the optimizer."""
+        pulse.beat()
         paddle.seed(self._step_seed())
         batch = self._batch(self._input(inputs[0]), *labels)
         for on_batch in self._on_batch:
@@ -293,6 +273,7 @@ class Trainer(OpenModel):
 
     @paddle.no_grad()
     def eval_batch(self, inputs, labels=None) -> None:
+        pulse.beat()
         if self.network.training:
             self.network.eval()
         images = self._input(inputs[0])
@@ -335,6 +316,8 @@ class Trainer(OpenModel):
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.progress = Progress(**state["progress"])
+        if not all(type(count) is int and 0 <= count < MAX_COUNT for count in asdict(self.progress).values()):
+            raise ValueError(f"no progress of a run: {state['progress']}")
         self.totals = EpochTotals(**state["totals"])
         self.metrics = state["metrics"]
         if state["scaler"]:
@@ -412,7 +395,8 @@ class Trainer(OpenModel):
         message = [loss.reshape([1]), paddle.full([1], float(self.signalled), loss.dtype)]
         message += [tensor.flatten() for tensor in statistics]
         sizes = [tensor.shape[0] for tensor in message]
-        loss, self._signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
+        loss, signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
+        self._signals = signals[0]
         for tensor, mean in zip(statistics, means, strict=True):
             tensor.set_value(mean.reshape(tensor.shape))
         return loss[0]

@@ -1,4 +1,4 @@
-"""Training losses: cross entropy with smoothed labels, of mixed images, of networks with auxiliary heads.
+"""Training losses: cross entropy with smoothed labels, of unequal classes, of mixed images, of auxiliary heads.
 
 All are float32 scalars, the mean over the batch, whatever precision the logits have and whatever
 autocast is in force. None of them waits for the device.
@@ -47,6 +47,41 @@ def mixed_cross_entropy(
         if isinstance(lam, paddle.Tensor):
             lam = lam.astype("float32").mean()
         return own * lam + partner * (1 - lam)
+
+
+def focal(
+    logits: paddle.Tensor,
+    labels: paddle.Tensor,
+    smoothing: float = 0.0,
+    *,
+    gamma: float = 0.0,
+    class_weights: paddle.Tensor | None = None,
+    offsets: paddle.Tensor | None = None,
+) -> paddle.Tensor:
+    """Focal loss over the softmax (arXiv:1708.02002, section 3), weighed by class; with ``gamma`` 0 cross entropy.
+
+    The mean over the batch of ``- sum_c target_c weight_c (1 - p_c)^gamma log p_c``. Weights are not divided by
+    their sum, so that a batch computed in parts has the loss of the whole.
+
+    Args:
+        logits: ``[N, num_classes]``.
+        labels: int64 ``[N]``.
+        smoothing: as in ``cross_entropy``.
+        gamma: 0 or more.
+        class_weights: float32 ``[num_classes]``.
+        offsets: float32 ``[num_classes]``, added to the logits: with the logarithms of the classes' shares, the
+            logit-adjusted loss (arXiv:2007.07314, equation 10).
+    """
+    with paddle.amp.auto_cast(enable=False):
+        logits = logits.astype("float32")
+        log_shares = F.log_softmax(logits if offsets is None else logits + offsets, axis=1)
+        terms = -log_shares
+        if gamma:
+            terms = terms * paddle.clip(-paddle.expm1(log_shares), min=1e-12) ** gamma
+        if class_weights is not None:
+            terms = terms * class_weights
+        loss = paddle.take_along_axis(terms, labels.unsqueeze(1), axis=1).mean()
+        return loss if not smoothing else (1 - smoothing) * loss + smoothing * terms.mean()
 
 
 def mixed(

@@ -1,9 +1,12 @@
-"""What a classifier got right: top-k counts, confusion matrix, per-class accuracy, calibration."""
+"""What a classifier got right: top-k counts, confusion matrix, per-class figures, calibration."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import paddle
+
+from imgcls.functional.monitoring import F1_OF
 
 
 @paddle.no_grad()
@@ -28,6 +31,51 @@ def topk_correct(logits: paddle.Tensor, labels: paddle.Tensor, ks: Sequence[int]
     behind = (logits < of_label) | ((logits == of_label) & (paddle.arange(num_classes) > labels))
     rank = num_classes - 1 - behind.astype("int64").sum(axis=1)
     return paddle.stack([(rank < min(k, num_classes)).sum() for k in ks])
+
+
+@paddle.no_grad()
+def class_counts(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    """How many images of each class there are, were taken for it, and both; int64 ``[3, num_classes]``.
+
+    What has a logit that is not a number is never taken for its class. Nothing waits for the device.
+
+    Args:
+        logits: ``[N, num_classes]``.
+        labels: int64 ``[N]``.
+    """
+    num_classes = logits.shape[1]
+    known = paddle.isfinite(logits.astype("float32").sum(axis=1)).astype("float32").unsqueeze(1)
+    true = paddle.nn.functional.one_hot(labels, num_classes)
+    predicted = paddle.nn.functional.one_hot(logits.argmax(axis=1), num_classes) * known
+    return paddle.stack([true.sum(axis=0), predicted.sum(axis=0), (true * predicted).sum(axis=0)]).astype("int64")
+
+
+class ClassCounts(NamedTuple):
+    """Images of each class, those taken for it, and those of it that were taken for it, each ``[num_classes]``."""
+
+    true: np.ndarray
+    predicted: np.ndarray
+    right: np.ndarray
+
+    def f1(self) -> np.ndarray:
+        """Harmonic mean of precision and recall of each class; nan for one without images, taken for none."""
+        return _share(2 * self.right, self.true + self.predicted)
+
+    def macro_f1(self) -> float:
+        """Mean of ``f1`` over the classes that have images or were predicted."""
+        return _mean(self.f1())
+
+    def balanced_accuracy(self) -> float:
+        """Mean over the classes that have images of the share of them predicted right."""
+        return _mean(_share(self.right, self.true))
+
+    def figure(self, name: str, class_names: Sequence[str]) -> float:
+        """``balanced_accuracy`` (``mean_class_accuracy`` is another word for it), ``macro_f1`` or ``f1_<class>``."""
+        if name == "macro_f1":
+            return self.macro_f1()
+        if name.startswith(F1_OF):
+            return float(self.f1()[list(class_names).index(name.removeprefix(F1_OF))])
+        return self.balanced_accuracy()
 
 
 class ConfusionMatrix:
@@ -55,10 +103,12 @@ class ConfusionMatrix:
         """Share truly of the class among those predicted as it, ``[num_classes]``; nan for one never predicted."""
         return _share(np.diag(self.counts), self.counts.sum(axis=0))
 
+    def class_counts(self) -> ClassCounts:
+        return ClassCounts(self.counts.sum(axis=1), self.counts.sum(axis=0), np.diag(self.counts))
+
     def mean_class_accuracy(self) -> float:
         """Mean of ``per_class_accuracy`` over the classes that have images."""
-        present = self.counts.sum(axis=1) > 0
-        return float(self.per_class_accuracy()[present].mean()) if present.any() else float("nan")
+        return self.class_counts().balanced_accuracy()
 
     def most_confused(self, limit: int = 10) -> list[tuple[int, int, int]]:
         """The commonest mistakes as (true class, predicted class, count), most first, ties by class index."""
@@ -90,3 +140,9 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         return np.true_divide(part, whole)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Of those that are numbers; nan if none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -8,6 +8,12 @@ MODES = ("auto", "min", "max")
 FALLING = ("loss", "error")
 """What the name of a figure contains that is better when it is lower."""
 
+CLASS_METRICS = ("balanced_accuracy", "macro_f1", "mean_class_accuracy")
+"""Figures of an evaluation on request, every class counting alike."""
+
+F1_OF = "f1_"
+"""Of one class by its name: ``f1_cat``."""
+
 
 def telling(topk: Iterable[int], num_classes: int | None) -> tuple[int, ...]:
     """Those of the ``k`` of top-k accuracies that can be wrong; all of them while the class count is unknown."""
@@ -18,6 +24,38 @@ def metric_names(topk: Iterable[int], num_classes: int | None, views: Sequence[s
     """Names of what an evaluation gives: ``loss``, ``top1``, ... and ``top1_ema``, ... for a weight view ``ema``."""
     names = ["loss", *(f"top{k}" for k in telling(topk, num_classes))]
     return [f"{name}_{view}" if view else name for view in views for name in names]
+
+
+def is_accuracy(column: str) -> bool:
+    """Whether a column of ``metrics.csv`` is a share in 0 to 1 of how well classes are told apart."""
+    name = column.removeprefix("val_")
+    return name.startswith(("top", F1_OF, *CLASS_METRICS))
+
+
+def view_of(metric: str, views: Sequence[str]) -> tuple[str, str]:
+    """A figure's name without the weight view that it ends in, and the view: ``("top1", "ema")``."""
+    for view in views:
+        if view and metric.endswith(f"_{view}"):
+            return metric.removesuffix(f"_{view}"), view
+    return metric, ""
+
+
+def on_request(metric: str, class_names: Sequence[str] | None) -> bool:
+    """Whether an evaluation gives that figure where it is asked for.
+
+    Args:
+        class_names: ``None`` while they are unknown: any class may be meant.
+    """
+    if metric.startswith(F1_OF):
+        return class_names is None or metric.removeprefix(F1_OF) in class_names
+    return metric in CLASS_METRICS
+
+
+def requested(metrics: Iterable[str], monitor: str, class_names: Sequence[str]) -> tuple[str, ...]:
+    """The figures on request that a run's evaluations give: those listed, and what decides which is best."""
+    monitored = monitor if on_request(monitor, class_names) else view_of(monitor, ("ema",))[0]
+    names = dict.fromkeys([*metrics, monitored])
+    return tuple(name for name in names if on_request(name, class_names))
 
 
 def direction(metric: str, mode: str = "auto") -> str:

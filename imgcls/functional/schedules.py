@@ -73,6 +73,15 @@ def polynomial(base_lr: float, steps_per_epoch: int, epochs: float, power: float
     return lambda step: final_lr + (base_lr - final_lr) * (1 - min(step / length, 1)) ** power
 
 
+def plateau(base_lr: float, decay_rate: float, drops: Sequence[float], final_lr: float = 0.0) -> Schedule:
+    """Multiply the rate by ``decay_rate`` at each update in ``drops``, to no less than ``final_lr``.
+
+    Args:
+        drops: of the run; a callback adds to it while the run goes on.
+    """
+    return lambda step: max(base_lr * decay_rate ** sum(step >= drop for drop in drops), min(final_lr, base_lr))
+
+
 def linear_warmup(
     schedule: Schedule, steps: float, end_lr: float, start_lr: float = 0.0, until: float | None = None
 ) -> Schedule:
@@ -105,7 +114,12 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "exponential": exponential,
     "linear": linear,
     "polynomial": polynomial,
+    "plateau": plateau,
 }
+
+
+WAITING = ("patience", "cooldown", "min_delta")
+"""What is configured of ``plateau`` beside its options: when it drops, which its callback decides."""
 
 
 def build_schedule(
@@ -122,7 +136,8 @@ def build_schedule(
     """A schedule by name, with a linear warm-up in front of it if wanted.
 
     What follows a warm-up starts when the warm-up is over and has ``epochs - warmup_epochs`` to
-    go; only the boundaries of ``piecewise`` are epochs of the run, warm-up or not. The original's
+    go; only the boundaries of ``piecewise`` are epochs of the run and the drops of ``plateau``
+    its updates, warm-up or not. The original's
     ``cosine_decay_warmup`` is ``cosine_step`` and its ``exponential_decay_warmup`` ``exponential``,
     each with a warm-up.
 
@@ -152,7 +167,7 @@ def build_schedule(
             "has nothing to schedule. Give at least one update an epoch, and a warm-up shorter than the run."
         )
 
-    keeps_clock = factory is piecewise
+    keeps_clock = factory in (piecewise, plateau)
     run = {
         "base_lr": base_lr,
         "steps_per_epoch": steps_per_epoch,

@@ -10,6 +10,7 @@ never changed, and ``IMGCLS_CPU_TUNING=0`` switches all of this off.
 import contextlib
 import ctypes
 import os
+import platform
 import sys
 import zlib  # noqa: F401  Pillow 13 crashes on PNGs where Paddle's copy of zlib is the first to be loaded
 from pathlib import Path
@@ -30,6 +31,25 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def name() -> str:
+    """What the processor calls itself; the machine's architecture where it does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def load() -> float:
+    """How many threads wanted a core over the last minute, those of this program among them; 0 where nobody counts."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
+def is_busy() -> bool:
+    """Whether others have the cores as well, so that times say little."""
+    return load() > usable_cores()
 
 
 def ranks_on_this_machine() -> int:

@@ -5,12 +5,65 @@ import io
 import os
 import sys
 import warnings
+from dataclasses import dataclass
 from importlib import metadata
 
 from imgcls.errors import UserError
 
-WANTED = "2.6.2"
 INSTALL = 'Install it with: pip install "imgcls[cpu]" (or "imgcls[gpu]" on a machine with CUDA).'
+DISTRIBUTIONS = ("paddlepaddle", "paddlepaddle-gpu")
+
+Version = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of releases of Paddle that the tests of this library have passed on.
+
+    Args:
+        tried: the release they passed on.
+        until: the first version that is no longer of this line.
+        python_until: the first Python without a wheel of it.
+        numpy_until, numpy_reason: the first version of numpy that it fails beside, and how.
+        protobuf_until, protobuf_reason: the same of protobuf; ``None`` where any will do.
+        extra: what installs it for the CPU.
+    """
+
+    tried: str
+    until: Version
+    python_until: Version
+    numpy_until: Version
+    numpy_reason: str
+    protobuf_until: Version | None
+    protobuf_reason: str
+    extra: str
+
+    def has(self, version: str) -> bool:
+        """Whether a release is of this line: not older than the minor version that was tried."""
+        return numbers(self.tried)[:2] <= numbers(version) < self.until
+
+
+PADDLE_2 = Line(
+    tried="2.6.2",
+    until=(2, 7),
+    python_until=(3, 13),
+    numpy_until=(2,),
+    numpy_reason="PaddlePaddle 2.6.2 fails to import beside numpy 2",
+    protobuf_until=(5,),
+    protobuf_reason="paddle.distributed.fleet of PaddlePaddle 2.6.2 breaks under protobuf 5",
+    extra="cpu",
+)
+PADDLE_3 = Line(
+    tried="3.3.1",
+    until=(4,),
+    python_until=(3, 14),
+    numpy_until=(2, 4),
+    numpy_reason="the loss scaler of PaddlePaddle 3.3.1 fails beside numpy 2.4",
+    protobuf_until=None,
+    protobuf_reason="",
+    extra="cpu3",
+)
+LINES = (PADDLE_2, PADDLE_3)
 
 
 def require_paddle() -> None:
@@ -21,18 +74,41 @@ def require_paddle() -> None:
     """
     if "paddle" in sys.modules:
         return
-    version = _version("paddlepaddle") or _version("paddlepaddle-gpu")
-    if version is None:
-        raise UserError(f"PaddlePaddle is not installed. {INSTALL}")
-    if version.split(".")[:2] != WANTED.split(".")[:2]:
-        raise UserError(f"PaddlePaddle {version} is installed; imgcls is made for {WANTED}. {INSTALL}")
-    _require_older("numpy", 2, "PaddlePaddle 2.6.2 fails to import beside numpy 2")
-    _require_older("protobuf", 5, "paddle.distributed.fleet breaks under protobuf 5")
+    line = require_line()
+    _require_older("numpy", line.numpy_until, line.numpy_reason)
+    if line.protobuf_until:
+        _require_older("protobuf", line.protobuf_until, line.protobuf_reason)
     os.environ.setdefault("GLOG_minloglevel", "2")  # errors only, not each executor's greeting
     # Paddle says so at every training forward pass of a batch norm; it is what everybody expects.
     warnings.filterwarnings("ignore", "When training, we now always track global mean and variance")
+    # Paddle 3 looks for a compiler's cache at every import; nothing here is compiled.
+    warnings.filterwarnings("ignore", "No ccache found", UserWarning)
     with _without_thread_warning():
         import paddle  # noqa: F401
+
+
+def require_line() -> Line:
+    """The line of the Paddle that is installed, without importing it.
+
+    Raises:
+        UserError: there is none, or none of ``LINES``.
+    """
+    version = paddle_version()
+    if version is None:
+        raise UserError(f"PaddlePaddle is not installed. {INSTALL}")
+    for line in LINES:
+        if line.has(version):
+            return line
+    raise UserError(
+        f"PaddlePaddle {version} is installed; imgcls is made for {PADDLE_2.tried} and for {PADDLE_3.tried} or a later "
+        f'3.x. {INSTALL} "imgcls[{PADDLE_3.extra}]" brings {PADDLE_3.tried}. python -m imgcls.doctor says what this '
+        "machine needs."
+    )
+
+
+def paddle_version() -> str | None:
+    """Of the Paddle that is installed, without importing it."""
+    return next(filter(None, map(version_of, DISTRIBUTIONS)), None)
 
 
 def gpu_count() -> int:
@@ -45,21 +121,34 @@ def gpu_count() -> int:
 
 def versions() -> str:
     """Versions of what numbers depend on, for the system line."""
-    names = ("imgcls", "paddlepaddle", "paddlepaddle-gpu", "numpy", "pillow", "hydra-core")
-    return ", ".join(f"{name} {version}" for name in names if (version := _version(name)))
+    names = ("imgcls", *DISTRIBUTIONS, "numpy", "pillow", "hydra-core")
+    return ", ".join(f"{name} {version}" for name in names if (version := version_of(name)))
 
 
-def _version(distribution: str) -> str | None:
+def version_of(distribution: str) -> str | None:
+    """Of an installed distribution."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
 
 
-def _require_older(distribution: str, major: int, reason: str) -> None:
-    version = _version(distribution)
-    if version and int(version.split(".")[0]) >= major:
-        raise UserError(f'{distribution} {version} is too new: {reason}. Run: pip install "{distribution}<{major}"')
+def numbers(version: str) -> Version:
+    """The numbers a version begins with: ``3.3.1.post120`` is ``(3, 3, 1)``."""
+    found = []
+    for part in version.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        found += [int(digits)] if digits else []
+        if digits != part:
+            break
+    return tuple(found)
+
+
+def _require_older(distribution: str, until: Version, reason: str) -> None:
+    version = version_of(distribution)
+    if version and numbers(version) >= until:
+        below = ".".join(map(str, until))
+        raise UserError(f'{distribution} {version} is too new: {reason}. Run: pip install "{distribution}<{below}"')
 
 
 @contextlib.contextmanager

@@ -7,6 +7,15 @@ Beyond these a file is refused in one message. A reader takes no more memory tha
 TEXT_BYTES = 4 << 20
 """A small text: ``classes.txt``, a saved answer of a server."""
 
+LIST_BYTES = 4 << 30
+"""A list of samples or of pictures: some 80 million lines."""
+
+TABLE_BYTES = 64 << 20
+"""What a run logged and noted, ``train.log`` and ``metrics.csv``, for those that draw it."""
+
+LINE_BYTES = 1 << 20
+"""A line of what a prediction goes on with."""
+
 JSON_BYTES = 6 << 20
 JSON_CONTAINERS = 200_000
 """``manifest.json``, ``state.json``; the history of a run takes some 300 bytes an epoch."""
@@ -38,6 +47,9 @@ TENSORS = 100_000
 
 WEIGHTS_BYTES = 8 << 30
 """Of an archive, a directory or a download. The largest published file takes 3.3 GB."""
+
+ARGUMENT = 1_000_000
+"""A number among what a record gives its network: layers, channels, classes."""
 
 IMAGE_SIDE = 8192
 """Pixels; what a checkpoint or an export may want of an image's height and width."""

@@ -14,7 +14,13 @@ import paddle
 from paddle import nn
 from paddle.amp import GradScaler
 from paddle.base import core, unique_name
+<<<<<<< HEAD
 from paddle.base.layer_helper import LayerHelper
+=======
+from paddle.base.framework import in_dynamic_or_pir_mode
+from paddle.base.layer_helper import LayerHelper
+from paddle.nn.functional import conv
+>>>>>>> cpu
 from paddle.optimizer import Optimizer
 from paddle.optimizer.lr import LRScheduler
 
@@ -76,7 +82,8 @@ def set_loss_scale(scaler: GradScaler, scale: paddle.Tensor) -> None:
 
 def overflowed(scaler: GradScaler) -> bool:
     """Whether the gradients of the last ``step`` were not finite, so that it changed nothing; ask before ``update``."""
-    return bool(scaler._cache_founf_inf)  # Paddle 3 spells it _cache_found_inf
+    found = scaler._cache_founf_inf if hasattr(scaler, "_cache_founf_inf") else scaler._cache_found_inf  # Paddle 3
+    return bool(found)
 
 
 def name_scope() -> Callable[[], contextlib.AbstractContextManager]:
@@ -182,13 +189,7 @@ class Conv2D(nn.Conv2D):
             if operator.type not in ("conv2d", "depthwise_conv2d"):
                 raise RuntimeError(f"{operator.type} where a convolution was expected")
             operator._set_attr("use_mkldnn", True)
-        if bias is None:
-            return out
-        helper = LayerHelper("elementwise_add")
-        added = helper.create_variable_for_type_inference(out.dtype)
-        axis = {"axis": self._channel_dim}
-        helper.append_op(type="elementwise_add", inputs={"X": [out], "Y": [bias]}, outputs={"Out": [added]}, attrs=axis)
-        return added
+        return out if bias is None else _append_add(out, bias, self._channel_dim)
 
 
 def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> int:
@@ -220,6 +221,40 @@ def kernel_size(convolution: nn.Layer) -> Sequence[int]:
 
 ADD_ALONG_AXIS = getattr(getattr(paddle, "_legacy_C_ops", None), "elementwise_add", None)
 """``None`` in a Paddle that has it no more."""
+
+
+@contextlib.contextmanager
+def bias_along_axis() -> Iterator[None]:
+    """Graphs that are made in this context add a convolution's bias along an axis, as their optimisers expect it.
+
+    Paddle 2.6.2 reshapes the bias first, and then neither its own passes for oneDNN nor other engines take
+    the sum for a part of the convolution. Without effect where Paddle makes its graphs in another way.
+    """
+    original = getattr(conv, "_conv_nd", None)
+
+    def convolve(x, weight, bias=None, *args, **kwargs):
+        dimension = kwargs.get("channel_dim", 1)
+        if bias is None or args or dimension < 0 or len(bias.shape) != 1 or in_dynamic_or_pir_mode():
+            return original(x, weight, bias, *args, **kwargs)
+        return _append_add(original(x, weight, None, **kwargs), bias, dimension)
+
+    if original is None:
+        yield
+        return
+    conv._conv_nd = convolve
+    try:
+        yield
+    finally:
+        conv._conv_nd = original
+
+
+def _append_add(x, bias, axis: int):
+    helper = LayerHelper("conv2d")
+    result = helper.create_variable_for_type_inference(x.dtype)
+    helper.append_op(
+        type="elementwise_add", inputs={"X": [x], "Y": [bias]}, outputs={"Out": [result]}, attrs={"axis": axis}
+    )
+    return result
 
 
 def stride(convolution: nn.Layer) -> Sequence[int]:

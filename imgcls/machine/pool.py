@@ -70,7 +70,7 @@ class TimeLimit:
     """Seconds of processor time that a worker may take for one item: code that hears no exception is ended so, too.
 
     Processor time, since a busy machine or a slow disk says nothing about an item. In a process that is
-    no worker (``num_workers=0``) nothing could go on after it, so there the limit does nothing.
+    no worker nothing could go on after it, so there the limit does nothing.
 
     Args:
         seconds: no limit when left out.
@@ -85,7 +85,7 @@ class TimeLimit:
     @contextmanager
     def on(self, item: int) -> Iterator[None]:
         """What is done inside is done for this item."""
-        if _slot is None:
+        if not in_worker():
             yield
             return
         self._begun.array.view("int64")[_slot] = item
@@ -98,6 +98,11 @@ class TimeLimit:
     def item(self, slot: int) -> int:
         """The last one that was begun in a slot."""
         return int(self._begun.array.view("int64")[slot])
+
+
+def in_worker() -> bool:
+    """Whether this process is a worker of a pool, at one of its tasks."""
+    return _slot is not None
 
 
 class Pool:

@@ -1,4 +1,4 @@
-"""Processes that do not outlive the one that started them."""
+"""Processes that do not outlive the one that started them, and whether one is halted."""
 
 import ctypes
 import os
@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 1.0
@@ -29,6 +30,14 @@ def end_with_parent(parent: int, thread_lasts: bool = True) -> None:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def is_halted(pid: int) -> bool:
+    """Whether a process has been stopped by a signal and not let go on; ``False`` where no ``/proc`` tells."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"T"
+    except (OSError, IndexError):
+        return False
 
 
 def _watch(parent: int) -> None:

@@ -91,11 +91,23 @@ def read_json(path: str | os.PathLike) -> Any:
     if text.count("{") + text.count("[") > JSON_CONTAINERS:
         raise UserError(f"{path} is refused: more than {JSON_CONTAINERS:,} lists and objects.")
     try:
-        value = json.loads(text, parse_int=_whole_number)
-        if isinstance(value, dict | list) and not _is_shallow(value):
-            raise ValueError(f"it is nested more than {DEPTH} deep")
+        return parse_json(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: it is not JSON ({error}).") from error
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text of a length that is known to be allowed.
+
+    Raises:
+        ValueError, RecursionError: it is not JSON, nested more than ``DEPTH`` deep, or has more lists and objects
+            than ``JSON_CONTAINERS``, or longer numbers than the bounds allow.
+    """
+    if text.count("{") + text.count("[") > JSON_CONTAINERS:
+        raise ValueError(f"more than {JSON_CONTAINERS:,} lists and objects")
+    value = json.loads(text, parse_int=_whole_number)
+    if isinstance(value, dict | list) and not _is_shallow(value):
+        raise ValueError(f"it is nested more than {DEPTH} deep")
     return value
 
 

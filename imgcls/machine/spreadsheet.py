@@ -25,8 +25,21 @@ def write_spreadsheet(path: Path, header: Sequence[str], rows: Iterable[Sequence
             writer.writerow([_cell(value) for value in row])
 
 
+def harmless(value: object) -> object:
+    """A cell that no spreadsheet computes: a text that it would take for a formula has an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value) else value
+
+
 def _cell(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = printable_text(value)
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -28,13 +28,26 @@ PAGE = """\
 
 <!-- Written by: python -m imgcls.models --format markdown > docs/models.md -->
 
-{count} networks, {published} of them with published weights. `model=<name>` and `imgcls.create_model("<name>")` take a
-name in any case. Input is the side of the picture in pixels, resize the length of its short side before evaluation cuts
-out the centre.
+The original's {count} networks, {published} of them with published weights, and [{modern_count} modern ones](#modern).
+`model=<name>` and `imgcls.create_model("<name>")` take a name in any case. Input is the side of the picture in pixels,
+resize the length of its short side before evaluation cuts out the centre.
 
 {provenance}
 
 {table}
+
+## Modern
+
+{modern_count} networks that the original did not have, equal to their source within 1e-5 of its logits. Their tensors
+carry the names of the source's state dict, so that its files load by name. Weights are the source's, under its licence;
+they are named here and not downloaded by themselves. Top-1 and top-5 are the source's figures for those weights, on
+pictures of the size beside them, and were not measured here either. Images of other sizes than a ViT was made for have
+its embeddings of positions interpolated, which is logged; Swin fills up windows. The graphs of both are for one size.
+The networks of DINOv2 have no head of their own: `model.exclude=[head]` leaves it fresh. `model.args.drop_path`,
+and for ConvNeXt, ViT and Swin `model.args.checkpointing=true`, are as in their papers; RepVGG and ACNet are fused for
+use by `to_deploy()`.
+
+{modern_table}
 """
 MARKDOWN_COLUMNS = {
     "name": "---",
@@ -47,6 +60,15 @@ MARKDOWN_COLUMNS = {
     "published top-1": "---:",
     "published top-5": "---:",
     "weights": "---",
+}
+MODERN_COLUMNS = {
+    **{name: MARKDOWN_COLUMNS[name] for name in ("name", "family", "params", "MACs", "input", "resize")},
+    "interpolation": "---",
+    "source's top-1": "---:",
+    "source's top-5": "---:",
+    "at": "---:",
+    "weights": "---",
+    "licence": "---",
 }
 
 
@@ -101,7 +123,7 @@ def print_table(infos: Sequence[ModelInfo]) -> None:
     )
     for info in infos:
         accuracy = " / ".join(_accuracies(info)) if info.top1 else ""
-        published = "pinned" if info.weights_sha256 else "url" if info.weights_url else ""
+        published = "pinned" if info.weights_sha256 else "url" if info.weights_url else info.licence or ""
         weights = "bundled" if info.bundled else published
         table.add_row(info.name, info.family, *_sizes(info), accuracy, weights)
     Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(table)
@@ -124,15 +146,33 @@ def print_json(infos: Sequence[ModelInfo]) -> None:
 
 def print_markdown(infos: Sequence[ModelInfo]) -> None:
     """``docs/models.md``."""
-    lines = [_line(MARKDOWN_COLUMNS), _line(MARKDOWN_COLUMNS.values())]
+    rows, modern_rows = [], []
     for info in infos:
-        link = f"[{info.weights_url.rsplit('/', 1)[1]}]({info.weights_url})" if info.weights_url else ""
-        link += " (pinned)" if info.weights_sha256 else ""
-        weights = f"bundled; {link}" if info.bundled else link
         evaluation = [str(info.resize_size), info.interpolation, *_accuracies(info)]
-        lines.append(_line([f"`{info.name}`", info.family, *_sizes(info), *evaluation, weights]))
-    published = sum(info.published for info in infos)
-    print(PAGE.format(count=len(infos), published=published, provenance=PROVENANCE, table="\n".join(lines)), end="")
+        facts = [f"`{info.name}`", info.family, *_sizes(info), *evaluation]
+        if info.modern:
+            modern_rows.append([*facts, str(info.measured_size or ""), info.source, info.licence or ""])
+        else:
+            rows.append([*facts, _markdown_weights(info)])
+    page = PAGE.format(
+        count=len(rows),
+        published=sum(info.published for info in infos),
+        provenance=PROVENANCE,
+        table=_table(MARKDOWN_COLUMNS, rows),
+        modern_count=len(modern_rows),
+        modern_table=_table(MODERN_COLUMNS, modern_rows),
+    )
+    print(page, end="")
+
+
+def _markdown_weights(info: ModelInfo) -> str:
+    link = f"[{info.weights_url.rsplit('/', 1)[1]}]({info.weights_url})" if info.weights_url else ""
+    link += " (pinned)" if info.weights_sha256 else ""
+    return f"bundled; {link}" if info.bundled else link
+
+
+def _table(columns: dict[str, str], rows: Iterable[list[str]]) -> str:
+    return "\n".join(map(_line, [columns, columns.values(), *rows]))
 
 
 def _sizes(info: ModelInfo) -> list[str]:

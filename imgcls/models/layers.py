@@ -113,6 +113,10 @@ class Network(MapLayer):
         """Raw logits ``[N, num_classes]`` of normalised images ``[N, C, H, W]``, float32."""
         return self.forward_head(self.forward_features(x))
 
+    def split_at_map(self, x: paddle.Tensor) -> tuple[paddle.Tensor, Callable[[paddle.Tensor], paddle.Tensor]]:
+        """A late map ``[N, C, h, w]`` of images, and what makes logits of such a map: what Grad-CAM explains."""
+        return self.forward_features(x), self.forward_head
+
     def set_data_format(self, data_format: str) -> None:
         """Compute in ``NCHW``, as a new network does, or channels-last, in ``NHWC``; parameters stay as they are.
 

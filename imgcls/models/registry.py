@@ -41,6 +41,10 @@ class ModelInfo:
     measured here. ``params`` counts trainable elements, ``macs`` the multiplications of
     convolutions and fully connected layers for one image of ``input_size``; of a user's own network
     both may be unknown.
+
+    A *modern* network is one that the original did not have: ``source`` is where its weights are, such as
+    ``timm/convnext_tiny.in12k_ft_in1k`` on the Hugging Face hub, and ``licence`` theirs; the accuracies are that
+    source's, measured on images of ``measured_size`` pixels.
     """
 
     name: str
@@ -60,6 +64,13 @@ class ModelInfo:
     weights_url: str | None
     weights_sha256: str | None
     bundled: bool
+    source: str | None = None
+    licence: str | None = None
+    measured_size: int | None = None
+
+    @property
+    def modern(self) -> bool:
+        return self.source is not None
 
 
 class OwnModel(NamedTuple):
@@ -88,17 +99,20 @@ def shipped() -> dict[str, ModelInfo]:
     return {info.name: info for info in sorted(infos, key=lambda info: _natural(info.name))}
 
 
-def list_models(pattern: str = "*", published: bool | None = None) -> list[str]:
+def list_models(pattern: str = "*", published: bool | None = None, modern: bool | None = None) -> list[str]:
     """Model names matching a shell-style ``pattern`` (case ignored), in natural order.
 
     Args:
         pattern: for instance ``"resnet*_vd"``.
         published: ``True`` for models with published weights, ``False`` for the others.
+        modern: ``True`` for the networks that the original did not have, ``False`` for the others.
     """
     return [
         name
         for name, info in catalogue().items()
-        if fnmatch.fnmatchcase(name, pattern.lower()) and published in (None, info.published)
+        if fnmatch.fnmatchcase(name, pattern.lower())
+        and published in (None, info.published)
+        and modern in (None, info.modern)
     ]
 
 
@@ -305,8 +319,8 @@ def _info(row: dict[str, str]) -> ModelInfo:
         input_size=int(row["input_size"]),
         resize_size=int(row["resize_size"]),
         interpolation=row["interpolation"],
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        mean=_three(row["mean"]) or IMAGENET_MEAN,
+        std=_three(row["std"]) or IMAGENET_STD,
         params=int(row["params"]),
         macs=int(row["macs"]),
         top1=float(row["top1"]) if row["top1"] else None,
@@ -314,7 +328,14 @@ def _info(row: dict[str, str]) -> ModelInfo:
         weights_url=WEIGHTS_HOST + row["weights_file"] if row["weights_file"] else None,
         weights_sha256=row["sha256"] or None,
         bundled=row["bundled"] == "yes",
+        source=row["source"] or None,
+        licence=row["licence"] or None,
+        measured_size=int(row["measured_size"]) if row["measured_size"] else None,
     )
+
+
+def _three(numbers: str) -> tuple[float, ...]:
+    return tuple(map(float, numbers.split()))
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

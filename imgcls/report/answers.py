@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 from paddle.nn import functional as F
 
-from imgcls.engine.trainer import EvaluationMeter
+from imgcls.engine.meters import EvaluationMeter
 from imgcls.functional.metrics import ConfusionMatrix
 from imgcls.functional.monitoring import telling
 

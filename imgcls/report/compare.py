@@ -10,8 +10,8 @@ from typing import Any
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import direction
-from imgcls.machine.limits import CONFIG_NODES
-from imgcls.machine.reading import read_json, read_yaml
+from imgcls.machine.limits import CONFIG_NODES, TABLE_BYTES
+from imgcls.machine.reading import read_bytes, read_json, read_yaml
 from imgcls.report.curves import read_history
 from imgcls.run.directory import STATUS
 from imgcls.run.settings import flat
@@ -153,7 +153,7 @@ def _seconds(log: Path) -> float | None:
     """From the first to the last line of each process that wrote the log."""
     if not log.is_file():
         return None
-    total, text = 0.0, log.read_text(encoding="utf-8", errors="replace")
+    total, text = 0.0, read_bytes(log, TABLE_BYTES).decode(errors="replace")
     for part in START.split(text):
         times = [datetime.fromisoformat(found) for found in TIME.findall(part)]
         total += (times[-1] - times[0]).total_seconds() if times else 0

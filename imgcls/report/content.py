@@ -38,6 +38,7 @@ def page_content(
             "pictures": confusion.counts.sum(axis=1).tolist(),
             "accuracy": _numbers(confusion.per_class_accuracy()),
             "precision": _numbers(confusion.per_class_precision()),
+            "f1": _numbers(confusion.class_counts().f1()),
         },
         "reliability": {
             "counts": reliability.counts.tolist(),

@@ -1,13 +1,26 @@
 """The curves of a training run, out of its ``metrics.csv``."""
 
 import csv
+import io
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PANELS = (("loss", "loss"), ("top", "accuracy"), ("lr", "learning rate"))
-"""What a column's name contains, and the title of the panel it belongs to."""
+from imgcls.errors import UserError
+from imgcls.functional.monitoring import is_accuracy
+from imgcls.machine.limits import TABLE_BYTES
+from imgcls.machine.reading import read_bytes
+
+log = logging.getLogger("imgcls")
+
+PANELS = {
+    "loss": lambda column: "loss" in column and not is_accuracy(column),
+    "accuracy": is_accuracy,
+    "learning rate": lambda column: column == "lr",
+}
+"""Titles, and which columns belong to each."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +40,24 @@ def read_curves(checkpoint: Path | None) -> list[Panel]:
     if checkpoint is None or checkpoint.parent.name != "checkpoints":
         return []
     history = checkpoint.parent.parent / "metrics.csv"
-    return _panels(history) if history.is_file() else []
+    try:
+        return _panels(history) if history.is_file() else []
+    except UserError as error:  # no reason to lose an evaluation
+        log.warning("Without curves: %s", error)
+        return []
 
 
 def read_history(history: Path) -> dict[str, list[tuple[float, float]]]:
-    """Each column of a ``metrics.csv`` as points ``(epoch, value)``, where both are numbers; without empty ones."""
-    with history.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = list(csv.DictReader(file))
+    """Each column of a ``metrics.csv`` as points ``(epoch, value)``, where both are numbers; without empty ones.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        text = read_bytes(history, TABLE_BYTES).decode(errors="replace")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{history} is damaged: {error}.") from error
     columns = [name for name in (rows[0] if rows else ()) if name]
     curves = {name: _points(rows, name) for name in columns}
     return {name: points for name, points in curves.items() if points}
@@ -41,7 +65,7 @@ def read_history(history: Path) -> dict[str, list[tuple[float, float]]]:
 
 def _panels(history: Path) -> list[Panel]:
     curves = read_history(history)
-    panels = [Panel(title, {name: curves[name] for name in curves if part in name}) for part, title in PANELS]
+    panels = [Panel(title, {name: curves[name] for name in curves if has(name)}) for title, has in PANELS.items()]
     return [panel for panel in panels if panel.curves]
 
 

@@ -10,7 +10,7 @@ def grad_cam(network: Network, images: paddle.Tensor, classes: paddle.Tensor) ->
     """How much each place of the last feature map speaks for a class.
 
     The maps are weighted by the mean gradient of the class's logit with respect to each, summed, and
-    what speaks against the class is cut off. Only the head is differentiated, so that the memory of an
+    what speaks against the class is cut off. Only what comes after the map is differentiated, so that the memory of an
     evaluation is enough; the network's own gradients stay as they are.
 
     Args:
@@ -23,9 +23,12 @@ def grad_cam(network: Network, images: paddle.Tensor, classes: paddle.Tensor) ->
         where nothing speaks for the class.
     """
     with paddle.no_grad():
-        features = network.forward_features(images)
+        if hasattr(network, "split_at_map"):
+            features, rest = network.split_at_map(images)
+        else:
+            features, rest = network.forward_features(images), network.forward_head
     features.stop_gradient = False
-    logits = network.forward_head(features)
+    logits = rest(features)
     chosen = paddle.take_along_axis(logits, classes.unsqueeze(1), axis=1).sum()
     (gradient,) = paddle.grad(chosen, features)
     with paddle.no_grad():

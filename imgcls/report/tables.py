@@ -10,6 +10,7 @@ import numpy as np
 
 from imgcls.data.formats.samples import Samples
 from imgcls.functional.metrics import ConfusionMatrix, expected_calibration_error
+from imgcls.machine.spreadsheet import harmless
 from imgcls.machine.text import escape_controls, write_json
 from imgcls.report.answers import Answers
 
@@ -22,6 +23,8 @@ def summarise(
         "pictures": len(answers),
         **result,
         "mean_class_accuracy": confusion.mean_class_accuracy(),
+        "balanced_accuracy": confusion.mean_class_accuracy(),
+        "macro_f1": confusion.class_counts().macro_f1(),
         "expected_calibration_error": expected_calibration_error(answers.probabilities, answers.labels),
     }
     return {**origin, **{name: value if math.isfinite(value) else None for name, value in numbers.items()}}
@@ -36,13 +39,14 @@ def write_tables(
     names = samples.class_names
     _write_csv(
         directory / "per_class.csv",
-        ("class", "name", "pictures", "accuracy", "precision"),
+        ("class", "name", "pictures", "accuracy", "precision", "f1"),
         zip(
             range(len(names)),
             names,
             confusion.counts.sum(axis=1),
             confusion.per_class_accuracy(),
             confusion.per_class_precision(),
+            confusion.class_counts().f1(),
             strict=True,
         ),
     )
@@ -77,5 +81,5 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> N
     # The bytes of a file name that is not UTF-8 are written as they are.
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerow(map(harmless, header))
+        writer.writerows(map(harmless, row) for row in rows)

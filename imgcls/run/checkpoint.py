@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from imgcls.errors import UserError
+from imgcls.machine import pulse
 from imgcls.machine.files import atomic_write, remove, sha256
 from imgcls.machine.reading import read_json, shown
 from imgcls.machine.text import json_text
@@ -58,9 +59,12 @@ def write_checkpoint(root: Path, epoch: int, step: int, writers: Mapping[str, Wr
         root.mkdir(parents=True, exist_ok=True)
         with atomic_write(final, durable=True) as partial:
             partial.mkdir()
+            digests = {}
             for name, write in writers.items():
+                pulse.beat()
                 write(partial / name)
-            manifest = {"format": FORMAT, "sha256": {name: sha256(partial / name) for name in writers}}
+                digests[name] = sha256(partial / name)
+            manifest = {"format": FORMAT, "sha256": digests}
             # No line end: a manifest that is cut short by one byte is no JSON.
             (partial / MANIFEST).write_text(json_text(manifest, indent=1), encoding="utf-8")
     return final

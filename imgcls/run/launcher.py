@@ -19,6 +19,7 @@ from pathlib import Path
 
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError
 from imgcls.machine import cpu, processes
+from imgcls.machine.pulse import VARIABLE, Pulses
 from imgcls.run.signals import STOPPING, handle_stopping, restore_handlers
 
 PARENT = "IMGCLS_PARENT"
@@ -34,6 +35,10 @@ SETTLE_SECONDS = 0.5
 STOP_SECONDS = 5.0
 """From there until survivors that did not stop on SIGTERM are killed."""
 
+LONGEST_LOOK = 1.0
+"""Seconds between two looks at the processes that count, however many have passed."""
+
+HALTED = "was halted (as by SIGSTOP)"
 TAIL_LINES = 20
 LOCALHOST = "127.0.0.1"
 FIRST_PORT = 6170
@@ -133,7 +138,7 @@ def log_file(directory: Path, rank: int) -> Path:
     return directory / f"rank-{rank}.log"
 
 
-def run_ranks(command: list[str], job: Job, logs: Path, stdin: str = "") -> None:
+def run_ranks(command: list[str], job: Job, logs: Path, stdin: str = "", patience: float = float("inf")) -> None:
     """Run ``command`` in every process of ``job`` on this machine; return when all have ended well.
 
     What rank 0 prints is shown; what all print is appended to their files in ``logs``. Signals that
@@ -141,23 +146,28 @@ def run_ranks(command: list[str], job: Job, logs: Path, stdin: str = "") -> None
 
     Args:
         stdin: what each process reads from its standard input.
+        patience: seconds without a sign of life (see ``imgcls.machine.pulse``), for which no process waits that
+            is not waiting for others: it hangs.
 
     Raises:
-        RankFailed: a process ended otherwise; the others have been stopped.
+        RankFailed: a process ended otherwise, or hangs; the others have been stopped.
         Interrupted: a signal came, here or to one of them, and all have stopped.
     """
-    with _Ranks(command, job, logs, stdin) as ranks:
+    with _Ranks(command, job, logs, stdin, patience) as ranks:
         ranks.watch()
 
 
 class _Ranks:
     """The running processes."""
 
-    def __init__(self, command: list[str], job: Job, logs: Path, stdin: str):
+    def __init__(self, command: list[str], job: Job, logs: Path, stdin: str, patience: float):
         self.command = command
         self.job = job
         self.logs = logs
         self.stdin = stdin
+        self.patience = patience
+        self.pulses = Pulses(job.processes)
+        self.silences = [_Silence() for _ in job.ranks]
         self.processes: list[subprocess.Popen] = []
         self.received: signal.Signals | None = None
         self.first_death: float | None = None
@@ -175,8 +185,9 @@ class _Ranks:
             self.output = _Output(log_file(self.logs, 0))
         self.handlers = handle_stopping(self._receive)
         inherited = cpu.inherited_environment()
-        for rank, own in zip(self.job.ranks, self.job.environments(), strict=True):
-            self.processes.append(self._start(rank, {"GLOG_minloglevel": "2", **inherited, **own}))
+        for local, own in enumerate(self.job.environments()):
+            environment = {"GLOG_minloglevel": "2", **inherited, **own, VARIABLE: self.pulses.variable(local)}
+            self.processes.append(self._start(self.job.ranks[local], environment))
         return self
 
     def __exit__(self, *exception) -> None:
@@ -185,6 +196,7 @@ class _Ranks:
                 process.kill()
             process.wait()
         restore_handlers(self.handlers)
+        self.pulses.close()
         if self.output:
             self.output.close()
 
@@ -209,6 +221,7 @@ class _Ranks:
                 stderr=subprocess.STDOUT,
                 encoding="utf-8",
                 start_new_session=True,
+                pass_fds=(self.pulses.descriptor,),
             )
         try:
             process.stdin.write(self.stdin)
@@ -233,6 +246,9 @@ class _Ranks:
             if now - self.first_death > SETTLE_SECONDS:
                 self.failure = self._failure(codes)
                 self._terminate(now + STOP_SECONDS)
+        if self.received is None and self.failure is None and (hanging := self._hanging(codes)) is not None:
+            self.failure = self._hang(hanging)
+            self._terminate(now + STOP_SECONDS)
         if self.kill_at is not None and now >= self.kill_at:
             for process in self.processes:
                 if process.poll() is None:
@@ -257,16 +273,60 @@ class _Ranks:
             )
 
     def _failure(self, codes: list[int | None]) -> RankFailed:
-        """Of several dead ranks, name the one whose death is least likely to follow from another's."""
+        """Of several dead ranks, name the one whose death is least likely to follow from another's.
+
+        A rank that is halted comes before those that gave up on it.
+        """
         dead = [(_blame(code), local) for local, code in enumerate(codes) if code not in (None, 0)]
-        local = min(dead)[1]
+        blame, local = min(dead)
+        halted = [place for place, code in enumerate(codes) if code is None and self._is_halted(place)]
+        if halted and blame >= CONSEQUENCE:
+            return self._named(halted[0], f"{HALTED}, and the others gave up on it", restartable=True)
+        return self._named(local, _how_it_ended(codes[local]), restartable=USER_ERROR_STATUS not in codes)
+
+    def _hanging(self, codes: list[int | None]) -> int | None:
+        """The place of a process that has been silent for too long; a halted one before others."""
+        for place, silence in enumerate(self.silences):
+            count, waiting = self.pulses.read(place)
+            silence.look(count, waiting and not self._is_halted(place))
+        silent = [
+            (not self._is_halted(place), -silence.seconds, place)
+            for place, silence in enumerate(self.silences)
+            if codes[place] is None and silence.seconds >= self.patience
+        ]
+        return min(silent)[-1] if silent else None
+
+    def _hang(self, local: int) -> RankFailed:
+        how = HALTED if self._is_halted(local) else "hangs"
+        what = f"{how}: it has shown no sign of life for {self.patience:g} seconds (trainer.rank_timeout)"
+        return self._named(local, what, restartable=True)
+
+    def _is_halted(self, local: int) -> bool:
+        return processes.is_halted(self.processes[local].pid)
+
+    def _named(self, local: int, what: str, restartable: bool) -> RankFailed:
         rank = self.job.ranks[local]
         path = log_file(self.logs, rank)
-        message = (
-            f"Rank {rank} of {self.job.size} {_how_it_ended(codes[local])}; all were stopped. "
-            f"The end of its log, {path}:\n{_tail(path)}"
-        )
-        return RankFailed(message, restartable=USER_ERROR_STATUS not in codes)
+        message = f"Rank {rank} of {self.job.size} {what}; all were stopped. The end of its log, {path}:\n{_tail(path)}"
+        return RankFailed(message, restartable)
+
+
+class _Silence:
+    """For how long a process has been at one piece of work, by the time that this process was awake itself."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._count = 0
+        self._looked = time.monotonic()
+
+    def look(self, count: int, waiting: bool) -> None:
+        """Take note of what a process shows now; one that has not begun is not silent."""
+        now = time.monotonic()
+        passed, self._looked = now - self._looked, now
+        moves = count != self._count
+        self._count = count
+        # A job that was suspended as a whole, or a machine asleep, is not to be found silent on its return.
+        self.seconds = 0.0 if moves or waiting or not count else self.seconds + min(passed, LONGEST_LOOK)
 
 
 class _Output:
@@ -286,6 +346,10 @@ class _Output:
 
     def close(self) -> None:
         self.file.close()
+
+
+CONSEQUENCE = 2
+"""From here on a death may come of another rank's."""
 
 
 def _blame(code: int) -> int:

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def hold(path: Path, lock: Path | None = None, choose: str = "run.name") -> int:
         OSError: it cannot be written to, or its file system has no locks.
     """
     lock = lock or path / LOCK
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _open(lock)
     try:
         # A record lock, unlike flock's, is not inherited by data workers, who may outlive a killed run a little.
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,6 +65,24 @@ def held(path: Path, lock: Path | None = None, choose: str = "run.name") -> Iter
     finally:
         (lock or path / LOCK).unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _open(lock: Path) -> int:
+    """The file alone: a link could lead to another, which would lose its content, a pipe would wait."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
+            raise
+        raise _no_file(lock) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_file(lock)
+    return descriptor
+
+
+def _no_file(lock: Path) -> UserError:
+    return UserError(f"{lock} is no file of ours but a directory, a link or the like. Remove it.")
 
 
 def _is_there(descriptor: int, path: Path) -> bool:

@@ -3,6 +3,7 @@
 import logging
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,7 +23,7 @@ def start_log(file: Path | None = None) -> None:
     console.setFormatter(_Formatter("%(message)s"))
     log.addHandler(console)
     if file is not None:
-        handler = logging.FileHandler(file, encoding="utf-8", errors="backslashreplace")
+        handler = _File(file, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(handler)
 
@@ -40,6 +41,24 @@ class _Console(logging.StreamHandler):
     def emit(self, record: logging.LogRecord) -> None:
         with tqdm.external_write_mode(self.stream):
             super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):  # nobody listens: no reason to end
+            super().handleError(record)
+
+
+class _File(logging.FileHandler):
+    """A run goes on when its log cannot be written any more, on a full disk for instance; that is said once."""
+
+    failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.failed:
+            self.failed = True
+            log.warning("%s cannot be written (%s): it lacks lines.", self.baseFilename, error.strerror or error)
 
 
 def system_line(config_hash: str) -> str:

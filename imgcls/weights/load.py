@@ -113,6 +113,11 @@ def load_into(
 def _own_weights(info: ModelInfo) -> Path:
     if info.bundled:
         return ASSETS / f"{info.name}.npz"
+    if info.source is not None:
+        raise UserError(
+            f"The weights of {info.name} are {info.source} ({info.licence}), which is not downloaded by itself. Fetch "
+            "the file and name it: model.pretrained=<path>."
+        )
     if info.weights_url is None:
         raise UserError(f"No weights were published for {info.name}. Name a file: model.pretrained=<path>.")
     return fetch(info.weights_url, pinned=info.weights_sha256)

@@ -1,5 +1,7 @@
 """Read the pickles that ``paddle.save`` and ``fluid.save`` write, and nothing else a pickle can do.
 
+``torch_file`` reads those of ``torch.save`` on the same ``Machine``, with other names allowed.
+
 A pickle is a program that may call any importable function. Here the only callables it can reach
 are the few below: stand-ins that note down a numeric numpy array, and plain containers. numpy's
 own classes are not among them, because their ``__setstate__`` trusts what it is given. Any other
@@ -16,7 +18,7 @@ import os
 import pickle
 import struct
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,8 +55,8 @@ def load_pickle(path: str | Path, keep_name_table: bool = False) -> dict[str, An
             if file.read(1) != pickle.PROTO:
                 raise UserError(f"{path} is not a file of paddle.save: {describe_start(path)}.")
             file.seek(0)
-            machine = _Machine(file, path)
-            loaded = _plain(machine.run(), {}, 0)
+            machine = Machine(file, path, os.fstat(file.fileno()).st_size)
+            loaded = plain(machine.run())
             if isinstance(loaded, dict):
                 loaded = _join_split_tensors(loaded, machine)
     except UserError:
@@ -78,6 +80,10 @@ def only_arrays(values: Any) -> bool:
     )
 
 
+class NameRefused(UserError):
+    """A pickle asked for a class or a function that weights have no need of."""
+
+
 class _DType:
     """Stand-in for ``numpy.dtype``: a code such as ``f4``, numeric ones only."""
 
@@ -97,10 +103,16 @@ class _DType:
         self.dtype = self.dtype.newbyteorder(order)
 
 
-class _Array:
-    """Stand-in for ``numpy.ndarray``: a view of the pickled bytes."""
+class StandIn:
+    """Something that becomes an array in the end, ``array``."""
 
     __slots__ = ("array",)
+
+
+class _Array(StandIn):
+    """Stand-in for ``numpy.ndarray``: a view of the pickled bytes."""
+
+    __slots__ = ()
 
     def build(self, state: Any) -> None:
         _, shape, dtype, fortran, data = state
@@ -124,12 +136,28 @@ class _LongText(bytearray):
     """A text of more than ``LONG`` bytes: what protocol 2 or Python 2 made of the values of a tensor."""
 
 
-class _Machine:
-    """Carries out a pickle's instructions; what they ask for beyond the bounds is a ``ValueError``."""
+class Machine:
+    """Carries out a pickle's instructions; what they ask for beyond the bounds is a ``ValueError``.
 
-    def __init__(self, file: BinaryIO, path: Path):
-        self.file, self.path = file, path
-        self.size = os.fstat(file.fileno()).st_size
+    Args:
+        file: at the pickle's first byte.
+        path: for messages.
+        size: where the file ends.
+        names: what the pickle may name, by module and name: an ``Allowed`` function, or anything else as it is.
+        persistent: what an object that the pickle keeps outside of itself is, by its identification.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        path: Path,
+        size: int,
+        names: Mapping[tuple[str, str], Any] | None = None,
+        persistent: Callable[[Any], Any] | None = None,
+    ):
+        self.file, self.path, self.size = file, path, size
+        self.names = NUMPY_NAMES if names is None else names
+        self.persistent = persistent
         self.copies_left = COPIES_BYTES
         self.steps_left = PICKLE_STEPS
         self.stack: list[Any] = []
@@ -211,17 +239,22 @@ class _Machine:
 
     def name(self, module: Any, name: Any) -> None:
         try:
-            self.push(_ALLOWED[module, name])
+            self.push(self.names[module, name])
         except (KeyError, TypeError):
             wanted = shown(f"{module}.{name}") if isinstance(module, str) and isinstance(name, str) else "something"
-            raise UserError(
+            raise NameRefused(
                 f"{self.path} is refused: it asks for {wanted}, which a file of weights has no need of. "
                 "Nothing of it was executed. Take the weights from a source you trust."
             ) from None
 
+    def outside(self) -> None:
+        if self.persistent is None:
+            raise ValueError("a reference to something outside of the pickle")
+        self.push(self.persistent(self.stack.pop()))
+
     def reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, _Callable) or not isinstance(arguments, tuple):
+        if not isinstance(function, Allowed) or not isinstance(arguments, tuple):
             raise ValueError("a call of something that is no function")
         self.copy(CONTAINER_BYTES)
         result = function.call(self, *arguments)
@@ -281,7 +314,7 @@ class _Machine:
         self.memo[index] = self.stack[-1]
 
 
-class _Callable:
+class Allowed:
     """A function that a pickle may call, or the name of a class."""
 
     def __init__(self, call: Callable[..., Any]):
@@ -295,15 +328,15 @@ def _plain_key(key: Any) -> Any:
     return key
 
 
-def _dtype(machine: _Machine, *arguments: Any) -> _DType:
+def _dtype(machine: Machine, *arguments: Any) -> _DType:
     return _DType(*arguments)
 
 
-def _reconstruct(machine: _Machine, subtype: Any, shape: Any, dtype: Any) -> _Array:
+def _reconstruct(machine: Machine, subtype: Any, shape: Any, dtype: Any) -> _Array:
     return _Array()
 
 
-def _from_buffer(machine: _Machine, data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+def _from_buffer(machine: Machine, data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
     if order not in ("C", "F"):
         raise ValueError("an array in no order")
     array = _Array()
@@ -311,13 +344,13 @@ def _from_buffer(machine: _Machine, data: Any, dtype: Any, shape: Any, order: An
     return array
 
 
-def _scalar(machine: _Machine, dtype: Any, data: Any) -> Any:
+def _scalar(machine: Machine, dtype: Any, data: Any) -> Any:
     array = _Array()
     array.fill(machine.as_bytes(data), dtype, (), "C")
     return array.array[()]
 
 
-def _encode(machine: _Machine, text: Any, encoding: Any) -> bytes | _LongText:
+def _encode(machine: Machine, text: Any, encoding: Any) -> bytes | _LongText:
     """How protocol 2 writes bytes: always as latin-1 text."""
     if not isinstance(text, str | _LongText) or encoding not in ("latin1", "latin-1"):
         raise ValueError("bytes in another encoding than latin-1")
@@ -325,7 +358,7 @@ def _encode(machine: _Machine, text: Any, encoding: Any) -> bytes | _LongText:
 
 
 def _bytes(kind: type) -> Callable[..., Any]:
-    def call(machine: _Machine, data: Any = b"", encoding: Any = None) -> Any:
+    def call(machine: Machine, data: Any = b"", encoding: Any = None) -> Any:
         data = _encode(machine, data, encoding) if encoding is not None else data
         if not isinstance(data, bytes | bytearray):
             raise ValueError(f"a {kind.__name__} that is not made of bytes")
@@ -336,7 +369,7 @@ def _bytes(kind: type) -> Callable[..., Any]:
 
 
 def _items(kind: type) -> Callable[..., Any]:
-    def call(machine: _Machine, items: Any = ()) -> Any:
+    def call(machine: Machine, items: Any = ()) -> Any:
         if not isinstance(items, list | tuple | set | frozenset):
             raise ValueError(f"a {kind.__name__} that is not made of values")
         machine.copy(CONTAINER_BYTES + ITEM_BYTES * len(items))
@@ -345,30 +378,30 @@ def _items(kind: type) -> Callable[..., Any]:
     return call
 
 
-def _ordered_dict(machine: _Machine, pairs: Any = ()) -> OrderedDict:
+def _ordered_dict(machine: Machine, pairs: Any = ()) -> OrderedDict:
     if not isinstance(pairs, list | tuple):
         raise ValueError("an OrderedDict that is not made of pairs")
     machine.copy(CONTAINER_BYTES + ITEM_BYTES * len(pairs))
     return OrderedDict((_plain_key(key), value) for key, value in pairs)
 
 
-def _complex(machine: _Machine, real: Any, imaginary: Any) -> complex:
+def _complex(machine: Machine, real: Any, imaginary: Any) -> complex:
     if not isinstance(real, float | int) or not isinstance(imaginary, float | int):
         raise ValueError("a complex number that is not made of numbers")
     return complex(real, imaginary)
 
 
-def _no_call(machine: _Machine, *arguments: Any) -> None:
+def _no_call(machine: Machine, *arguments: Any) -> None:
     raise ValueError("an array made by its class")
 
 
-_ALLOWED = {
-    ("numpy", "ndarray"): _Callable(_no_call),
-    ("numpy", "dtype"): _Callable(_dtype),
-    ("_codecs", "encode"): _Callable(_encode),
-    ("collections", "OrderedDict"): _Callable(_ordered_dict),
+NUMPY_NAMES = {
+    ("numpy", "ndarray"): Allowed(_no_call),
+    ("numpy", "dtype"): Allowed(_dtype),
+    ("_codecs", "encode"): Allowed(_encode),
+    ("collections", "OrderedDict"): Allowed(_ordered_dict),
     **{
-        (f"numpy.{core}.{module}", name): _Callable(stand_in)
+        (f"numpy.{core}.{module}", name): Allowed(stand_in)
         for core in ("core", "_core")
         for module, name, stand_in in (
             ("multiarray", "_reconstruct", _reconstruct),
@@ -377,7 +410,7 @@ _ALLOWED = {
         )
     },
     **{
-        (module, name): _Callable(call)
+        (module, name): Allowed(call)
         for module in ("builtins", "__builtin__")
         for name, call in {
             "bytearray": _bytes(bytearray),
@@ -394,13 +427,13 @@ _U1, _U2, _U4, _U8 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q
 _I4, _DOUBLE = struct.Struct("<i"), struct.Struct(">d")
 
 
-def _integer(machine: _Machine, size: int) -> int:
+def _integer(machine: Machine, size: int) -> int:
     if size > 9:
         raise ValueError(f"a number of {size:,} bytes")
     return int.from_bytes(machine.take(size), "little", signed=True)
 
 
-def _text_integer(machine: _Machine) -> int | bool:
+def _text_integer(machine: Machine) -> int | bool:
     """How Python 2 writes what takes more than 32 bits; the two with a leading zero are truth values."""
     text = machine.line()
     if len(text) > 20:
@@ -408,7 +441,7 @@ def _text_integer(machine: _Machine) -> int | bool:
     return {"00": False, "01": True}.get(text, int(text))
 
 
-def _tuple(machine: _Machine, count: int) -> tuple:
+def _tuple(machine: Machine, count: int) -> tuple:
     if len(machine.stack) < count:
         raise ValueError("a tuple of more than there is")
     items = tuple(machine.stack[-count:])
@@ -416,12 +449,12 @@ def _tuple(machine: _Machine, count: int) -> tuple:
     return items
 
 
-def _container(machine: _Machine, kind: type) -> Any:
+def _container(machine: Machine, kind: type) -> Any:
     machine.copy(CONTAINER_BYTES)
     return kind()
 
 
-INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
+INSTRUCTIONS: dict[bytes, Callable[[Machine], None]] = {
     pickle.PROTO: lambda m: m.take(1) and None,
     pickle.FRAME: lambda m: m.take(8) and None,
     pickle.MARK: lambda m: m.marks.append(len(m.stack)),
@@ -468,14 +501,24 @@ INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
     pickle.LONG_BINGET: lambda m: m.push(m.memo[m.number(_U4)]),
     pickle.GLOBAL: lambda m: m.name(m.line(), m.line()),
     pickle.STACK_GLOBAL: lambda m: m.name(*_tuple(m, 2)),
-    pickle.REDUCE: _Machine.reduce,
-    pickle.BUILD: _Machine.build,
+    pickle.BINPERSID: Machine.outside,
+    pickle.REDUCE: Machine.reduce,
+    pickle.BUILD: Machine.build,
 }
 
 
+def plain(value: Any) -> Any:
+    """What a ``Machine`` made, with arrays in place of stand-ins.
+
+    Raises:
+        ValueError: it is nested too deep, or holds something else than arrays, numbers, texts and containers.
+    """
+    return _plain(value, {}, 0)
+
+
 def _plain(value: Any, done: dict[int, Any], depth: int) -> Any:
-    """``value`` with arrays in place of stand-ins; ``done`` holds what was met before, by identity."""
-    if isinstance(value, _Array):
+    """``done`` holds what was met before, by identity."""
+    if isinstance(value, StandIn):
         return value.array
     if isinstance(value, dict | list | tuple | set | frozenset):
         if id(value) not in done:
@@ -504,7 +547,7 @@ def _plain_container(value: Any, done: dict[int, Any], depth: int) -> Any:
     return tuple(items)
 
 
-def _join_split_tensors(loaded: dict[str, Any], machine: _Machine) -> dict[str, Any]:
+def _join_split_tensors(loaded: dict[str, Any], machine: Machine) -> dict[str, Any]:
     """Put tensors together that protocols 2 and 3 split because they exceed 1 GiB."""
     left = machine.size
     for name, info in loaded.pop(SPLIT_TENSORS, {}).items():

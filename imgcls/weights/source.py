@@ -2,21 +2,24 @@
 
 import os
 import pickle
-import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 from imgcls.machine.limits import NAME_BYTES
+from imgcls.machine.npz import read_arrays
 from imgcls.machine.reading import open_regular, read_json, shown
+from imgcls.machine.zip_archive import ERRORS, open_archive
+from imgcls.weights import torch_file
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid import files as fluid
-from imgcls.weights.npz import read_arrays
 from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle, only_arrays
+from imgcls.weights.safetensors_file import is_safetensors, read_safetensors
 
 Naming = Literal["structured", "fluid"]
 
@@ -39,10 +42,11 @@ class Weights(NamedTuple):
 def read_weights(path: str | Path) -> Weights:
     """Tensors from any place that ``model.pretrained`` may name.
 
-    A ``.pdparams`` file (of Paddle 2.x, of this library or of ``fluid.save``), an ``.npz`` of arrays,
-    a directory with one fluid variable per file, a published ``*_pretrained.tar``, the directory of
-    an inference model, a checkpoint or run directory of this library (its best checkpoint, else its
-    last). A training checkpoint of the original gives everything in it, state included.
+    A ``.pdparams`` file (of Paddle 2.x, of this library or of ``fluid.save``), a ``.pth`` of ``torch.save`` (a
+    state dict, or a checkpoint around one), a ``.safetensors`` file, an ``.npz`` of arrays, a directory
+    with one fluid variable per file, a published ``*_pretrained.tar``, the directory of an inference
+    model, a checkpoint or run directory of this library (its best checkpoint, else its last). A training
+    checkpoint of the original gives everything in it, state included.
 
     Raises:
         UserError: there is nothing there, or it is damaged, refused, of no known format, or takes more
@@ -68,8 +72,9 @@ def locate_weights(path: str | Path) -> Path:
         if os.path.isfile(with_suffix):
             return with_suffix
         raise UserError(
-            f"There are no weights at {path}. Expected there: a .pdparams or .npz file, a *_pretrained.tar, a "
-            "directory with one fluid variable per file, an inference model, or a checkpoint or run directory."
+            f"There are no weights at {path}. Expected there: a .pdparams, .pth, .safetensors or .npz file, a "
+            "*_pretrained.tar, a directory with one fluid variable per file, an inference model, or a checkpoint or "
+            "run directory."
         )
     if path.is_dir():
         for candidate in (path, *(path / name for name in PREFERRED_CHECKPOINTS)):
@@ -80,6 +85,21 @@ def locate_weights(path: str | Path) -> Path:
             looked_for = " or ".join(f"{name}/{NETWORK_FILE}" for name in PREFERRED_CHECKPOINTS[:2])
             raise UserError(f"The run directory {path} has no checkpoint yet: there is no {looked_for} in it.")
     return path
+
+
+def is_of_the_original(path: Path) -> bool:
+    """Whether weights, at a place that ``locate_weights`` gave, are in a format that only the original wrote."""
+    if path.is_dir():
+        return not any((path / name).is_file() for name in INFERENCE_PAIRS[-1])
+    try:
+        with open_regular(path) as file:
+            return _is_tar(path, file.read(512))
+    except OSError:
+        return False
+
+
+def _is_tar(path: Path, start: bytes) -> bool:
+    return start[257:262] == b"ustar" or path.suffix == ".tar"
 
 
 def _require_recorded(file: Path) -> None:
@@ -113,16 +133,21 @@ def _read_file(path: Path) -> Weights:
             start = file.read(512)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
+    if torch_file.is_legacy(start):
+        return _read_torch(path, torch_file.read_legacy)
     if start.startswith(pickle.PROTO):
         return _read_pickle(path)
     if start.startswith(b"PK"):
-        return Weights(_read_npz(path), None)
-    if start[257:262] == b"ustar" or path.suffix == ".tar":
+        return _read_zip(path)
+    if is_safetensors(start):
+        with open_regular(path) as file:
+            return Weights(read_safetensors(file, path)[0], None)
+    if _is_tar(path, start):
         return Weights(fluid.read_tar(path), "fluid")
     hint = " A single fluid variable is loaded through its directory." if start.startswith(bytes(12)) else ""
     raise UserError(
         f"{path} is no file of weights: {describe_start(path)}. "
-        f"Expected a .pdparams or .npz file or an uncompressed tar.{hint}"
+        f"Expected a .pdparams, .pth, .safetensors or .npz file or an uncompressed tar.{hint}"
     )
 
 
@@ -143,12 +168,29 @@ def _read_pickle(path: Path) -> Weights:
     return Weights(loaded, naming)
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_torch(path: Path, read: Callable[[BinaryIO, Path], Any]) -> Weights:
+    with open_regular(path) as file:
+        return Weights(torch_file.state_dict(read(file, path), path), None)
+
+
+def _read_zip(path: Path) -> Weights:
+    """Of ``numpy.savez`` or of ``torch.save``."""
     try:
         with open_regular(path) as file:
+            with open_archive(file) as archive:
+                is_torch = torch_file.is_torch_archive(archive.namelist())
+            if is_torch:
+                return _read_torch(path, torch_file.read_archive)
+            file.seek(0)
             arrays = read_arrays(file)
-    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is not an .npz file of numeric arrays ({shown(str(error), 200)}).") from None
+    except UserError:
+        raise
+    except (*ERRORS, zlib.error) as error:
+        raise UserError(
+            f"{path} is not an .npz file of numeric arrays, nor one of torch.save ({shown(str(error), 200)})."
+        ) from None
     if not arrays:
-        raise UserError(f"{path} is a zip file, but not an .npz of arrays; {describe_start(path)}.")
-    return arrays
+        raise UserError(
+            f"{path} is a zip file, but not an .npz of arrays nor a file of torch.save; {describe_start(path)}."
+        )
+    return Weights(arrays, None)

@@ -14,12 +14,11 @@ if Path("/proc/cpuinfo").exists() and b"AuthenticAMD" in Path("/proc/cpuinfo").r
 
 import numpy as np
 import paddle
-import yaml
 from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
 from operators import check_model
-from plain_yaml import Loader
+from plain_yaml import read
 
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 
@@ -37,8 +36,11 @@ def read_picture(path, contract):
     white, opacity = Image.new("RGB", image.size, "white"), image.convert("RGBA").getchannel("A")
     canvas = Image.composite(image.convert("RGB"), white, opacity)
     width, height = canvas.size if shrink == 1 else whole[::-1] if turned else whole
-    across, down = width / round(width * scale), height / round(height * scale)
-    left, top = (round(width * scale) - size) // 2, (round(height * scale) - size) // 2
+    wide, high = round(width * scale), round(height * scale)
+    (across, down), (left, top) = (width / wide, height / high), ((wide - size) // 2, (high - size) // 2)
+    if cv2:  # resizes all of it, as the original did; FILTERS are in the order of its numbers
+        canvas = cv2.resize(np.asarray(canvas), (wide, high), None, 0, 0, [*FILTERS].index(contract["interpolation"]))
+        return canvas[top : top + size, left : left + size]
     box = [edge / shrink for edge in (left * across, top * down, (left + size) * across, (top + size) * down)]
     return np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
 
@@ -49,9 +51,10 @@ parser.add_argument("pictures", nargs="+")
 parser.add_argument("--topk", type=int, default=5)
 options = parser.parse_args()
 try:
-    contract = yaml.load((options.directory / "inference.yaml").read_text(encoding="utf-8"), Loader)
+    contract = read(options.directory / "inference.yaml")
     check_model(options.directory)  # an operator can write files as well
-except ValueError as refused:
+    cv2 = __import__("cv2") if contract.get("resampling") == "opencv" else None  # of opencv-python-headless
+except (ValueError, ImportError) as refused:
     sys.exit(f"error: {refused}")
 mean, std = np.array(contract["mean"]), np.array(contract["std"])
 network = paddle.jit.load(str(options.directory / "inference"))

@@ -162,6 +162,7 @@ def test_sweeps_are_divided_at_commas_only(monkeypatch, tmp_path):
         ("model.exclude=[fc, 'a,b']", "model.exclude", ["fc", "a,b"]),
         ("transform.scale=0.5,1.0", "transform.scale", [0.5, 1.0]),
         ("callbacks.ema=on", "callbacks.ema.enabled", True),
+        ("+callbacks.mixup=on", "callbacks.mixup.enabled", True),
         ("callbacks.mixup=true", "callbacks.mixup.enabled", True),
         ("callbacks.nan_guard=false", "callbacks.nan_guard.enabled", False),
         ("trainer.profiler=yes", "trainer.profiler.enabled", True),

@@ -114,7 +114,9 @@ class Corner(Plain):
         return self.head(maps[:, :, 0, 0])
 
 
-SEEN = Preprocessing(size=32, resize_size=36, interpolation="linear", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+SEEN = Preprocessing(
+    size=32, resize_size=36, interpolation="linear", resampling="pillow", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)
+)
 
 
 @pytest.mark.parametrize(("network", "side"), [(Plain, 1), (Corner, 15)])

@@ -27,6 +27,9 @@ DEFAULTS = {
 }
 CONF = conf_directory()
 
+OURS = {"linear_probe", "probe_then_tune"}
+"""Recipes for any network, which the original did not have."""
+
 # What a script asked for by a name that its network does not have, or has another one for.
 MEANT = {"ResNet50_ACNet.sh": "resnet50_acnet", "EfficientNet": "efficientnetb0"}
 OPENCV_INTERPOLATIONS = {None: "linear", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos"}
@@ -90,7 +93,7 @@ def original_lr(args: dict, step: int) -> float:
 
 
 def test_a_recipe_for_every_script():
-    assert {path.stem for path in (CONF / "experiment").iterdir()} == {name.lower() for name in RECIPES}
+    assert {path.stem for path in (CONF / "experiment").iterdir()} - OURS == {name.lower() for name in RECIPES}
     used = {flag for recipe in RECIPES.values() for flag in recipe["args"]}
     assert used <= CHECKED | NO_NUMBER
     assert used | CHECKED <= set(DEFAULTS)

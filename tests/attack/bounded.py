@@ -17,14 +17,30 @@ CPU_SECONDS = 10  # for all paths of a line, which hold one hostile file or a fe
 
 def readers():
     from imgcls.app.run_record import read_record
+    from imgcls.data.formats import list_file
+    from imgcls.data.formats.class_names import read_class_map
+    from imgcls.data.formats.tar_index import read_index
+    from imgcls.deploy import inputs
     from imgcls.deploy.contract import read_contract
+    from imgcls.deploy.feature_file import FeatureFile
     from imgcls.machine.reading import read_json, read_yaml
+    from imgcls.report.curves import read_history
     from imgcls.run.checkpoint import verify
     from imgcls.weights.fluid.files import check_tar, read_variable
     from imgcls.weights.safe_pickle import load_pickle
     from imgcls.weights.source import read_weights
 
+    def find_images(path):
+        return inputs.find_images(str(path))
+
+    def resume_features(directory):
+        return list(FeatureFile(Path(directory), resume=True).paths())
+
+    def read_list(path):
+        return list_file.read_list(Path(path).parent, path, check_files="none")
+
     known = (read_weights, load_pickle, read_contract, read_record, read_json, read_yaml, verify, check_tar)
+    known += (find_images, resume_features, read_list, read_class_map, read_history, read_index)
     return {function.__name__: function for function in (*known, read_variable)}
 
 

@@ -2,11 +2,13 @@
 
 import io
 import json
+import os
 import random
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bombs import (
     PNG,
@@ -33,15 +35,18 @@ from imgcls import model_info
 from imgcls.data.checking.file_check import check_files
 from imgcls.data.formats.folder import read_folder
 from imgcls.data.loading.bad_files import BadFiles
+from imgcls.data.loading.cache import RamCache
 from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.pictures import work
-from imgcls.data.pictures.decode import BadImage, decode_image, open_image
+from imgcls.data.pictures.decode import BadImage, Heavy, ImageFile, decode_image, only_light, open_image
+from imgcls.data.pictures.in_time import in_time
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.work import TooMuchWork, check_exif, check_work
 from imgcls.deploy.reader import ImageReader, read_batches
 from imgcls.errors import UserError
+from imgcls.machine.pool import TimeLimit
 
 TWO_SEGMENTS = directory(3000, 60_000)
 BOMBS = {
@@ -179,11 +184,12 @@ def batches(album: Path, num_workers: int, bad_files: BadFiles | None, pad: bool
     return [index for indices in found for index in indices]
 
 
-def test_training_goes_on_without_it(album, caplog):
+@pytest.mark.parametrize("num_workers", [2, 0])
+def test_training_goes_on_without_it(album, caplog, num_workers):
     slow = [str(path) for path in map(read_folder(album / "train").path, range(8))].index(
         str(album / "train" / "cat" / "photo (4).jpg")
     )
-    found = batches(album, 2, BadFiles(5), pad=True)
+    found = batches(album, num_workers, BadFiles(5), pad=True)
     assert len(found) == 16
     assert slow not in found
     assert "photo (4).jpg takes more than 0.4 s of processor time, the limit of data.max_decode_seconds" in caplog.text
@@ -211,13 +217,50 @@ def test_verify_and_predict_name_it(album):
     def report(path: str, error: UserError) -> None:
         refused[path] = str(error)
 
-    for workers, start in ((2, "spawn"), (1, "fork")):
+    for workers, start in ((2, "spawn"), (1, "fork"), (0, "fork")):
         refused.clear()
         shape = read.transform.image_shape
         good = list(read_batches(paths, read, shape, 3, workers, report, max_decode_seconds=SECONDS, start=start))
         assert [path for found, _ in good for path in found] == [path for path in paths if "(4)" not in path]
         assert [Path(path).name for path in refused] == ["photo (4).jpg"]
         assert "takes more than 0.4 s" in next(iter(refused.values()))
+
+
+def test_without_workers_it_is_decoded_in_a_process_of_its_own(album, monkeypatch):
+    """Only what is heavy: what a breakpoint is to stop in is decoded here."""
+    here = []
+    monkeypatch.setattr(ImageFile, "decode", lambda photo, decode=ImageFile.decode: here.append(photo) or decode(photo))
+    with pytest.raises(UserError, match=r"photo \(4\)\.jpg takes more than 0\.4 s of processor time"):
+        batches(album, 0, None, pad=False)
+    assert [Path(photo.name).name for photo in here] == ["photo (0).jpg", "photo (2).jpg"]
+    samples = read_folder(album / "train")
+    assert len(RamCache(samples, lambda photo: photo.decode(), 200, max_decode_seconds=SECONDS)) == 7
+    assert [check.fault is None for check in check_files(samples, 0, max_decode_seconds=SECONDS)].count(False) == 1
+
+
+def test_what_is_heavy_and_in_time_comes_back_from_there():
+    content = saved("PNG", (4000, 3000))
+
+    def read():
+        with open_image(content) as photo:
+            return os.getpid(), np.asarray(photo.decode()).sum()
+
+    expected = os.getpid(), 4000 * 3000 * 3 * 77
+    assert in_time(None, 0, "photo", read) == in_time(TimeLimit(100.0, 1), 0, "photo", read) == expected
+    process, total = in_time(TimeLimit(2.0, 1), 0, "photo", read)
+    assert (process != expected[0], total) == (True, expected[1])
+
+
+def test_what_is_heavy_counts_scans_and_pixels():
+    for content, cost in (
+        (scans(30, (100, 50)), 150_000),
+        (saved("JPEG", (100, 50)), 5000),
+        (saved("PNG", (9, 9)), 81),
+    ):
+        with only_light(cost), open_image(content):
+            pass
+        with pytest.raises(Heavy), only_light(cost - 1), open_image(content):
+            pass
 
 
 def test_commands_go_on_after_it(album, run_program, tmp_path):

@@ -7,14 +7,23 @@ import pickle
 import shutil
 
 import numpy as np
+import paddle
 import pytest
+from omegaconf import OmegaConf
+from paddle import nn
 from tiny_run import TINY, finish, starter
+from values_of_conf import optimizer_options
 
 from imgcls.app.run_record import read_record
+from imgcls.app.source import build_network, recorded_source
+from imgcls.callbacks.checkpoint import restore
 from imgcls.data.formats.record import differences
 from imgcls.data.formats.samples import Samples
+from imgcls.engine.optimizers import OptimizerLR, build_optimizer
+from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.machine.files import sha256
+from imgcls.models.bounds import at_most
 from imgcls.run.checkpoint import (
     FOR_USE,
     MANIFEST,
@@ -137,6 +146,10 @@ CONFIGS = {
     "interpolations": b"model: {name: '${oc.env:HOME}'}\ndata: {}\ntransform: {}\n",
     "a size of a milliard": b"model: {name: alexnet}\ndata: {}\ntransform: {size: 1000000000}\n",
     "a size that is a text": b"model: {name: alexnet}\ndata: {}\ntransform: {size: big}\n",
+    "layers by the milliard": b"model: {name: alexnet, args: {layers: [2, 1000000000]}}\ndata: {}\ntransform: {}\n",
+    "a width without end": b"model: {name: alexnet, args: {width: .inf}}\ndata: {}\ntransform: {}\n",
+    "classes by the milliard": b"model: {name: alexnet, num_classes: 1000000000}\ndata: {}\ntransform: {}\n",
+    "sides in any proportion": b"model: {input_size: 1, resize_size: 8000}\ndata: {}\ntransform: {size: 99}\n",
     "a size of nothing": b"model: {name: alexnet}\ndata: {}\ntransform: {size: 0}\n",
     "imports that are a number": b"imports: 5\nmodel: {name: alexnet}\ndata: {}\ntransform: {}\n",
     "a target that is a number": b"model: {name: alexnet}\ndata: {_target_: 5}\ntransform: {}\n",
@@ -218,3 +231,46 @@ def test_a_list_of_samples_that_is_none(tmp_path, name):
         file.write(NO_LISTS[name])
     with pytest.raises(UserError, match="is no list of samples"):
         differences(tmp_path / "samples.gz", Samples.of_classes("/photos", [[b"1.jpg"]], ("cat",)))
+
+
+@pytest.mark.parametrize("values", [{"scale": 900.0}, {"scale": 1.0, "in_channels": 900_000}])
+def test_a_network_that_its_weights_cannot_fill_is_not_built(run, best, values):
+    """Before its memory is taken: here it would be gigabytes."""
+    config = OmegaConf.load(best / "config.yaml")
+    config.model.args = values
+    forge(best, "config.yaml", OmegaConf.to_yaml(config).encode())
+    record = read_record(run)
+    source = recorded_source(record, record.config)
+    with pytest.raises(UserError, match=r"more than the [\d,]+ parameters that .*network\.pdparams can hold"):
+        build_network(source.config.model, len(source.class_names), require_all=True)
+
+
+def test_layers_without_parameters_end_too():
+    with pytest.raises(UserError, match="more than 100,000 layers"), at_most(10, "it"):
+        [nn.ReLU() for _ in range(100_001)]
+    with at_most(10, "it"), pytest.raises(UserError, match="more than the 10 parameters that it can hold"):
+        nn.Linear(3, 4)
+    assert nn.Linear(3, 4).weight.shape == [3, 4]
+
+
+STATES = {
+    "no progress": {"trainer": {}, "callbacks": {}},
+    "an epoch without end": {"trainer": {"progress": {"epoch": 10**35, "batch": 0, "step": 0}}, "callbacks": {}},
+    "an epoch before the first": {"trainer": {"progress": {"epoch": -1, "batch": 0, "step": 0}}, "callbacks": {}},
+    "a list": {"trainer": {"progress": []}, "callbacks": {}},
+    "of another program": {"trainer": {"progress": {"a": 1}}, "callbacks": {}},
+}
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_a_forged_state_is_no_run_to_go_on_with(best, case):
+    network = nn.Linear(2, 2)
+    trainer = Trainer(network, lambda images: images)
+    trainer.prepare(
+        build_optimizer("momentum", network, OptimizerLR(lambda step: 0.1), **optimizer_options("momentum"))
+    )
+    paddle.save(network.state_dict(), str(best / "network.pdparams"))
+    paddle.save(trainer.optimizer.state_dict(), str(best / "optimizer.pdopt"))
+    (best / "state.json").write_text(json.dumps(STATES[case]))
+    with pytest.raises(UserError, match=r"state\.json is not the state of a run"):
+        restore(best, trainer, [])

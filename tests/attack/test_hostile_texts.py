@@ -131,9 +131,78 @@ def test_changed_exports_are_read_or_refused(ask_bounded, tmp_path):
 
 @pytest.mark.parametrize("name", ["a milliard laughs", "an alias of itself", "a tag", "merges of merges"])
 def test_clients_without_this_library_refuse_it_too(tmp_path, name):
-    loader = runpy.run_path(str(ROOT / "scripts" / "clients" / "service" / "plain_yaml.py"))["Loader"]
-    with pytest.raises((ValueError, yaml.YAMLError)):
-        yaml.load(YAMLS.get(name) or "a: &a {b: 1}\nc: {<<: [*a, *a]}\n", loader)
+    read = runpy.run_path(str(ROOT / "scripts" / "clients" / "service" / "plain_yaml.py"))["read"]
+    (tmp_path / FILE).write_text(YAMLS.get(name) or "a: &a {b: 1}\nc: {<<: [*a, *a]}\n")
+    with pytest.raises(ValueError, match="YAML"):
+        read(tmp_path / FILE)
     write_contract(contract_with(("cat", "dog")), tmp_path)
-    text = (tmp_path / FILE).read_text()
-    assert yaml.load(text, loader) == yaml.safe_load(text)
+    assert read(tmp_path / FILE) == yaml.safe_load((tmp_path / FILE).read_text())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: '" + "x" * (8 << 20) + "'", "has more than 8,388,608 bytes"),
+        ("a: [" + "0," * 200_000 + "]", "more than 200,000 values"),
+        ("a: " + "[" * 2000 + "]" * 2000, "nested too deeply"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_clients_without_this_library_bound_it_too(tmp_path, content, message):
+    read = runpy.run_path(str(ROOT / "scripts" / "clients" / "service" / "plain_yaml.py"))["read"]
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path / FILE)
+
+
+TOO_MUCH = {
+    "read_list": ("train.txt", 4 << 30, "larger than 4,294,967,296 bytes"),
+    "read_class_map": ("names.txt", 5 << 20, "larger than 4,194,304 bytes"),
+    "read_history": ("metrics.csv", 65 << 20, "larger than 67,108,864 bytes"),
+    "find_images": ("pictures.txt", 4 << 30, "larger than 4,294,967,296 bytes"),
+}
+"""Reader to a file's name and bytes; it is all holes, and takes no room."""
+
+
+@pytest.mark.parametrize("reader", TOO_MUCH)
+def test_lists_and_tables_have_an_end(refused, tmp_path, reader):
+    name, size, message = TOO_MUCH[reader]
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(size + 1)
+    assert message in refused(reader, tmp_path / name)
+    if reader == "find_images":  # what is no file is no list to it
+        return
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    assert "a device, a pipe or a socket" in refused(reader, tmp_path / name)
+
+
+@pytest.mark.parametrize("line", ["9" * 5000 + " cat", "x" * 100_000, "0 " + "x" * 1_000_000 + "\n0 y", "\0 \0"])
+def test_odd_lines_of_a_class_map(refused, tmp_path, line):
+    (tmp_path / "names.txt").write_text(line)
+    assert "names.txt" in refused("read_class_map", tmp_path / "names.txt")
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 200_000 + ",b\n1,2\n", "epoch,loss\n\0,1\n", 'epoch,"' + "x" * 200_000 + "\n", "epoch," * 100_000]
+)
+def test_odd_tables_are_read_or_refused(ask_bounded, tmp_path, text):
+    (tmp_path / "metrics.csv").write_text(text)
+    ask_bounded("read_history", tmp_path / "metrics.csv")
+
+
+LINES = {
+    "no object": b"{]}\n",
+    "braces": b"{" + b'"a":{' * 100_000 + b"}\n",
+    "a long line": b'{"a": "' + b"x" * (2 << 20) + b'"}\n',
+    "no end": b'{"path": "a"}\n' + b"{" * 10,
+    "numbers": b'{"path": 3, "end": "x"}\n{"path": [1], "end": -5}\n{"a": 1e999}\n',
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_what_a_prediction_goes_on_with_is_read_or_refused(ask_bounded, tmp_path, name):
+    """A record that is not whole ends what is kept; the two files of features then have as many rows."""
+    (tmp_path / "features.paths.jsonl").write_bytes(LINES[name])
+    (tmp_path / "features.rows").write_bytes(bytes(64))
+    ask_bounded("resume_features", tmp_path)

@@ -1,11 +1,12 @@
 """What a person sees of a run: one bar at a time, lines that stand alone, loss and time left from the first update."""
 
 import io
+import json
 import re
 import sys
-import types
 
-import pytest
+import nbclient
+import nbformat
 from warm_start import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "engine"))
@@ -15,7 +16,6 @@ from imgcls.callbacks.ema import EMA
 from imgcls.callbacks.evaluation import Evaluation
 from imgcls.callbacks.progress import ProgressBar
 from imgcls.callbacks.start_up import StartUp
-from imgcls.machine import progress
 from imgcls.machine.progress import WithBar, progress_bar
 from imgcls.run.logs import log, start_log
 
@@ -116,12 +116,32 @@ def test_something_with_a_bar_keeps_its_attributes(monkeypatch):
     assert "validating" in terminal.getvalue()
 
 
-@pytest.mark.parametrize(("kernel", "shown"), [(object(), True), (None, False)], ids=["notebook", "terminal"])
-def test_a_notebook_has_a_bar_although_its_output_is_no_terminal(monkeypatch, kernel, shown):
-    """A kernel of Jupyter's, as IPython tells of it; what tqdm makes of that is tqdm's."""
-    ipython = types.ModuleType("IPython")
-    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=kernel, config={"IPKernelApp": {}})
-    monkeypatch.setitem(sys.modules, "IPython", ipython)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert progress._in_notebook() == shown
-    assert progress_bar(range(3)).disable != shown
+IN_A_NOTEBOOK = """
+import sys
+
+from imgcls.machine.progress import progress_bar
+
+for step in progress_bar(range(3), desc="训练"):
+    if step == 1:
+        print("a line in between", file=sys.stderr)
+print("after it")
+"""
+
+
+def test_a_notebook_shows_the_bar_as_its_own_widget(tmp_path, monkeypatch):
+    """A real kernel, started as Jupyter would, its output read as Jupyter would."""
+    kernels = tmp_path / "jupyter" / "kernels" / "python3"
+    kernels.mkdir(parents=True)
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (kernels / "kernel.json").write_text(
+        json.dumps({"argv": command, "display_name": "Python", "language": "python"}), encoding="utf-8"
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(IN_A_NOTEBOOK)])
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    (cell,) = notebook.cells
+    (bar,) = (output for output in cell.outputs if output.output_type == "display_data")
+    assert "application/vnd.jupyter.widget-view+json" in bar.data
+    lines = {output.name: output.text for output in cell.outputs if output.output_type == "stream"}
+    assert lines == {"stderr": "a line in between\n", "stdout": "after it\n"}

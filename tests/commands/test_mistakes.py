@@ -11,7 +11,7 @@ import pytest
 from locations import ROOT
 from PIL import Image
 
-from imgcls.machine.installation import gpu_count
+from imgcls.machine.installation import gpu_count, require_line
 
 USER_ERROR = 2
 
@@ -201,7 +201,7 @@ INSTALLATIONS = {
     "missing": ("paddlepaddle", None, ["PaddlePaddle is not installed", "imgcls[cpu]"]),
     "other": ("paddlepaddle", "3.0.0", ["PaddlePaddle 3.0.0", "2.6.2"]),
     "protobuf": ("protobuf", "5.29.0", ["protobuf 5.29.0 is too new", "protobuf<5"]),
-    "numpy": ("numpy", "2.1.0", ["numpy 2.1.0 is too new", "numpy<2"]),
+    "numpy": ("numpy", "2.4.0", ["numpy 2.4.0 is too new", "numpy<2"]),
 }
 
 
@@ -209,6 +209,8 @@ INSTALLATIONS = {
 def test_installation(case, tmp_path):
     """The installed distribution's metadata answers as on such a machine; nothing else is changed."""
     distribution, version, expected = INSTALLATIONS[case]
+    if distribution == "protobuf" and require_line().protobuf_until is None:
+        pytest.skip("any protobuf will do for this Paddle")
     program = f"""
 import runpy, sys
 from importlib import metadata

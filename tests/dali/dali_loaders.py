@@ -28,8 +28,9 @@ class Loaders:
     def pillow(self, **options):
         return build_loader(self.dataset, self.sampler(**options))
 
-    def dali(self, num_threads=2, timeout=60.0, **options):
-        return DaliLoader(self.dataset, self.sampler(**options), num_threads, timeout)
+    def dali(self, num_threads=2, timeout=60.0, max_decode_seconds=None, **options):
+        sampler = self.sampler(**options)
+        return DaliLoader(self.dataset, sampler, num_threads, timeout, max_decode_seconds=max_decode_seconds)
 
 
 def arrays(loader):

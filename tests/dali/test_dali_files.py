@@ -4,7 +4,8 @@ import io
 
 import numpy as np
 import pytest
-from dali_loaders import MAX_PIXELS, Loaders, arrays, difference, require_dali
+from attack.bombs import scans
+from dali_loaders import MAX_PIXELS, Loaders, arrays, assert_same_bits, difference, require_dali
 from PIL import Image
 from values_of_conf import train_transform
 
@@ -97,6 +98,16 @@ def test_a_broken_file_is_named_after_the_batches_before_it(case, photo, tmp_pat
     assert seen == [list(range(start, start + 4)) for start in range(0, 4 * len(seen), 4)]
     if case != "truncated":  # which only the decoder notices, several batches at once
         assert len(seen) == 4
+
+
+def test_a_file_that_takes_too_long_is_named(photo, tmp_path):
+    """And one that might, but does not, is what it is without the limit."""
+    large = encoded(photo.resize((3000, 2000)))
+    loaders = Loaders(folder_of([encoded(photo)] * 4 + [large], tmp_path), eval_transform(64, 64))
+    assert_same_bits(arrays(loaders.dali(max_decode_seconds=1.0)), arrays(loaders.dali()))
+    (tmp_path / "train" / "only" / "03.jpg").write_bytes(scans(500, (3000, 3000)))
+    with pytest.raises(UserError, match=r"03\.jpg takes more than 0\.3 s of processor time"):
+        list(loaders.dali(max_decode_seconds=0.3))
 
 
 def test_a_missing_file_is_named(photo, tmp_path):

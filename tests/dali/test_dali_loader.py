@@ -15,7 +15,8 @@ from locations import ROOT
 from values_of_conf import train_transform
 
 from imgcls.data.formats.build import build_samples
-from imgcls.data.pictures.transforms import Resize, Transform, eval_transform
+from imgcls.data.pictures.crops import Resize
+from imgcls.data.pictures.transforms import Transform, eval_transform
 from imgcls.errors import UserError
 
 require_dali()

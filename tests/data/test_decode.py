@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from imgcls.data.pictures import pillow_internals
+from imgcls.data.pictures.crops import RandomCropResize
 from imgcls.data.pictures.decode import BadImage, decode_image, open_image
 from imgcls.data.pictures.jpeg_rows import with_rows
-from imgcls.data.pictures.transforms import RandomCropResize
 from imgcls.errors import UserError
 
 RED, GREEN, BLUE = (200, 30, 40), (20, 180, 60), (10, 60, 220)

@@ -6,8 +6,9 @@ import numpy as np
 import paddle
 import pytest
 
-from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.loading.sampler import EpochSampler, epoch_of
 from imgcls.errors import UserError
+from imgcls.functional.class_balance import balanced_order
 
 
 def batches(num_samples, batch_size, epoch=0, batch=0, **options):
@@ -41,6 +42,36 @@ def test_shuffle_is_a_function_of_seed_and_epoch():
     assert first != batches(50, 8, epoch=3, **options)
     assert first != batches(50, 8, epoch=2, shuffle=True, seed=4)
     assert flat(first) == np.random.default_rng([3, 2]).permutation(50).tolist()
+
+
+def test_a_balanced_epoch_has_equally_many_of_each_class():
+    labels = np.repeat([0, 1, 2, 4], [100, 3, 40, 1])
+    seen = {}
+    for epoch in range(6):
+        sampler = EpochSampler(144, 16, shuffle=True, seed=5, balanced_labels=labels)
+        sampler.set_position(epoch)
+        keys = flat(sampler)
+        assert keys == flat(sampler)
+        assert {epoch_of(key) for key in keys} == {epoch}
+        assert len(set(keys)) == len(keys) == 144  # a sample that comes again is another crop
+        drawn = np.array([index for _, index in keys])
+        np.testing.assert_array_equal(np.bincount(labels[drawn], minlength=5), [36, 36, 36, 0, 36])
+        assert set(np.bincount(drawn, minlength=144)[100:103]) == {12}
+        for index in drawn[drawn < 100]:
+            seen.setdefault(int(index), []).append(epoch)
+    times = [len(seen.get(index, ())) for index in range(100)]
+    assert set(times) == {2, 3}  # 216 draws of a hundred
+    ranks = [list(EpochSampler(144, 8, rank=rank, ranks=2, shuffle=True, balanced_labels=labels)) for rank in (0, 1)]
+    whole = list(EpochSampler(144, 16, shuffle=True, balanced_labels=labels))
+    assert [sorted(one + other) for one, other in zip(*ranks, strict=True)] == [sorted(keys) for keys in whole]
+
+
+@pytest.mark.parametrize("counts", [[1], [5, 2], [1, 1, 1], [50, 1, 7]])
+def test_epochs_of_uneven_division_share_what_is_left_over(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    drawn = [np.bincount(labels[balanced_order(labels, 0, epoch)], minlength=len(counts)) for epoch in range(30)]
+    assert all(one.sum() == len(labels) and np.ptp(one) <= 1 for one in drawn)
+    assert np.ptp(np.sum(drawn, axis=0)) <= 1
 
 
 def test_a_sampler_that_is_used_again_gives_the_same_until_it_is_moved():

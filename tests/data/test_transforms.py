@@ -9,18 +9,14 @@ from locations import REFERENCE
 from PIL import Image
 from values_of_conf import train_transform
 
-from imgcls.data.pictures.transforms import (
+from imgcls.data.pictures.crops import (
     INTERPOLATIONS,
-    ColorJitter,
-    HorizontalFlip,
-    RandomRotation,
     ResizeCentreCrop,
     centre_crop_box,
-    eval_transform,
     random_crop_box,
     resize_short_size,
-    shift_hue,
 )
+from imgcls.data.pictures.transforms import ColorJitter, HorizontalFlip, RandomRotation, eval_transform, shift_hue
 from imgcls.errors import UserError
 
 EXPECTED = json.loads((REFERENCE / "augment.json").read_text())

@@ -56,6 +56,12 @@ def filled(name: str) -> paddle.nn.Layer:
     return network
 
 
+def images_for_any(size: int) -> np.ndarray:
+    """Two images of the reference, uint8 ``[2, size, size, 3]``."""
+    pixels = weights.make_input(size) * np.reshape(IMAGENET_STD, (3, 1, 1)) + np.reshape(IMAGENET_MEAN, (3, 1, 1))
+    return (255 * pixels.clip(0, 1)).round().astype(np.uint8).transpose(0, 2, 3, 1)
+
+
 def uncropped(size: int) -> Preprocessing:
     """The central square resized to ``size``."""
     return Preprocessing(size=size, resize_size=size, interpolation="linear", mean=IMAGENET_MEAN, std=IMAGENET_STD)

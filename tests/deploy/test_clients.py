@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from locations import ROOT
 
 from imgcls.data.formats.build import SAMPLE_PHOTOS
+from imgcls.deploy.exporter import export
 from imgcls.machine.cpu import inherited_environment
 
 CLIENTS = ROOT / "scripts" / "clients"
@@ -31,9 +33,21 @@ def run_client(client, *arguments, cwd):
     ).stdout
 
 
+@pytest.fixture(scope="module")
+def opencv_export(squeezenet, contract_for, tmp_path_factory):
+    pytest.importorskip("cv2")
+    contract = contract_for("uint8")
+    seen = replace(contract.preprocessing, resampling="opencv", interpolation="cubic")
+    directory = tmp_path_factory.mktemp("opencv") / "served"
+    export(squeezenet, replace(contract, preprocessing=seen), directory)
+    return directory
+
+
 @pytest.mark.parametrize("engine", ["jit", "inference"])
-@pytest.mark.parametrize("kind", ["float", "uint8"])
-def test_the_same_answers_to_the_bit(engine, kind, exports, photos, run_program, tmp_path):
+@pytest.mark.parametrize("kind", ["float", "uint8", "opencv"])
+def test_the_same_answers_to_the_bit(engine, kind, exports, photos, run_program, request, tmp_path):
+    if kind == "opencv":
+        exports = {kind: request.getfixturevalue("opencv_export")}
     pictures = [*sorted(photos.iterdir()), *sorted((SAMPLE_PHOTOS / "val" / "tool").iterdir())]
     told = run_client(f"{engine}_client.py", exports[kind], *pictures, "--topk", 7, cwd=tmp_path)
     # one picture at a time, as the client does: BLAS multiplies batches of other sizes in another order
@@ -52,10 +66,50 @@ def test_the_same_answers_to_the_bit(engine, kind, exports, photos, run_program,
     assert told == predicted
 
 
+@pytest.mark.parametrize("kind", ["float", "uint8"])
+def test_openvino_needs_no_paddle(kind, exports, photos, run_program, tmp_path):
+    """To the bit as well: one picture at a time, and the same kernels."""
+    pytest.importorskip("openvino")
+    (tmp_path / "nopaddle.py").write_text(NO_PADDLE)
+    pictures = sorted(photos.iterdir())
+    told = subprocess.run(
+        [sys.executable, tmp_path / "nopaddle.py", CLIENTS / "openvino_client.py", exports[kind], *pictures],
+        cwd=tmp_path,
+        env=inherited_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    run_program(
+        "predict",
+        f"predict.source={exports[kind]}",
+        "predict.engine=openvino",
+        f"predict.input={photos}",
+        "predict.batch_size=1",
+        "run.name=told",
+        cwd=tmp_path,
+    )
+    assert told == (tmp_path / "outputs" / "told" / "predictions.jsonl").read_text()
+
+
+NO_PADDLE = """
+import runpy, sys
+sys.modules["paddle"] = sys.modules["imgcls"] = None  # which makes their import fail
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+assert not any(name.startswith("paddle.") for name in sys.modules)
+"""
+
+
 def test_clients_are_short_and_need_no_more_than_they_say():
-    for client in ("jit_client.py", "inference_client.py"):
+    needs = {
+        "jit_client.py": {"paddle", "PIL"},
+        "inference_client.py": {"paddle", "PIL"},
+        "openvino_client.py": {"openvino"},
+    }
+    for client, packages in needs.items():
         text = (CLIENTS / client).read_text()
-        assert len(text.splitlines()) < 75
+        assert len(text.splitlines()) < (60 if "paddle" not in packages else 75)
         imports = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}
         own = {path.stem for path in (CLIENTS / "service").glob("*.py")}
-        assert imports - sys.stdlib_module_names - own == {"numpy", "paddle", "yaml", "PIL"}
+        assert imports - sys.stdlib_module_names - own == {"numpy", *packages}

@@ -47,6 +47,7 @@ NONSENSE = {
     "image_size": "big",
     "resize_size": 200,
     "interpolation": "magic",
+    "resampling": "magic",
     "jpeg_reductions": [2],
     "crop": "random",
     "mean": [0.485, 0.456],
@@ -77,6 +78,22 @@ def test_a_key_added_later_may_be_missing(contract, tmp_path):
     write_contract(contract, tmp_path)
     content = yaml.safe_load((tmp_path / FILE).read_text(encoding="utf-8"))
     del content["dynamic_size"]
+    (tmp_path / FILE).write_text(yaml.safe_dump(content))
+    assert read_contract(tmp_path) == contract
+
+
+def test_whose_pixels_is_kept_and_old_exports_are_pillows(contract, tmp_path):
+    by_opencv = replace(contract, preprocessing=replace(contract.preprocessing, resampling="opencv"))
+    write_contract(by_opencv, tmp_path)
+    assert read_contract(tmp_path) == by_opencv
+    content = yaml.safe_load((tmp_path / FILE).read_text(encoding="utf-8"))
+    assert content["jpeg_reductions"] == []  # which a reader from before there was a choice refuses
+    (tmp_path / FILE).write_text(yaml.safe_dump(content | {"jpeg_reductions": [8, 4, 2]}))
+    with pytest.raises(UserError, match=r"jpeg_reductions is \[8, 4, 2\], but \[\] with opencv's pixels"):
+        read_contract(tmp_path)
+    write_contract(contract, tmp_path)
+    content = yaml.safe_load((tmp_path / FILE).read_text(encoding="utf-8"))
+    del content["resampling"]
     (tmp_path / FILE).write_text(yaml.safe_dump(content))
     assert read_contract(tmp_path) == contract
 

@@ -12,15 +12,24 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-import weights
-from matrix import check_onnx, check_others, check_paddle, contract_of, families, filled, quick_size, show, uncropped
+from matrix import (
+    check_onnx,
+    check_others,
+    check_paddle,
+    contract_of,
+    families,
+    filled,
+    images_for_any,
+    quick_size,
+    show,
+    uncropped,
+)
 
 import imgcls
 from imgcls.deploy.agreement import bundled_photos
 from imgcls.deploy.engines import is_x86
 from imgcls.deploy.exporter import TOLERANCE, export
 from imgcls.errors import UserError
-from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD
 
 needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("paddle2onnx", "onnx", "onnxruntime")),
@@ -46,8 +55,7 @@ def images_for(name: str, size: int) -> np.ndarray:
     """
     if name in families():
         return bundled_photos(uncropped(size), every=18)
-    pixels = weights.make_input(size) * np.reshape(IMAGENET_STD, (3, 1, 1)) + np.reshape(IMAGENET_MEAN, (3, 1, 1))
-    return (255 * pixels.clip(0, 1)).round().astype(np.uint8).transpose(0, 2, 3, 1)
+    return images_for_any(size)
 
 
 @pytest.fixture(autouse=True)

@@ -55,11 +55,19 @@ def test_unknown_engine(exports):
         open_export(exports["float"], "jti")
 
 
-def test_an_engine_for_another_kind_of_graph_or_with_other_options(exports):
-    with pytest.raises(UserError, match=r"format paddle: its engine is inference or jit"):
-        open_export(exports["float"], "onnxruntime")
+def test_an_engine_for_another_kind_of_graph_or_with_other_options(exports, copy):
+    content = yaml.safe_load((copy / FILE).read_text(encoding="utf-8"))
+    for files, words in (
+        (["inference.onnx"], "format onnx: its engine is onnxruntime or openvino"),
+        (["inference.xml", "inference.bin"], "format openvino: its engine is openvino"),
+    ):
+        (copy / FILE).write_text(yaml.safe_dump(content | {"sha256": dict.fromkeys(files, "0" * 64)}))
+        with pytest.raises(UserError, match=words):
+            open_export(copy, "jit")
     with pytest.raises(UserError, match=r"engine jit takes no threads"):
         open_export(exports["float"], "jit", threads=1)
+    with pytest.raises(UserError, match=r"engine auto takes no bfloat16"):
+        open_export(exports["float"], "auto", bfloat16=True)
 
 
 def test_bfloat16_is_near_and_says_how_near(exports, contract_for):

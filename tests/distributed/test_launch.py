@@ -2,12 +2,14 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from locations import ROOT
@@ -177,6 +179,66 @@ def test_the_cause_is_named_rather_than_its_consequences(script, tmp_path):
         run_ranks(mistaken, Job(2), tmp_path / "mistaken")
     assert not failure.value.restartable
     assert isinstance(failure.value, UserError)
+
+
+HANGS = """
+from imgcls.machine import pulse
+pulse.begin()
+pulse.beat()
+if rank == {hangs}:
+    {how}
+with pulse.waiting():
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("rank", "how", "words"),
+    [
+        (0, "os.kill(os.getpid(), signal.SIGSTOP)", r"was halted \(as by SIGSTOP\): it has shown"),
+        (1, "time.sleep(600)", "hangs: it has shown"),
+        (
+            1,
+            "with pulse.waiting(): os.kill(os.getpid(), signal.SIGSTOP)",
+            r"was halted \(as by SIGSTOP\): it has shown",
+        ),
+    ],
+)
+def test_who_hangs_is_named_and_not_who_waits(script, tmp_path, monkeypatch, rank, how, words):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(launch, "STOP_SECONDS", 0.5)
+    with pytest.raises(RankFailed) as failure:
+        run_ranks(script(HANGS.format(hangs=rank, how=how)), Job(2), tmp_path / "logs", patience=5.0)
+    assert re.search(f"Rank {rank} of 2 {words} no sign of life for 5 seconds", str(failure.value))
+    assert failure.value.restartable
+
+
+def test_who_has_not_begun_or_moves_or_waits_is_not_silent(monkeypatch):
+    """And a job that was suspended as a whole, this process with it, is not found silent on its return."""
+    now = 100.0
+    monkeypatch.setattr(launch, "time", SimpleNamespace(monotonic=lambda: now))
+    silence = launch._Silence()
+    seconds = []
+    for passed, count, waiting in [
+        (50, 0, False),
+        (0.5, 1, False),
+        (0.5, 1, False),
+        (0.25, 1, False),
+        (0.5, 2, False),
+        (0.5, 2, True),
+        (0.5, 2, False),
+        (5000, 2, False),
+    ]:
+        now += passed
+        silence.look(count, waiting)
+        seconds.append(silence.seconds)
+    assert seconds == [0, 0, 0.5, 0.75, 0, 0, 0.5, 0.5 + launch.LONGEST_LOOK]
+
+
+def test_who_is_halted_is_named_when_the_others_give_up(script, tmp_path):
+    command = script("os.kill(os.getpid(), signal.SIGSTOP) if rank else time.sleep(1)\nraise ConnectionError")
+    with pytest.raises(RankFailed, match=r"Rank 1 of 2 was halted \(as by SIGSTOP\), and the others gave up on it"):
+        run_ranks(command, Job(2), tmp_path / "logs")
 
 
 SAVES_AND_STOPS = """

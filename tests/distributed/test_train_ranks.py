@@ -103,6 +103,40 @@ def test_a_killed_rank_is_replaced_and_the_run_ends_as_if_undisturbed(start, tmp
     assert_same_end(run, run.with_name("undisturbed"))
 
 
+HALTED_AT = {
+    "a save": (0, "paddle", "save"),
+    "an evaluation": (1, "self.trainer", "eval_batch"),
+}
+
+
+@pytest.mark.parametrize("work", [pytest.param("a save", marks=pytest.mark.full), "an evaluation"])
+def test_a_rank_that_is_halted_is_noticed_and_named(start, tmp_path, work):
+    """In the time that ``trainer.rank_timeout`` states; the other one waits, for minutes if it has to."""
+    rank, owner, name = HALTED_AT[work]
+    (tmp_path / "halted.py").write_text(
+        textwrap.dedent(
+            f"""
+            import os, signal
+            import paddle
+            from imgcls.engine.callback import Callback
+
+            class Halted(Callback):
+                def on_train_begin(self, logs=None):
+                    work = {owner}.{name}
+                    def halted(*arguments, **options):
+                        if self.trainer.ranks.rank == {rank}:
+                            os.kill(os.getpid(), signal.SIGSTOP)
+                        return work(*arguments, **options)
+                    {owner}.{name} = halted
+            """
+        )
+    )
+    process = start(*TWO, "callbacks.extra=[{_target_: halted.Halted}]", "trainer.rank_timeout=15")
+    output = finish(process, 2, timeout=240)
+    assert f"Rank {rank} of 2 was halted (as by SIGSTOP): it has shown no sign of life for 15 seconds" in output
+    assert status(run_path(tmp_path)) == "failed"
+
+
 def test_under_paddles_own_launcher(start, tmp_path):
     """And under a scheduler that sets its variables: rank 0 decides where the run is, though names differ."""
     arguments = [argument for argument in TWO if not argument.startswith("run.name")]

@@ -10,7 +10,8 @@ import pytest
 from locations import REFERENCE
 from paddle.nn import functional as F
 
-from imgcls.functional.losses import cross_entropy, mixed_cross_entropy, with_auxiliary
+from imgcls.functional.class_balance import balanced_weights, log_priors
+from imgcls.functional.losses import cross_entropy, focal, mixed_cross_entropy, with_auxiliary
 
 EXPECTED = json.loads((REFERENCE / "losses.json").read_text())
 CASES = EXPECTED["cases"]
@@ -144,3 +145,53 @@ def test_large_logits_stay_finite():
 def test_equals_the_framework_mean():
     logits, labels = tensor("logits"), tensor("label")
     assert float(cross_entropy(logits, labels)) == float(F.cross_entropy(logits, labels))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_loss_is_its_formula(gamma, smoothing):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(0, 3, (6, 4)), rng.integers(0, 4, 6)
+    weights, offsets = rng.uniform(0.5, 2, 4), np.log(rng.dirichlet(np.ones(4)))
+    shares = np.exp(logits + offsets)
+    shares /= shares.sum(axis=1, keepdims=True)
+    target = (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
+    expected = -(target * weights * (1 - shares) ** gamma * np.log(shares)).sum(axis=1).mean()
+    options = {"class_weights": paddle.to_tensor(weights, "float32"), "offsets": paddle.to_tensor(offsets, "float32")}
+    logits = paddle.to_tensor(logits, "float32", stop_gradient=False)
+    loss = focal(logits, paddle.to_tensor(labels), smoothing, gamma=gamma, **options)
+    np.testing.assert_allclose(float(loss), expected, rtol=1e-5)
+    loss.backward()
+    assert np.isfinite(logits.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, SMOOTHING])
+def test_focal_loss_without_focus_is_cross_entropy(smoothing):
+    one, other = (tensor("logits", stop_gradient=False) for _ in range(2))
+    focal(one, tensor("label"), smoothing).backward()
+    cross_entropy(other, tensor("label"), smoothing).backward()
+    np.testing.assert_allclose(one.grad.numpy(), other.grad.numpy(), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_an_image_that_is_certain_has_a_gradient_of_zero(gamma):
+    logits = paddle.to_tensor([[200.0, 0.0], [0.0, 0.0]], stop_gradient=False)
+    focal(logits, paddle.to_tensor([0, 1]), gamma=gamma).backward()
+    assert np.isfinite(logits.grad.numpy()).all()
+    assert abs(logits.grad.numpy()[0]).max() < 1e-30
+
+
+def test_weights_are_paddles():
+    rng = np.random.default_rng(1)
+    logits, labels = paddle.to_tensor(rng.normal(size=(8, 3)), "float32"), paddle.to_tensor(rng.integers(0, 3, 8))
+    weights = paddle.to_tensor([0.5, 1.0, 3.0])
+    peer = F.cross_entropy(logits, labels, weight=weights, reduction="none").mean()
+    np.testing.assert_allclose(float(focal(logits, labels, class_weights=weights)), float(peer), rtol=1e-6)
+
+
+def test_what_sizes_of_classes_say():
+    counts = np.array([90, 9, 0, 1])
+    weights = balanced_weights(counts)
+    np.testing.assert_allclose(weights, [100 / 270, 100 / 27, 0, 100 / 3])
+    np.testing.assert_allclose((weights * counts).sum() / counts.sum(), 1)
+    np.testing.assert_allclose(np.exp(log_priors(counts)), np.array([90, 9, 1, 1]) / 101)

@@ -1,13 +1,20 @@
 """Metrics against plain loops and against the accuracies of the original."""
 
 import json
+import warnings
 
 import numpy as np
 import paddle
 import pytest
 from locations import REFERENCE
 
-from imgcls.functional.metrics import ConfusionMatrix, expected_calibration_error, topk_correct
+from imgcls.functional.metrics import (
+    ClassCounts,
+    ConfusionMatrix,
+    class_counts,
+    expected_calibration_error,
+    topk_correct,
+)
 
 LOSSES = json.loads((REFERENCE / "losses.json").read_text())
 
@@ -113,3 +120,31 @@ def test_calibration_of_known_cases():
     assert expected_calibration_error(sure, [0, 0, 0, 1]) == pytest.approx(0.25)
     assert expected_calibration_error(np.full((4, 2), 0.5), [0, 0, 1, 1]) == 0
     assert np.isnan(expected_calibration_error(np.zeros((0, 2)), []))
+
+
+def test_figures_by_class_are_those_of_scikit_learn():
+    peer = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    labels, logits = rng.integers(0, 4, 60), rng.normal(size=(60, 6)).astype("float32")
+    logits[:, 4] -= 9  # a class that is neither there nor predicted; class 5 is predicted alone
+    counts = ClassCounts(*sum(class_counts(*map(paddle.to_tensor, part)) for part in halves(logits, labels)).numpy())
+    predicted = logits.argmax(axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a class that is predicted and not there
+        assert counts.balanced_accuracy() == pytest.approx(peer.balanced_accuracy_score(labels, predicted))
+    assert counts.macro_f1() == pytest.approx(peer.f1_score(labels, predicted, average="macro"))
+    names = list("abcdef")
+    assert counts.figure("f1_b", names) == pytest.approx(peer.f1_score(labels, predicted, labels=[1], average="macro"))
+    assert np.isnan(counts.figure("f1_e", names))
+    matrix = ConfusionMatrix(6)
+    matrix.update(labels, predicted)
+    np.testing.assert_array_equal(matrix.class_counts(), counts)
+
+
+def halves(*arrays):
+    return (tuple(array[part] for array in arrays) for part in (slice(0, 25), slice(25, None)))
+
+
+def test_a_broken_network_is_right_about_no_class():
+    logits = paddle.to_tensor([[float("nan"), 0.0], [0.0, 1.0]])
+    assert class_counts(logits, paddle.to_tensor([0, 1])).tolist() == [[1, 1], [0, 1], [0, 1]]

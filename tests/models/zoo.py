@@ -11,7 +11,8 @@ from locations import REFERENCE
 import imgcls
 
 SMALL = 14e6  # parameters a network may have to run by default
-NAMES = imgcls.list_models()
+NAMES = imgcls.list_models(modern=False)
+"""Of the original's networks; ``modern.py`` has those that it did not have."""
 
 
 @cache

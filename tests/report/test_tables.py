@@ -44,6 +44,8 @@ def test_summary_is_strict_json(evaluated):
         "loss": None,
         "top1": pytest.approx(2 / 3),
         "mean_class_accuracy": pytest.approx(2 / 3),
+        "balanced_accuracy": pytest.approx(2 / 3),
+        "macro_f1": pytest.approx((2 / 3 + 1 + 0) / 3),
     }
 
 
@@ -63,6 +65,7 @@ def test_tables_keep_every_name(evaluated):
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == list(NAMES)
     assert [row["accuracy"] for row in rows] == ["1.0", "1.0", "0.0"]
+    assert [float(row["f1"]) for row in rows] == pytest.approx([2 / 3, 1, 0])
     with (evaluated[0] / "confusion_matrix.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file))[3] == [NAMES[2], "1", "0", "0"]
 

@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from imgcls.data.checking import likeness
 from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import bullet_list, printable
-from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image, too_slow
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image
+from imgcls.data.pictures.in_time import in_time
 from imgcls.errors import UserError
 from imgcls.machine.files import sha256
 from imgcls.machine.pool import Pool, TimeLimit, WorkerDied
@@ -59,7 +61,7 @@ def check_files(
     Args:
         num_workers: processes; 0 for this one.
         max_decode_seconds: of processor time for one image; a process that takes longer is killed and
-            replaced, and the file cannot be read. Without processes there is no such limit.
+            replaced, and the file cannot be read. See ``in_time`` for what is done without processes.
         looks: note how each looks, too.
 
     Raises:
@@ -72,12 +74,11 @@ def check_files(
     def check_part(part: range, slot: int) -> list[FileCheck]:
         checks = []
         for index in part:
-            if index in limit.exceeded:
-                fault = str(too_slow(printable(samples.path(index)), max_decode_seconds))
-                checks.append(FileCheck(index, fault=fault))
-                continue
-            with limit.on(index):
-                checks.append(check_file(samples, index, max_pixels, looks))
+            try:
+                check = partial(check_file, samples, index, max_pixels, looks)
+                checks.append(in_time(limit, index, printable(samples.path(index)), check))
+            except BadImage as error:
+                checks.append(FileCheck(index, fault=str(error)))
         return checks
 
     try:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
-from imgcls.machine.reading import read_text
+from imgcls.machine.limits import NUMBER_DIGITS, TEXT_BYTES
+from imgcls.machine.reading import read_bytes, read_text
 from imgcls.machine.text import printable_text
 
 IMAGENET_CLASS_MAP = Path(__file__).parents[2] / "assets" / "imagenet_labels.txt"
@@ -68,9 +69,10 @@ def read_class_map(path: str | Path) -> tuple[str, ...]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path, TEXT_BYTES).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
-        raise UserError(f"Cannot read the class map {path}: {error.strerror}. Set data.class_map.") from error
+        reason = error.strerror or error
+        raise UserError(f"Cannot read the class map {path}: {reason}. Set data.class_map.") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{path}, line {line}: not UTF-8. Save the class map as UTF-8.") from error
@@ -81,7 +83,7 @@ def read_class_map(path: str | Path) -> tuple[str, ...]:
         if not line.strip():
             continue
         index_text, name = (*line.split(None, 1), "")[:2]
-        if not index_text.isdecimal() or not name.strip():
+        if not index_text.isdecimal() or len(index_text) > NUMBER_DIGITS or not name.strip():
             raise UserError(f"{path}, line {number}: expected 'index name', found {line.strip()[:60]!r}.")
         index = int(index_text)
         if index in names:

@@ -8,7 +8,6 @@ about a second: the lines are taken apart by numpy, and only wrong lines are loo
 import os
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,8 @@ from imgcls.data.formats.class_names import default_class_names
 from imgcls.data.formats.samples import Samples, require_samples_in_every_class
 from imgcls.data.paths import advice_on_form, bullet_list, printable
 from imgcls.errors import UserError
+from imgcls.machine.limits import LIST_BYTES
+from imgcls.machine.reading import read_bytes
 
 CHECK_ALL_UP_TO = 100_000
 SAMPLE_SIZE = 1_000
@@ -108,9 +109,9 @@ class _Lines(NamedTuple):
 
 def _read_bytes(list_file: str | os.PathLike, name: str) -> bytes:
     try:
-        text = Path(list_file).read_bytes()
+        text = read_bytes(list_file, LIST_BYTES)
     except OSError as error:
-        raise UserError(f"Cannot read the list {name}: {error.strerror}.") from error
+        raise UserError(f"Cannot read the list {name}: {error.strerror or error}.") from error
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"The list {name} is UTF-16. Save it as UTF-8.")
     return text

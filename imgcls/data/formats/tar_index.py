@@ -9,7 +9,6 @@ size or time.
 import json
 import logging
 import os
-import tarfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,10 @@ from imgcls.data.formats.list_file import parse_list
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.npz import read_arrays
 from imgcls.machine.progress import progress_bar
+from imgcls.machine.reading import open_regular
+from imgcls.machine.tar import members
 
 INDEX = "index.npz"
 LIST = b"list.txt"
@@ -193,23 +195,19 @@ def _listed(path: Path, members: list[_Member], list_member: _Member) -> tuple[l
 def _members(path: Path) -> Iterator[_Member]:
     name = printable(path)
     try:
-        with tarfile.open(path, "r:", errorlevel=2) as tar:
-            while (info := tar.next()) is not None:
-                tar.members.clear()  # it would keep them all
-                if not info.isdir():
-                    member = os.fsencode(os.path.normpath(info.name))
-                    yield _Member(member, info.offset_data, info.size, info.isreg() and not info.issparse())
-            end = tar.offset
-    except (tarfile.TarError, EOFError) as error:
+        with open_regular(path) as file:
+            for member in members(file, name):
+                if member.kind != "directory":
+                    is_plain = member.kind == "file"
+                    yield _Member(os.path.normpath(member.path), member.offset, member.size, is_plain)
+    except ValueError as error:
+        if error.at:
+            raise UserError(f"{name} is cut off or damaged at byte {error.at:,}. Copy or make it anew.") from error
         raise UserError(
             f"{name} is not a plain tar file, or is damaged: {error}. Uncompress it, or make it anew."
         ) from error
     except OSError as error:
         raise UserError(f"Cannot read {name}: {error.strerror or error}.") from error
-    # tarfile takes a file that is cut off between two members, or goes on with garbage, for a whole one.
-    with path.open("rb") as file:
-        if os.pread(file.fileno(), tarfile.BLOCKSIZE, end) != bytes(tarfile.BLOCKSIZE):
-            raise UserError(f"{name} is cut off or damaged at byte {end:,}. Copy or make it anew.")
 
 
 def _folder(member: _Member, path: Path) -> bytes:
@@ -254,19 +252,33 @@ def _known() -> list[str]:
 def _load(path: Path) -> TarIndex | None:
     """``None`` for no index, a damaged one, or one of another version or other readers."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            header: dict[str, Any] = json.loads(arrays["header"].tobytes())
-            if (header["version"], header["suffixes"]) != (VERSION, _known()):
-                return None
-            shards = tuple(Shard(**shard) for shard in header["shards"])
-            folders = None if header["folders"] is None else tuple(header["folders"])
-            left_out = LeftOut(**header["left_out"])
-            return TarIndex(
-                shards,
-                folders,
-                arrays["names"].tobytes(),
-                left_out=left_out,
-                **{name: arrays[name] for name in ARRAYS},
-            )
+        with open_regular(path) as file:
+            arrays = read_arrays(file)
+        header: dict[str, Any] = json.loads(arrays["header"].tobytes())
+        if (header["version"], header["suffixes"]) != (VERSION, _known()):
+            return None
+        shards = tuple(Shard(**shard) for shard in header["shards"])
+        folders = None if header["folders"] is None else tuple(map(str, header["folders"]))
+        left_out = LeftOut(**header["left_out"])
+        columns = {name: arrays[name] for name in ARRAYS}
+        index = TarIndex(shards, folders, arrays["names"].tobytes(), left_out=left_out, **columns)
+        return index if _is_sound(index) else None
     except Exception:  # no such file, or whatever zipfile, numpy and json make of a damaged one
         return None
+
+
+def _is_sound(index: TarIndex) -> bool:
+    """Whether all that it says lies within the shards and the names that it says it of: it may have come with them."""
+    columns = [getattr(index, name) for name in ARRAYS]
+    if len({column.shape for column in columns}) != 1 or any(column.dtype.kind != "i" for column in columns):
+        return False
+    ends = np.array([shard.size for shard in index.shards], np.int64)[index.shard_of]
+    within = index.offsets <= ends - index.sizes  # no sum, which could overflow
+    return (
+        columns[0].ndim == 1
+        and all(bool((column >= 0).all()) for column in columns)
+        and bool(within.all())
+        and int(index.lengths.max(initial=0)) <= len(index.names)
+        and int(index.lengths.sum()) == len(index.names)
+        and (index.folders is None or int(index.classes.max(initial=0)) < len(index.folders))
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from imgcls.data.loading.dataset import ClassificationDataset, Sample
+from imgcls.data.loading.sampler import epoch_of
 from imgcls.data.paths import printable
 from imgcls.data.pictures.decode import BadImage
 from imgcls.errors import UserError
@@ -52,7 +53,7 @@ def substitute(
     except BadImage as error:
         bad = {_path(dataset, key): str(error)}
     epoch, index = key
-    indices = order(epoch)
+    indices = order(epoch_of(key))
     position = int(np.flatnonzero(indices == index)[0])
     for step in range(1, len(indices)):
         if len(bad) > limit:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -9,7 +10,9 @@ from PIL import Image
 from imgcls.data.formats.samples import Samples
 from imgcls.data.paths import printable
 from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, ImageFile, open_image
+from imgcls.data.pictures.in_time import in_time
 from imgcls.errors import UserError
+from imgcls.machine.pool import TimeLimit
 from imgcls.machine.progress import progress_bar
 
 log = logging.getLogger("imgcls")
@@ -25,6 +28,7 @@ class RamCache:
     Args:
         decode: from an open photo to the image to hold.
         budget_mb: size of the block in MB.
+        max_decode_seconds: of processor time for one image; one that takes longer counts as one that cannot be read.
 
     Raises:
         UserError: the machine has no such memory.
@@ -36,6 +40,7 @@ class RamCache:
         decode: Callable[[ImageFile], Image.Image],
         budget_mb: float,
         max_pixels: int = MAX_PIXELS,
+        max_decode_seconds: float | None = None,
     ):
         try:
             self.block = np.empty(int(budget_mb * 1e6), np.uint8)  # takes memory only where it is written to
@@ -43,7 +48,7 @@ class RamCache:
             raise UserError(f"data.cache_mb={budget_mb:g}: this machine has no such memory.") from error
         self.starts = np.full(len(samples), -1, np.int64)
         self.shapes = np.zeros((len(samples), 3), np.int32)
-        self._fill(samples, decode, max_pixels)
+        self._fill(samples, decode, max_pixels, TimeLimit(max_decode_seconds, 1))
 
     def get(self, index: int) -> Image.Image | None:
         """A held image, or ``None``."""
@@ -55,13 +60,18 @@ class RamCache:
         """Number of images held."""
         return int(np.count_nonzero(self.starts >= 0))
 
-    def _fill(self, samples: Samples, decode: Callable[[ImageFile], Image.Image], max_pixels: int) -> None:
+    def _fill(
+        self, samples: Samples, decode: Callable[[ImageFile], Image.Image], max_pixels: int, limit: TimeLimit
+    ) -> None:
+        def read(index: int, name: str) -> np.ndarray:
+            with open_image(samples.source(index), name, max_pixels) as photo:
+                return np.asarray(decode(photo))
+
         end = 0
         for index in progress_bar(range(len(samples)), desc="decoding", unit=" pictures"):
             name = printable(samples.path(index))
             try:
-                with open_image(samples.source(index), name, max_pixels) as photo:
-                    pixels = np.asarray(decode(photo))
+                pixels = in_time(limit, index, name, partial(read, index, name))
             except BadImage:
                 continue
             if end + pixels.size > len(self.block):

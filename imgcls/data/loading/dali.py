@@ -21,10 +21,14 @@ from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.loader import Batch
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.paths import printable
-from imgcls.data.pictures.decode import UPRIGHT, BadImage, Source, decode_image
-from imgcls.data.pictures.transforms import CropResize, HorizontalFlip, RandomCropResize, Transform
+from imgcls.data.pictures.crops import CropResize, RandomCropResize
+from imgcls.data.pictures.decode import UPRIGHT, BadImage, Source, decode_image, open_image
+from imgcls.data.pictures.in_time import in_time
+from imgcls.data.pictures.transforms import HorizontalFlip, Transform
 from imgcls.data.pictures.work import check_work
 from imgcls.errors import UserError
+from imgcls.machine.pool import TimeLimit, in_worker
+from imgcls.machine.reading import open_regular
 
 INTERPOLATIONS = {
     Image.Resampling.NEAREST: "INTERP_NN",
@@ -50,6 +54,8 @@ class DaliLoader:
         dataset: its transform may crop, resize and flip.
         num_threads: that decode, and as many that read.
         timeout: seconds to wait for the files of a batch before giving up.
+        max_decode_seconds: of processor time for one image. What may take longer is decoded by Pillow first, in a
+            process that can be killed.
         device_id: of the GPU that decodes (``mixed``) and gets the batches; ``None`` for the CPU.
 
     Raises:
@@ -64,6 +70,7 @@ class DaliLoader:
         num_threads: int = 1,
         timeout: float = 120.0,
         device_id: int | None = None,
+        max_decode_seconds: float | None = None,
     ):
         require_dali()
         self.dataset = dataset
@@ -71,6 +78,7 @@ class DaliLoader:
         self.num_threads = max(1, num_threads)
         self.timeout = timeout
         self.device_id = device_id
+        self.limit = TimeLimit(max_decode_seconds, 1)
         self.crop, self.flip = _crop_and_flip(dataset.transform)
 
     def __len__(self) -> int:
@@ -114,7 +122,8 @@ class DaliLoader:
         epoch, index = key
         name = printable(self.dataset.samples.path(index))
         content = _content(self.dataset.samples.source(index), name)
-        content, (width, height) = _for_dali(content, name, self.dataset.max_pixels)
+        max_pixels = self.dataset.max_pixels
+        content, (width, height) = in_time(self.limit, index, name, lambda: _for_dali(content, name, max_pixels))
         rng = np.random.default_rng([self.dataset.seed, epoch, index])
         left, top, right, bottom = self.crop.box(width, height, rng)
         window = (0, 0, width, height)
@@ -243,6 +252,8 @@ def _crop_and_flip(transform: Transform) -> tuple[CropResize, HorizontalFlip | N
         raise UserError(
             f"data.backend=dali crops, resizes and flips; it has no {names}. Switch that off or use pillow."
         )
+    if transform.resampling == "opencv":
+        raise UserError("data.backend=dali resizes as Pillow does, not as transform.resampling=opencv. Use pillow.")
     if crop.resampling not in INTERPOLATIONS:
         raise UserError("data.backend=dali has no interpolation 'area'. Choose another or use pillow.")
     return crop, flip
@@ -252,7 +263,7 @@ def _content(source: Source, name: str) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             return file.read()
     except OSError as error:
         raise BadImage(f"Cannot open the image {name}: {error.strerror or error}.") from error
@@ -262,6 +273,9 @@ def _for_dali(content: bytes, name: str, max_pixels: int) -> tuple[bytes, tuple[
     """The image in a form that DALI decodes as Pillow does, and its width and height."""
     size = _size_of_plain_jpeg(content)
     if size is not None and size[0] * size[1] <= max_pixels:
+        with open_image(content, name, max_pixels) as photo:  # raises Heavy, and is then here again in a process
+            if in_worker():
+                photo.decode()
         return content, size
     image = decode_image(content, name, max_pixels)
     pixels = io.BytesIO()

@@ -8,7 +8,8 @@ import paddle
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.cache import RamCache
 from imgcls.data.paths import printable
-from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image, to_upright_rgb, too_slow
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image, to_upright_rgb
+from imgcls.data.pictures.in_time import in_time
 from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
 from imgcls.machine.pool import TimeLimit
@@ -29,7 +30,7 @@ class ClassificationDataset(paddle.io.Dataset):
     """``(height, width, 3)`` of every image; a subclass that says so has its batches loaded faster."""
 
     limit: TimeLimit | None = None
-    """For each image, in the processes that a loader starts."""
+    """For each image."""
 
     def __init__(self, samples: Samples):
         super().__init__()
@@ -47,12 +48,8 @@ class ClassificationDataset(paddle.io.Dataset):
         return self._image_in_time(epoch, index), np.int64(self.samples.label(index)), np.int64(index)
 
     def _image_in_time(self, epoch: int, index: int) -> np.ndarray:
-        if self.limit is None:
-            return self.image(epoch, index)
-        if index in self.limit.exceeded:
-            raise too_slow(printable(self.samples.path(index)), self.limit.seconds)
-        with self.limit.on(index):
-            return self.image(epoch, index)
+        name = printable(self.samples.path(index)) if self.limit else ""
+        return in_time(self.limit, index, name, lambda: self.image(epoch, index))
 
 
 class ImageDataset(ClassificationDataset):

@@ -46,7 +46,7 @@ def build_loader(
             then stand in for them (see ``substitute``); where every sample counts once (evaluation),
             batches come without them. When left out, the first such file ends the iteration.
         max_decode_seconds: of processor time for one image; a worker that takes longer is killed and
-            replaced, and the file counts as one that cannot be read. Without workers there is no such limit.
+            replaced, and the file counts as one that cannot be read. See ``in_time`` for what is done without workers.
 
     Raises:
         UserError: a setting outside its range. While iterating: what the data set raised, too many
@@ -80,7 +80,7 @@ class Loader:
         self.timeout = timeout
         self.ahead = num_workers * prefetch
         self.bad_files = bad_files
-        dataset.limit = TimeLimit(max_decode_seconds, self.ahead) if num_workers and max_decode_seconds else None
+        dataset.limit = TimeLimit(max_decode_seconds, self.ahead) if max_decode_seconds else None
         self.to_device = ToDevice()
         self.fetch: Callable[[ClassificationDataset, Key], Fetched] = _fetch
         if bad_files:

@@ -6,6 +6,9 @@ import numpy as np
 import paddle
 
 from imgcls.errors import UserError
+from imgcls.functional.class_balance import balanced_order
+
+AGAIN = 2**32
 
 
 class EpochSampler(paddle.io.BatchSampler):
@@ -21,12 +24,16 @@ class EpochSampler(paddle.io.BatchSampler):
       repeated until each rank has one;
     - ``pad=False`` (evaluation: every sample counts once): the ranks without a sample have one batch less.
 
+    A key's first number is the epoch; for a sample that an epoch has again, the epoch and ``AGAIN`` for each
+    time before, so that its crop is another one.
+
     Iterating does not move the position, since loaders run ahead of the training that uses them;
     whoever trains says where an epoch starts with ``set_position``.
 
     Args:
         batch_size: of one rank.
         drop_last: leave out the last global batch when it is incomplete.
+        balanced_labels: of the samples, int ``[num_samples]``: shuffled epochs have equally many of each class.
 
     Raises:
         UserError: there would be no batch at all.
@@ -42,6 +49,7 @@ class EpochSampler(paddle.io.BatchSampler):
         seed: int = 0,
         drop_last: bool = False,
         pad: bool = True,
+        balanced_labels: np.ndarray | None = None,
     ):
         if batch_size < 1:
             raise UserError(f"The batch size of one process is {batch_size}; it must be 1 or more.")
@@ -55,6 +63,7 @@ class EpochSampler(paddle.io.BatchSampler):
         self.seed = seed
         self.drop_last = drop_last
         self.pad = pad
+        self.balanced_labels = balanced_labels
         self.global_batch_size = batch_size * ranks
         if drop_last and num_samples < self.global_batch_size:
             raise UserError(
@@ -81,6 +90,8 @@ class EpochSampler(paddle.io.BatchSampler):
 
     def order(self, epoch: int) -> np.ndarray:
         """All indices in the order of this epoch, before they are cut into batches; int64 ``[num_samples]``."""
+        if self.shuffle and self.balanced_labels is not None:
+            return balanced_order(self.balanced_labels, self.seed, epoch)
         if self.shuffle:
             return np.random.default_rng([self.seed, epoch]).permutation(self.num_samples)
         return np.arange(self.num_samples)
@@ -88,9 +99,27 @@ class EpochSampler(paddle.io.BatchSampler):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch = self.epoch
         order = self.order(epoch)
+        names = epoch + AGAIN * _times_before(order) if self.balanced_labels is not None else None
         for batch in range(self.batch, self.batches_per_epoch):
             start = batch * self.global_batch_size
-            indices = order[start : start + self.global_batch_size]
-            if self.pad and len(indices) < self.ranks:
-                indices = np.concatenate([indices, np.resize(order, self.ranks - len(indices))])
-            yield [(epoch, int(index)) for index in indices[self.rank :: self.ranks]]
+            places = np.arange(start, min(start + self.global_batch_size, len(order)))
+            if self.pad and len(places) < self.ranks:
+                places = np.concatenate([places, np.arange(self.ranks - len(places)) % len(order)])
+            yield [
+                (epoch if names is None else int(names[place]), int(order[place]))
+                for place in places[self.rank :: self.ranks]
+            ]
+
+
+def epoch_of(key: tuple[int, int]) -> int:
+    """The epoch that a key of an ``EpochSampler`` belongs to."""
+    return key[0] % AGAIN
+
+
+def _times_before(order: np.ndarray) -> np.ndarray:
+    """How often each entry has come before in ``order``, int64 of its shape."""
+    sorting = np.argsort(order, kind="stable")
+    _, starts, counts = np.unique(order[sorting], return_index=True, return_counts=True)
+    times = np.empty(len(order), np.int64)
+    times[sorting] = np.arange(len(order)) - np.repeat(starts, counts)
+    return times

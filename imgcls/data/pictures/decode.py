@@ -12,6 +12,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import BinaryIO
 
@@ -63,6 +64,23 @@ class BadImage(UserError):
     """An image file that is missing, empty, damaged, too large or no image; the message names it."""
 
 
+class Heavy(Exception):
+    """Decoding this image may take longer than this process can spare; see ``only_light``."""
+
+
+_lightest_heavy: ContextVar[float] = ContextVar("lightest_heavy", default=float("inf"))
+
+
+@contextmanager
+def only_light(work: float) -> Iterator[None]:
+    """Inside, ``open_image`` raises ``Heavy`` for an image of more pixels times scans than this."""
+    before = _lightest_heavy.set(work)
+    try:
+        yield
+    finally:
+        _lightest_heavy.reset(before)
+
+
 def decode_image(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode one image: loaded, in mode ``RGB``, upright. See ``open_image``."""
     with open_image(source, name, max_pixels) as photo:
@@ -87,6 +105,7 @@ def open_image(source: Source, name: str | None = None, max_pixels: int = MAX_PI
 
     Raises:
         BadImage: here, or when it is decoded.
+        Heavy: see ``only_light``.
     """
     is_content = isinstance(source, bytes)
     name = name or ("image" if is_content else printable(source))
@@ -95,10 +114,13 @@ def open_image(source: Source, name: str | None = None, max_pixels: int = MAX_PI
         if num_bytes == 0:
             raise BadImage(f"The image {name} is empty (zero bytes). Replace or remove it.")
         with _refusals(name, max_pixels):
-            check_work(source if is_content else file.fileno())
+            scans = check_work(source if is_content else file.fileno())
             image = _identify(file, name)
         with image:
-            yield ImageFile(image, file, name, max_pixels)
+            opened = ImageFile(image, file, name, max_pixels)
+            if scans * image.width * image.height > _lightest_heavy.get():
+                raise Heavy
+            yield opened
 
 
 def is_image(source: Source) -> bool:

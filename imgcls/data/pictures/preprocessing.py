@@ -20,14 +20,16 @@ class Preprocessing:
     The short side is resized to ``resize_size`` and the central square of ``size`` is cut out; then
     ``(image / 255 - mean) / std``, channels first. Training crops at random and shares the rest.
 
+    Pixels belong to weights: Pillow averages when it shrinks, OpenCV, which the original used, does not.
+
     Args:
         size: side of the network's input in pixels.
         resize_size: length of the short side before the crop.
-        interpolation: a key of ``transforms.INTERPOLATIONS``; Pillow's, which averages when it shrinks.
+        interpolation: a key of ``choices.INTERPOLATIONS``.
         mean: of each channel, of values in 0 to 1.
         std: likewise.
-        jpeg_reductions: the first that leaves at least ``size`` pixels of the square is the factor by
-            which the decoder shrinks a JPEG.
+        resampling: one of ``choices.RESAMPLINGS``; with ``opencv`` images come out to the bit as of the
+            original's reader, and what reads them needs OpenCV.
     """
 
     size: int
@@ -35,7 +37,12 @@ class Preprocessing:
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    jpeg_reductions: tuple[int, ...] = REDUCTIONS
+    resampling: str = "pillow"
+
+    @property
+    def jpeg_reductions(self) -> tuple[int, ...]:
+        """The first that leaves ``size`` pixels of the square is the factor by which the decoder shrinks a JPEG."""
+        return () if self.resampling == "opencv" else REDUCTIONS
 
     @classmethod
     def of_model(cls, info: ModelInfo, size: int | None = None) -> Self:
@@ -53,9 +60,9 @@ class Preprocessing:
         """From an image to uint8 ``[size, size, 3]``.
 
         Raises:
-            UserError: a value outside its range.
+            UserError: a value outside its range, or OpenCV is needed and not installed.
         """
-        return eval_transform(self.size, self.resize_size, self.interpolation)
+        return eval_transform(self.size, self.resize_size, self.interpolation, resampling=self.resampling)
 
     def normalize(self, images: "paddle.Tensor", dtype: str = "float32") -> "paddle.Tensor":
         """From uint8 ``[N, H, W, C]`` to ``[N, C, H, W]``, on the device of the images."""

@@ -6,6 +6,7 @@ const COLUMNS = [
   { key: "pictures", title: "pictures", about: "how many pictures are of the class" },
   { key: "accuracy", title: "accuracy", about: "share of its pictures that were recognised", share: true },
   { key: "precision", title: "precision", about: "share of the pictures taken for it that are of it", share: true },
+  { key: "f1", title: "F1", about: "harmonic mean of accuracy (recall) and precision", share: true },
   { key: "mistaken", title: "most often taken for", about: "the commonest mistake, by its count" },
 ];
 
@@ -16,6 +17,7 @@ function classRows({ names, classes, cells }) {
     pictures: classes.pictures[number],
     accuracy: classes.accuracy[number],
     precision: classes.precision[number],
+    f1: classes.f1[number],
     mistaken: null,
     taken: "",
   }));

@@ -16,12 +16,12 @@ import numpy as np
 
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
-from imgcls.machine.limits import NAME_BYTES, PROGRAM_BYTES, PROGRAM_FIELDS, TENSORS, WEIGHTS_BYTES
+from imgcls.machine.limits import NAME_BYTES, PROGRAM_BYTES, PROGRAM_FIELDS, TAR_HEADER_BYTES, TENSORS, WEIGHTS_BYTES
 from imgcls.machine.reading import open_regular, read_bytes, shown
+from imgcls.machine.tar import Member, members
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid.protobuf import Message, fields
 from imgcls.weights.fluid.record import HEAD_BYTES, decode, decode_only, encode, require_record
-from imgcls.weights.fluid.tar import Member, members
 
 Arrays = dict[str, np.ndarray]
 
@@ -192,12 +192,19 @@ def _open_tar(path: Path) -> Iterator[BinaryIO]:
 def _variables(archive: BinaryIO, path: Path) -> Iterator[tuple[str, Member]]:
     """Variable names and files of an archive, provided that everything else in it is a directory."""
     found = 0
-    for member in members(archive, str(path)):
+    for count, member in enumerate(members(archive, str(path), TAR_HEADER_BYTES, WEIGHTS_BYTES), start=1):
         name = _variable_name(member.path)
+        if member.kind == "other":
+            raise UserError(f"{path} is refused: its member {shown(name)!r} is a link or a special file.")
+        if count > TENSORS:
+            raise UserError(f"{path} is refused: more than {TENSORS:,} members.")
+        if len(member.path) > NAME_BYTES:
+            raise UserError(f"{path} is refused: its member {shown(name)!r} has a name of {len(member.path):,} bytes.")
         location = PurePosixPath(name).as_posix()
-        if not _is_inside(location) and not (location == "." and member.is_directory):
+        is_directory = member.kind == "directory" or name.endswith("/")
+        if not _is_inside(location) and not (location == "." and is_directory):
             raise UserError(f"{path} is refused: its member {shown(name)!r} lies outside of it.")
-        if not member.is_directory and not _is_hidden(location):
+        if not is_directory and not _is_hidden(location):
             found += 1
             yield location, member
     if not found:

@@ -10,13 +10,14 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-if missing := [name for name in ("uvicorn", "starlette", "python_multipart", "paddle", "yaml") if not find_spec(name)]:
+if missing := [name for name in ("uvicorn", "starlette", "python_multipart", "yaml") if not find_spec(name)]:
     sys.exit(f'error: the service needs {", ".join(missing)}: pip install -e ".[cpu,serve]"')
 
 import numpy as np
 import uvicorn
 from batching import Batcher
 from decoding import Decoders
+from engines import ENGINES, FASTEST
 from model import load_network, read_contract
 from pictures import give_memory_back
 from starlette.applications import Starlette
@@ -42,8 +43,9 @@ OPTIONS = {  # default, least, most, meaning
 signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, where Paddle would print what it is at
 give_memory_back()
 parser = argparse.ArgumentParser(prog="service", description=__doc__)
-parser.add_argument("directory", type=Path, help="with inference.pdmodel, inference.pdiparams and inference.yaml")
+parser.add_argument("directory", type=Path, help="of the export: inference.yaml and the model files")
 parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 to be reached from other machines (127.0.0.1)")
+parser.add_argument("--engine", choices=[*ENGINES, FASTEST], help="auto: the fastest that is installed, measured")
 for option, (default, _, _, meaning) in OPTIONS.items():
     parser.add_argument(f"--{option}", type=type(default), default=default, help=f"{meaning} ({default})")
 options = parser.parse_args()
@@ -52,8 +54,9 @@ for option, (_, least, most, _) in OPTIONS.items():
         parser.error(f"--{option} must be from {least} to {most}")
 try:
     contract = read_contract(options.directory)
-    network = load_network(options.directory, contract, options.threads, options.max_batch)
+    network, engine = load_network(options.directory, contract, options.threads, options.max_batch, options.engine)
     told = contract | {"source": contract.get("source") and PurePosixPath(str(contract["source"])).name}
+    print(f"engine: {engine}", file=sys.stderr, flush=True)
     pages = {"/model": JSONResponse(told), "/": HTMLResponse(PAGE)}
 except Exception as error:  # of files, YAML, Paddle, and what comes of computing with nonsense
     sys.exit(f"error: cannot serve {options.directory}: {type(error).__name__}: {' '.join(str(error).split())[-300:]}")

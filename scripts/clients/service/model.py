@@ -1,57 +1,55 @@
 """An export directory at work: from the network's input to each class's probability."""
 
 import hashlib
+from importlib.util import find_spec
 
 import numpy as np
-import yaml
+from engines import FILES, graph_kind, load_engine
 from operators import check_model
-from paddle.inference import Config, create_predictor
 from pictures import FILTERS, network_input
-from plain_yaml import Loader
+from plain_yaml import read
 
-FILES = ("inference.pdmodel", "inference.pdiparams")
 CHOICES = {"input": ["float", "uint8"], "output": ["logits", "probabilities"], "interpolation": list(FILTERS)}
 CHOICES |= {"format": [1], "channel_order": ["RGB"], "crop": ["center"], "image_size": range(1, 4097)}
-CHOICES |= {"jpeg_reductions": [[8, 4, 2]]}
+CHOICES |= {"resampling": [None, "pillow", "opencv"], "jpeg_reductions": [[8, 4, 2], []]}
 
 
 def read_contract(directory):
     """The content of inference.yaml, once it and the model files are as they were exported."""
-    contract = yaml.load((directory / "inference.yaml").read_text(encoding="utf-8"), Loader)
+    contract = read(directory / "inference.yaml")
     for key, choices in CHOICES.items():
         if not isinstance(contract, dict) or contract.get(key) not in choices:
             raise ValueError(f"in inference.yaml {key} is missing, or none of {list(choices)!s:.60}")
     layout, size = {"float": "NCHW", "uint8": "NHWC"}[contract["input"]], contract["image_size"]
+    if contract.get("resampling") == "opencv" and not find_spec("cv2"):
+        raise ValueError("its pictures are resized by OpenCV: pip install opencv-python-headless")
+    if (contract["jpeg_reductions"] == []) != (contract.get("resampling") == "opencv"):
+        raise ValueError("in inference.yaml jpeg_reductions contradicts resampling")
     if contract["layout"] != layout or contract["resize_size"] < size:
         raise ValueError("in inference.yaml layout contradicts input, or resize_size contradicts image_size")
-    sums = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in FILES}
+    names = FILES[graph_kind(directory)]
+    sums = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
     if contract["sha256"] != sums:
-        raise ValueError("inference.pdmodel or inference.pdiparams is damaged, or of another export: see their sha256")
+        raise ValueError(f"{' or '.join(names)} is damaged, or of another export: see their sha256")
     check_model(directory)
     return contract
 
 
-def load_network(directory, contract, threads, max_batch):
-    """A function from ``[N, ...]`` to probabilities ``[N, classes]``, tried with all sizes of batches."""
-    config = Config(*(str(directory / name) for name in FILES))
-    config.disable_glog_info()
-    config.set_cpu_math_library_num_threads(threads)
-    config.delete_pass("batch_norm_act_fuse_pass")  # of oneDNN, which is on by default; it fails in DARTS
-    predictor = create_predictor(config)
+def load_network(directory, contract, threads, max_batch, engine=None):
+    """A function from ``[N, ...]`` to probabilities ``[N, classes]``, tried with all sizes of batches; its engine."""
+    mean, std, names = contract["mean"], contract["std"], contract["class_names"]
+    if not (len(mean) == len(std) == 3 and np.isfinite(mean + std).all() and min(std) > 0):
+        raise ValueError("mean and std are not three numbers each to compute with")
+    white = network_input(b"P6 1 1 255 \xff\xff\xff", contract, max_pixels=1)
+    engine, compute = load_engine(directory, engine, threads, white, max_batch)
 
     def run(images, softmax=contract["output"] == "logits"):
-        predictor.get_input_handle("images").copy_from_cpu(images)
-        predictor.run()
-        scores = predictor.get_output_handle(predictor.get_output_names()[0]).copy_to_cpu()
+        scores = compute(images)
         if softmax:
             scores = np.exp(scores - scores.max(axis=1, keepdims=True))
             scores /= scores.sum(axis=1, keepdims=True)
         return scores
 
-    mean, std, names = contract["mean"], contract["std"], contract["class_names"]
-    if not (len(mean) == len(std) == 3 and np.isfinite(mean + std).all() and min(std) > 0):
-        raise ValueError("mean and std are not three numbers each to compute with")
-    white = network_input(b"P6 1 1 255 \xff\xff\xff", contract, max_pixels=1)
     scores = run(white[np.newaxis], softmax=False)
     are_probabilities = abs(scores.sum() - 1) < 0.001 and scores.min() >= 0
     if np.isfinite(scores).all() and are_probabilities != (contract["output"] == "probabilities"):
@@ -60,4 +58,4 @@ def load_network(directory, contract, threads, max_batch):
         raise ValueError(f"class_names are not the names of {scores.shape[1]} classes")
     for count in range(max_batch, 0, -1):  # now, so that no request waits for oneDNN; others fit the largest's memory
         run(np.stack([white] * count))
-    return run
+    return run, engine

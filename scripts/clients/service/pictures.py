@@ -10,6 +10,7 @@ import io
 import json
 import signal
 import sys
+from importlib import import_module
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -27,8 +28,8 @@ def network_input(data, contract, max_pixels):
     check_work(data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         whole, size, shrink = image.size, contract["image_size"], 1
-        scale = contract["resize_size"] / min(whole)
-        if whole[0] * whole[1] > max_pixels:
+        scale, is_opencv = contract["resize_size"] / min(whole), contract.get("resampling") == "opencv"
+        if whole[0] * whole[1] * max(1, is_opencv * scale**2) > max_pixels:  # OpenCV resizes all of it
             raise Image.DecompressionBombError
         if image.format in ("JPEG", "MPO"):  # the decoder shrinks a large one, as long as there are pixels enough
             factors = (n for n in contract["jpeg_reductions"] if all(side >= n * round(side * scale) for side in whole))
@@ -46,10 +47,15 @@ def network_input(data, contract, max_pixels):
     opacity = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     canvas = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, "white"), opacity)
     width, height = canvas.size if shrink == 1 else sorted(whole, reverse=canvas.width > canvas.height)
-    across, down = width / round(width * scale), height / round(height * scale)
-    left, top = (round(width * scale) - size) // 2, (round(height * scale) - size) // 2
+    sides = round(width * scale), round(height * scale)
+    (left, top), (across, down) = ((side - size) // 2 for side in sides), (width / sides[0], height / sides[1])
     box = [edge / shrink for edge in (left * across, top * down, (left + size) * across, (top + size) * down)]
-    pixels = np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
+    if is_opencv:
+        number = list(FILTERS).index(contract["interpolation"])
+        pixels = import_module("cv2").resize(np.asarray(canvas), sides, interpolation=number)
+        pixels = np.ascontiguousarray(pixels[top : top + size, left : left + size])
+    else:
+        pixels = np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
     mean, std = np.array(contract["mean"]), np.array(contract["std"])
     gain, shift = np.float32(1 / (255 * std)), np.float32(-mean / std)
     return pixels if contract["input"] == "uint8" else np.ascontiguousarray((pixels * gain + shift).transpose(2, 0, 1))

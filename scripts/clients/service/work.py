@@ -82,10 +82,13 @@ class File:
         return os.pread(self._source, count, position) if position < self.size else b""
 
 
-def check_work(source: bytes | int) -> None:
+def check_work(source: bytes | int) -> int:
     """Look through the headers of an image file, the content or the descriptor of an open file.
 
     A file that is damaged or of no kind that is known passes: its decoder will say so.
+
+    Returns:
+        Times that its decoder goes over its pixels.
 
     Raises:
         TooMuchWork: its decoding would take far longer than its pixels explain.
@@ -93,8 +96,7 @@ def check_work(source: bytes | int) -> None:
     file = File(source)
     head = file.read(0, 4096)
     if head.startswith(b"\xff\xd8\xff"):
-        _jpeg(file, head)
-        return
+        return _jpeg(file, head)
     try:
         if head.startswith(PNG):
             _png(file, 0)
@@ -117,7 +119,8 @@ def check_work(source: bytes | int) -> None:
         else:
             _bitmap(head, 0)
     except (struct.error, IndexError):
-        return  # it ends too early
+        pass  # it ends too early
+    return 1
 
 
 def check_exif(block: bytes) -> None:
@@ -138,8 +141,8 @@ def _require(number: int, limit: int, what: str) -> None:
         raise TooMuchWork(f"it has {number:,} {what}, more than the limit of {limit:,}")
 
 
-def _jpeg(file: File, head: bytes) -> None:
-    """Segments up to the first scan; all scans, where there can be more than one."""
+def _jpeg(file: File, head: bytes) -> int:
+    """Segments up to the first scan; all scans, where there can be more than one: returns their number."""
     start, position = 0, 2
     exif, parts, junk, pixels, colours, is_progressive = [], 0, 0, 0, 0, False
     while True:
@@ -147,7 +150,7 @@ def _jpeg(file: File, head: bytes) -> None:
             head, start = file.read(position, 4096), position
         at = position - start
         if at + 4 > len(head):
-            return
+            return 1
         if head[at] != 0xFF or head[at + 1] in (0, 0xFF):
             junk, position = junk + 1, position + 1
             if junk > MAX_JUNK:
@@ -165,8 +168,8 @@ def _jpeg(file: File, head: bytes) -> None:
             if len(exif) > 1:  # which Pillow puts together
                 check_exif(b"".join(file.read(*segment) for segment in exif))
             if is_progressive or head[at + 4 : at + 5] != bytes([colours]):
-                _scans(file, position, pixels, parts)
-            return
+                return _scans(file, position, pixels, parts)
+            return 1
         if 0xC0 <= marker <= 0xCF and marker not in TABLES:
             height, width, colours = struct.unpack_from(">HHB", head[at + 5 : at + 10].ljust(5, b"\0"))
             pixels, is_progressive = max(1, width) * max(1, height), is_progressive or marker & 3 == 2
@@ -175,7 +178,7 @@ def _jpeg(file: File, head: bytes) -> None:
         position += 2 + max(2, length)
 
 
-def _scans(file: File, position: int, pixels: int, parts: int) -> None:
+def _scans(file: File, position: int, pixels: int, parts: int) -> int:
     """From the first scan on. Only one scan at the most is read over where none is announced."""
     content = file.read(position, file.size)
     allowed = min(MAX_SCANS, max(FEW_SCANS, MAX_SCANNED_PIXELS // max(1, pixels)))
@@ -189,6 +192,7 @@ def _scans(file: File, position: int, pixels: int, parts: int) -> None:
             if parts > MAX_PARTS:
                 _require(parts, MAX_PARTS, "segments")
     _require(scans, allowed, "scans over its pixels" if allowed == MAX_SCANS else f"scans over {pixels:,} pixels")
+    return max(1, scans)
 
 
 def _png(file: File, position: int) -> None:

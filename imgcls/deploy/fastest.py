@@ -1,0 +1,217 @@
+"""The fastest engine for an export on this machine: measured for the batch at hand, and remembered."""
+
+import hashlib
+import importlib.util
+import logging
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from imgcls.deploy.contract import read_contract
+from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
+from imgcls.errors import UserError
+from imgcls.machine import cpu
+from imgcls.machine.files import atomic_write
+from imgcls.machine.reading import read_json
+from imgcls.machine.text import write_json
+from imgcls.weights.download import cache_directory
+
+log = logging.getLogger(__name__)
+
+PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino",)}
+"""What engines need beside Paddle; a Paddle graph also needs ``CONVERTERS`` for onnxruntime."""
+
+CONVERTERS = ("paddle2onnx", "onnx")
+NEVER_FASTEST = ("jit",)
+"""It has eager mode's kernels."""
+
+ROUNDS = 5
+LEAST_ROUNDS = 2
+BLOCK_SECONDS = 0.1
+"""That an engine runs at a stretch, after one batch that is not timed."""
+
+PATIENCE_SECONDS = 10.0
+"""After which no further round begins."""
+
+REST_SECONDS = 0.2
+"""Between engines: for so long the threads of the last one go on turning, in wait of more work."""
+
+TOLERANCE = 1e-3
+"""Largest difference from the first engine's answers, over their range, of an engine that may be taken."""
+
+
+class Candidate(NamedTuple):
+    """An engine and options of it."""
+
+    engine: str
+    options: Mapping[str, Any]
+
+
+class Choice(NamedTuple):
+    """What was found: milliseconds for a batch by the candidates' names, the fastest first."""
+
+    milliseconds: Mapping[str, float]
+    was_busy: bool
+    is_remembered: bool
+
+    @property
+    def name(self) -> str:
+        return next(iter(self.milliseconds))
+
+    def __str__(self) -> str:
+        times = ", ".join(f"{name} {value:.1f}" for name, value in self.milliseconds.items())
+        source = "as remembered" if self.is_remembered else "measured now"
+        return f"{self.name} is the fastest of: {times} ms ({source})"
+
+
+class Fastest:
+    """Runs a graph under the fastest engine there is; it is chosen at the first batch, or by ``choose``."""
+
+    def __init__(self, directory: str | Path, threads: int | None = None, mode: str | None = None):
+        self.directory, self.threads, self.mode = Path(directory), threads, mode
+        self._contract = read_contract(directory)
+        self._run: Run | None = None
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        if self._run is None:
+            self.choose(images)
+        return self._run(images)
+
+    def choose(self, images: np.ndarray) -> str:
+        """Take the fastest engine for batches like this one, as the graph takes it; gives its name.
+
+        Raises:
+            UserError: no engine can run the graph.
+        """
+        candidates = self._candidates(len(images))
+        if len(candidates) == 1:
+            name = next(iter(candidates))
+        else:
+            choice = self._remembered(images, candidates) or self._measured(images, candidates)
+            log.info("engine for batches of %d: %s", len(images), choice)
+            name = choice.name
+        self._run = self._open(candidates[name])
+        return name
+
+    def _candidates(self, count: int) -> dict[str, Candidate]:
+        found = {}
+        for engine in ENGINES_OF[self._contract.graph]:
+            needed = PACKAGES.get(engine, ())
+            if engine == "onnxruntime" and self._contract.graph == "paddle":
+                needed = (*needed, *CONVERTERS)
+            if engine in NEVER_FASTEST or not all(map(importlib.util.find_spec, needed)):
+                continue
+            if engine != "openvino":
+                found[engine] = Candidate(engine, {})
+                continue
+            for mode in ("latency", "throughput") if self.mode is None else (self.mode,):
+                if mode == "latency" or count > 1:
+                    name = engine if mode == "latency" else f"{engine} with streams"
+                    found[name] = Candidate(engine, {"mode": mode})
+        return found
+
+    def _open(self, candidate: Candidate) -> Run:
+        return ENGINES[candidate.engine](self.directory, threads=self.threads, **candidate.options)
+
+    def _measured(self, images: np.ndarray, candidates: Mapping[str, Candidate]) -> Choice:
+        is_busy = cpu.is_busy()
+        if is_busy:
+            log.warning("the machine is busy (load %.1f): on an idle one another engine may be faster", cpu.load())
+        runs: dict[str, Run] = {}
+        expected = None
+        for name, candidate in candidates.items():
+            try:
+                run = self._open(candidate)
+                found = run(images)
+            except (UserError, RuntimeError) as error:  # what an engine cannot do
+                log.info("the engine %s is left out: %s", name, error)
+                continue
+            expected = found if expected is None else expected
+            if not np.abs(found - expected).max() <= TOLERANCE * max(float(np.ptp(expected)), 1e-6):
+                log.warning("the engine %s is left out: its answers differ from those of %s", name, next(iter(runs)))
+                continue
+            runs[name] = run
+        if not runs:
+            raise UserError(f"No engine that is installed can run {self.directory}; the log says why.")
+        times = measure(runs, images)
+        choice = Choice(dict(sorted(times.items(), key=lambda entry: entry[1])), is_busy, False)
+        self._remember(images, candidates, choice)
+        return choice
+
+    def _remembered(self, images: np.ndarray, candidates: Mapping[str, Candidate]) -> Choice | None:
+        """Unless the machine was busy then and is not now; or what is there is damaged."""
+        path = self._file(images, candidates)
+        if not path.is_file():
+            return None
+        try:
+            content = read_json(path)
+            times = {name: float(value) for name, value in content["milliseconds"].items() if name in candidates}
+            choice = Choice(times, bool(content["was_busy"]), True)
+        except (UserError, KeyError, TypeError, ValueError, AttributeError):
+            return None
+        return None if not times or (choice.was_busy and not cpu.is_busy()) else choice
+
+    def _remember(self, images: np.ndarray, candidates: Mapping[str, Candidate], choice: Choice) -> None:
+        path = self._file(images, candidates)
+        content = {
+            "model": self._contract.model,
+            "machine": cpu.name(),
+            "batch": list(images.shape),
+            "milliseconds": dict(choice.milliseconds),
+            "was_busy": choice.was_busy,
+        }
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path, shared=True) as partial:
+                write_json(partial, content)
+        except OSError as error:
+            log.info("the choice is not kept: %s", error)
+
+    def _file(self, images: np.ndarray, candidates: Mapping[str, Candidate]) -> Path:
+        """By all that the choice depends on."""
+        packages = ("paddlepaddle", "paddlepaddle-gpu", *sorted({p for names in PACKAGES.values() for p in names}))
+        known = (
+            cpu.name(),
+            cpu.usable_cores(),
+            self.threads,
+            sorted(self._contract.sha256.items()),
+            images.shape,
+            list(candidates),
+            [_version(package) for package in packages],
+        )
+        return cache_directory() / "engines" / f"{hashlib.sha256(repr(known).encode()).hexdigest()[:32]}.json"
+
+
+def measure(runs: Mapping[str, Run], images: np.ndarray) -> dict[str, float]:
+    """Milliseconds for a batch: of each round the best, and of those the median; all take turns."""
+    bests: dict[str, list[float]] = {name: [] for name in runs}
+    began = time.perf_counter()
+    for number in range(ROUNDS):
+        if number >= LEAST_ROUNDS and time.perf_counter() - began > PATIENCE_SECONDS:
+            break
+        for name, run in runs.items():
+            time.sleep(REST_SECONDS)
+            run(images)
+            bests[name].append(1000 * min(_block(run, images)))
+    return {name: median(values) for name, values in bests.items()}
+
+
+def _block(run: Run, images: np.ndarray) -> list[float]:
+    times: list[float] = []
+    while not times or sum(times) < BLOCK_SECONDS:
+        started = time.perf_counter()
+        run(images)
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,51 @@
+"""Say what is in pictures with an exported model under OpenVINO, without imgcls or paddle; a line of JSON for each."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import openvino
+
+sys.path.append(str(Path(__file__).with_name("service")))
+from operators import check_model
+from pictures import network_input
+from plain_yaml import read
+
+MODELS = ("inference.pdmodel", "inference.onnx", "inference.xml")
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("directory", type=Path, help="of the export: of Paddle, ONNX or OpenVINO")
+parser.add_argument("pictures", nargs="+")
+parser.add_argument("--topk", type=int, default=5)
+parser.add_argument("--max-pixels", type=int, default=178_956_970, help="of a picture (%(default)s)")
+options = parser.parse_args()
+try:
+    contract = read(options.directory / "inference.yaml")
+    check_model(options.directory)  # an operator can write files as well
+    model = next(options.directory / name for name in MODELS if (options.directory / name).is_file())
+except ValueError as refused:
+    sys.exit(f"error: {refused}")
+hints = {  # by itself OpenVINO computes in bfloat16 where the processor can, which changes the answers
+    "INFERENCE_PRECISION_HINT": "f32",
+    "PERFORMANCE_HINT": "LATENCY",
+    "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+}
+core = openvino.Core()
+graph = core.read_model(model)
+size = contract["image_size"]
+graph.reshape([1, 3, size, size] if contract["input"] == "float" else [1, size, size, 3])  # faster than any number
+network = core.compile_model(graph, "CPU", hints).create_infer_request()
+for path in map(os.fsencode, options.pictures):
+    image = network_input(Path(os.fsdecode(path)).read_bytes(), contract, options.max_pixels)
+    scores = network.infer([np.ascontiguousarray(image[np.newaxis])]).to_tuple()[0][0].copy()
+    if contract["output"] == "logits":
+        scores = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    if not np.isfinite(scores).all():
+        sys.exit(f"error: the network's answer to {path} is no number")
+    top = [int(number) for number in np.argsort(-scores, kind="stable")[: options.topk]]
+    answers = [{"class": c, "name": contract["class_names"][c], "score": float(scores[c])} for c in top]
+    line = json.dumps({"path": path.decode("utf-8", "surrogateescape"), "top": answers}, ensure_ascii=False)
+    os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))
