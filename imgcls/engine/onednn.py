@@ -23,7 +23,7 @@ ROUNDING = 2.0**-23
 Gradients = dict[str, np.ndarray]
 
 
-def compile_with_onednn(network: nn.Layer, images: paddle.Tensor, backward: Callable[[], None]) -> None:
+def compile_with_onednn(network: nn.Layer, images: paddle.Tensor, loss: Callable[[], paddle.Tensor]) -> None:
     """Turn ``forward`` into a graph, in place, and compare its gradients with those before.
 
     What is known to be safe and fast is marked: convolutions above 1 x 1. The network, its statistics and the
@@ -31,17 +31,17 @@ def compile_with_onednn(network: nn.Layer, images: paddle.Tensor, backward: Call
 
     Args:
         images: of a training batch, normalised ``[N, C, H, W]``.
-        backward: forward and backward of ``network`` for this batch, so that its parameters have gradients.
+        loss: that of ``network`` for this batch.
 
     Raises:
         UserError: the gradients differ, with figures; this Paddle has no such kernels. The network has its own
             ``forward`` again.
     """
-    exact = _gradients(network, backward)
+    exact = _gradients(network, loss)
     before = images.clone()
     with paddle.no_grad():
         images.set_value(before * (1 + ROUNDING))
-    nearby = _gradients(network, backward)
+    nearby = _gradients(network, loss)
     images.set_value(before)
     marked = mark_for_onednn(network, lambda layer: max(kernel_size(layer)) > 1)
     try:
@@ -49,7 +49,7 @@ def compile_with_onednn(network: nn.Layer, images: paddle.Tensor, backward: Call
             raise UserError(f"{_ASKED}: there is no convolution of this network that oneDNN could compute. {_WITHOUT}")
         spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
         paddle.jit.to_static(network, input_spec=[spec], full_graph=True)
-        require_equal(exact, nearby, _gradients(network, backward))
+        require_equal(exact, nearby, _gradients(network, loss))
     except BaseException as error:
         vars(network).pop("forward", None)
         unmark_for_onednn(network)
@@ -95,17 +95,16 @@ _ASKED = "trainer.compile=onednn"
 _WITHOUT = "Nothing was trained with it: set trainer.compile=false."
 
 
-def _gradients(network: nn.Layer, backward: Callable[[], None]) -> Gradients:
+def _gradients(network: nn.Layer, loss: Callable[[], paddle.Tensor]) -> Gradients:
     """Of the batch, with the network's statistics and the random numbers as they were before."""
     statistics = [(tensor, tensor.clone()) for tensor in network.state_dict().values() if tensor.stop_gradient]
     random = paddle.get_rng_state()
-    try:
-        backward()
-        trained = ((name, parameter.grad) for name, parameter in network.named_parameters())
-        return {name: gradient.numpy().copy() for name, gradient in trained if gradient is not None}
+    trained = {name: one for name, one in network.named_parameters() if not one.stop_gradient}
+    try:  # not by backward(): a parameter that takes no part would have a gradient of 0 then, and decay
+        gradients = paddle.grad(loss(), list(trained.values()), allow_unused=True)
+        pairs = zip(trained, gradients, strict=True)
+        return {name: gradient.numpy() for name, gradient in pairs if gradient is not None}
     finally:
-        for parameter in network.parameters():
-            parameter.clear_gradient(set_to_zero=False)  # one that takes no part in the loss is not trained
         paddle.set_rng_state(random)
         for tensor, value in statistics:
             tensor.set_value(value)

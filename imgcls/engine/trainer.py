@@ -23,23 +23,18 @@ from imgcls.engine import ranks
 from imgcls.engine.amp import FLOAT32, AmpSettings, float32_state
 from imgcls.engine.batch import Batch, Loss, batch_loss
 from imgcls.engine.callback import Callback
-<<<<<<< HEAD
-from imgcls.engine.onednn import compile_with_onednn
-=======
 from imgcls.engine.meters import EvaluationMeter
->>>>>>> cpu
+from imgcls.engine.onednn import compile_with_onednn
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
 
-<<<<<<< HEAD
 ONEDNN = "onednn"
 """The way to compile that is for CPUs."""
-=======
+
 MAX_COUNT = 1 << 53
 """Of epochs, batches and updates that a state may tell."""
->>>>>>> cpu
 
 GPU_SIGNAL_CHECK = 10
 """Updates between two looks, on a GPU, at whether any rank has received a signal: each waits for the device."""
@@ -356,9 +351,7 @@ class Trainer(OpenModel):
             spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
             paddle.jit.to_static(self.network, input_spec=[spec], full_graph=True)
         elif batch is not None:  # there is nothing to compare gradients of before
-            compile_with_onednn(
-                self.network, images, lambda: batch_loss(self.network(images), batch, self.loss).backward()
-            )
+            compile_with_onednn(self.network, images, lambda: batch_loss(self.network(images), batch, self.loss))
 
     def _backward(self, batch: Batch) -> paddle.Tensor:
         """Gradients of the batch; the ranks exchange theirs once, with the last part."""

@@ -14,13 +14,9 @@ import paddle
 from paddle import nn
 from paddle.amp import GradScaler
 from paddle.base import core, unique_name
-<<<<<<< HEAD
-from paddle.base.layer_helper import LayerHelper
-=======
 from paddle.base.framework import in_dynamic_or_pir_mode
 from paddle.base.layer_helper import LayerHelper
 from paddle.nn.functional import conv
->>>>>>> cpu
 from paddle.optimizer import Optimizer
 from paddle.optimizer.lr import LRScheduler
 
