@@ -185,6 +185,9 @@ def _devices(config: DictConfig) -> Iterator[str]:
 def _probe(config: DictConfig) -> Iterator[str]:
     if not _get(config, "probe.enabled"):
         return
+    if "lr_find" in config:
+        yield "imgcls.lr_find tries rates for the whole network: leave out probe.enabled and recipes that set it."
+        return
     for name in MIXING:
         if _get(config, f"callbacks.{name}.enabled"):
             yield (
