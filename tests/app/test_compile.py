@@ -19,7 +19,7 @@ def test_a_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"trainer\.compile: was onednn, is False"):
         imgcls.train(*ONEDNN, "trainer.compile=false", "trainer.resume=auto", run="halved")
     halved = imgcls.train("trainer.resume=auto", "trainer.max_steps=null", run="halved").path
-    assert rows(whole) == rows(halved)
+    assert rows(whole) == rows(halved)[1:]  # the first is of the epoch that max_steps cut short
     before, after = (load_pickle(last(run) / "network.pdparams") for run in (whole, halved))
     assert all(np.array_equal(value, after[name]) for name, value in before.items())
     assert "convolutions are computed by oneDNN" in (whole / "train.log").read_text()
