@@ -130,6 +130,7 @@ class OptimizerConfig:
     weight_decay: float = key(at_least(0))
     no_decay_on_norm_and_bias: bool = key()
     head_lr_multiplier: float = key(at_least(0))
+    layer_decay: float = key(between(0, 1), unrecorded=1.0)
     grad_clip_norm: float | None = key(at_least(0))
     scale_lr: bool = key()
     base_batch_size: int = key(at_least(1))
