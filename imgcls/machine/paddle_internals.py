@@ -196,6 +196,8 @@ def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> i
     pass through an operator that knows plain layouts only. Operators must follow each other
     (``FLAGS_new_executor_serial_run``), which stays so in this process.
     """
+    if getattr(paddle.framework, "use_pir_api", lambda: False)():
+        return 0  # graphs of Paddle 3 have no such operators
     paddle.set_flags({"FLAGS_new_executor_serial_run": True})
     convolutions = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, Conv2D)]
     for layer in convolutions:
