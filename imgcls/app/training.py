@@ -143,6 +143,8 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         head = None
         if start.epoch < probing:
             head = HeadTraining(trainer, probing, make_optimizer)
+            if not config.model.pretrained and not run.start_from:
+                log.warning("The body of %s has random weights: its features tell little.", config.model.name)
         else:
             trainer.prepare(make_optimizer())
         writers = sample_writers(train_samples, val_samples) if ranks.first else {}

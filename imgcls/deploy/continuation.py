@@ -26,11 +26,11 @@ def agree(directory: Path, settings: Mapping[str, Any], resume: bool) -> bool:
     if found:
         try:
             before = read_json(file)
-            different = [key for key in settings if before.get(key) != settings[key]]
-        except (UserError, AttributeError) as error:
+            different = [key for key in {**before, **settings} if before.get(key) != settings.get(key)]
+        except (UserError, TypeError, AttributeError) as error:
             raise UserError(f"{file} is damaged. Predict again under another run.name.") from error
         if different:
-            changes = listed(f"{key} was {before.get(key)}, now {settings[key]}" for key in different)
+            changes = listed(f"{key} was {before.get(key)}, now {settings.get(key)}" for key in different)
             raise UserError(
                 f"{directory} cannot be gone on with: {changes}. Give the same settings, or another run.name."
             )

@@ -9,7 +9,7 @@ from typing import Any
 
 import paddle
 from paddle import nn
-from paddle.optimizer import Adam, AdamW, Momentum, Optimizer, RMSProp
+from paddle.optimizer import Adam, AdamW, Lamb, Momentum, Optimizer, RMSProp
 from paddle.optimizer.lr import LRScheduler
 from paddle.regularizer import L2Decay
 
@@ -23,6 +23,7 @@ OPTIMIZERS: dict[str, tuple[type[Optimizer], tuple[str, ...]]] = {
     "rmsprop": (RMSProp, ("rho", "momentum", "epsilon")),
     "adam": (Adam, ("beta1", "beta2", "epsilon")),
     "adamw": (AdamW, ("beta1", "beta2", "epsilon")),
+    "lamb": (Lamb, ("beta1", "beta2", "epsilon")),
 }
 """The class and the options of each; their values are in ``conf/optimizer``."""
 
@@ -55,6 +56,7 @@ def build_optimizer(
     weight_decay: float = 0.0,
     no_decay_on_norm_and_bias: bool = False,
     head_lr_multiplier: float = 1.0,
+    layer_decay: float = 1.0,
     grad_clip_norm: float | None = None,
     **options: float | bool,
 ) -> Optimizer:
@@ -64,10 +66,12 @@ def build_optimizer(
         name: a key of ``OPTIMIZERS``.
         lr: learning rate, or an ``OptimizerLR``.
         weight_decay: L2 coefficient. It joins the gradient, after clipping; ``adamw`` shrinks the
-            parameter by ``lr * weight_decay`` instead (arXiv:1711.05101). A parameter that
+            parameter by ``lr * weight_decay`` instead (arXiv:1711.05101), and ``lamb`` takes it into the
+            update whose length it adapts to the parameter's (arXiv:1904.00962). A parameter that
             declares a regularizer of its own keeps that one alone.
         no_decay_on_norm_and_bias: exempt one-dimensional parameters, which these are.
         head_lr_multiplier: factor of the learning rate of ``network.head``.
+        layer_decay: factor of the learning rate from each block of the network to the one before it.
         grad_clip_norm: largest norm of all gradients together; ``None`` for no clipping.
         **options: the optimizer's own, all that ``OPTIMIZERS`` lists.
 
@@ -92,14 +96,18 @@ def build_optimizer(
 
     parameters = trainable_parameters(network)
     decayed = assign_weight_decay(
-        parameters, 0.0 if optimizer_class is AdamW else weight_decay, no_decay_on_norm_and_bias
+        parameters, 0.0 if optimizer_class in (AdamW, Lamb) else weight_decay, no_decay_on_norm_and_bias
     )
+    names = {parameter.name for parameter in decayed}
     if optimizer_class is AdamW:
-        names = {parameter.name for parameter in decayed}
         options |= {"weight_decay": float(weight_decay), "apply_decay_param_fun": names.__contains__}
+    if optimizer_class is Lamb:  # parameters that are not decayed do not adapt the length of their update either
+        exempt = {"exclude_from_weight_decay_fn": lambda parameter: parameter.name not in names}
+        options |= {"lamb_weight_decay": float(weight_decay), **exempt}
     if optimizer_class is Momentum:
         options["use_multi_tensor"] = True  # one kernel for all parameters, to the same bits as one after the other
     multiply_head_lr(network, head_lr_multiplier)
+    decay_layer_lr(network, layer_decay)
     return optimizer_class(
         learning_rate=lr if isinstance(lr, LRScheduler) else float(lr),
         parameters=parameters,
@@ -114,6 +122,7 @@ def build_own_optimizer(
     lr: LRScheduler,
     *,
     head_lr_multiplier: float,
+    layer_decay: float,
     grad_clip_norm: float | None,
     **options: Any,
 ) -> Optimizer:
@@ -126,6 +135,7 @@ def build_own_optimizer(
         UserError: it gives no ``paddle.optimizer.Optimizer``, or there is nothing to train.
     """
     multiply_head_lr(network, head_lr_multiplier)
+    decay_layer_lr(network, layer_decay)
     optimizer = make(
         learning_rate=lr,
         parameters=trainable_parameters(network),
@@ -187,3 +197,29 @@ def multiply_head_lr(network: nn.Layer, multiplier: float) -> None:
         return
     for parameter in head.parameters():
         parameter.optimize_attr["learning_rate"] = float(multiplier)
+
+
+def decay_layer_lr(network: nn.Layer, decay: float) -> None:
+    """Let each block learn at ``decay`` times the rate of the one behind it, the head at the whole (arXiv:2106.08254).
+
+    Rates that the network declared itself, or an earlier call set, are kept as they were before it.
+
+    Raises:
+        UserError: it does not say what its blocks are.
+    """
+    for parameter in network.parameters():
+        if (declared := getattr(parameter, "declared_lr", None)) is not None:
+            parameter.optimize_attr["learning_rate"] = declared
+            parameter.declared_lr = None
+    if decay == 1:
+        return
+    if not hasattr(network, "blocks_in_order"):
+        raise UserError(
+            f"{type(network).__name__} has no blocks_in_order, which optimizer.layer_decay needs. Derive it from "
+            "imgcls.models.layers.Network."
+        )
+    blocks = network.blocks_in_order()
+    for number, block in enumerate(blocks):
+        for parameter in block:
+            parameter.declared_lr = parameter.optimize_attr["learning_rate"]
+            parameter.optimize_attr["learning_rate"] *= decay ** (len(blocks) - number)

@@ -150,6 +150,13 @@ class ConvNeXt(SourceNetwork):
     def steps(self) -> Iterable[nn.Layer]:
         return self.stem, *self.stages
 
+    def blocks_in_order(self) -> list[list[paddle.Tensor]]:
+        blocks = [self.stem.parameters()]
+        for stage in self.stages:
+            first, *others = (block.parameters() for block in stage.blocks)
+            blocks += [stage.downsample.parameters() + first, *others]
+        return blocks
+
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         pooled = F.adaptive_avg_pool2d(features, 1).flatten(1)
         return self.head(self.dropout(self.norm(pooled)))

@@ -26,6 +26,7 @@ ACTIVATIONS = {
     "relu6": nn.ReLU6,
     "swish": nn.Swish,
     "hard_swish": nn.Hardswish,
+    "leaky_relu": nn.LeakyReLU,  # of slope 0.01, Paddle's and PyTorch's default
 }
 GATES = {"sigmoid": F.sigmoid, "hard_sigmoid": partial(F.hardsigmoid, slope=0.2, offset=0.5)}
 """Functions that bring a channel's attention between 0 and 1."""
@@ -56,6 +57,17 @@ class Network(MapLayer):
     def __init__(self):
         super().__init__()
         self.dropout = nn.Identity()
+
+    def blocks_in_order(self) -> list[list[paddle.Tensor]]:
+        """The parameters of each block from the images on, for rates that differ from block to block.
+
+        What is in none of them, as the head, comes after the last.
+
+        Raises:
+            UserError: the network is not made of such.
+        """
+        blocks = [block for step in self.steps() for block in parts(step)]
+        return [block.parameters() for block in blocks if block.parameters()]
 
     def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         """Last feature map of images, both in the network's data format."""
@@ -139,6 +151,12 @@ class Network(MapLayer):
             new = Conv2D(old.weight.shape[1], num_classes, 1, weight_attr=normal)
         new.weight.regularizer, new.bias.regularizer = old.weight.regularizer, old.bias.regularizer
         self.head = name_parameters(new, weight=old.weight.name, bias=old.bias.name)
+
+
+def parts(step: nn.Layer) -> list[nn.Layer]:
+    """The blocks that a step is a row of; itself, if its layers have no layers of their own."""
+    children = list(step.children())
+    return children if isinstance(step, nn.Sequential) and all(list(child.children()) for child in children) else [step]
 
 
 def is_strided(step: Callable) -> bool:

@@ -281,6 +281,13 @@ class Swin(SourceNetwork):
     def forward_maps(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.stage_maps(x)[-1]
 
+    def blocks_in_order(self) -> list[list[paddle.Tensor]]:
+        blocks = [self.patch_embed.parameters()]
+        for stage in self.layers:
+            first, *others = (block.parameters() for block in stage.blocks)
+            blocks += [stage.downsample.parameters() + first, *others]
+        return blocks
+
 
 VARIANTS = {
     **{f"swin_{size}_patch4_window7_224": partial(Swin, size=size) for size in SIZES},

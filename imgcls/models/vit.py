@@ -150,6 +150,10 @@ class ViT(SourceNetwork):
             return paddle.concat([*prefix, tokens], axis=1) + self.positions(height, width)
         return paddle.concat([*prefix, tokens + self.positions(height, width)], axis=1)
 
+    def blocks_in_order(self) -> list[list[paddle.Tensor]]:
+        tokens = [token for token in (self.cls_token, self.reg_token, self.pos_embed) if token is not None]
+        return [tokens + self.patch_embed.parameters(), *(block.parameters() for block in self.blocks)]
+
     def forward_tokens(self, x: paddle.Tensor) -> paddle.Tensor:
         """Tokens ``[N, 1 + registers + patches, width]`` of images, normalised: what ``forward_head`` takes."""
         maps = to_nchw(self.patch_embed(self.receive(x)), self.data_format)

@@ -155,6 +155,12 @@ def test_mistakes(wanted, message, ask, tmp_path):
     assert message in result.stderr
 
 
+def test_a_range_test_of_rates_has_no_part_for_the_head(ask, tmp_path):
+    result = ask("lr_find", "experiment=linear_probe", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "leave out probe.enabled and recipes that set it." in result.stderr
+
+
 @pytest.mark.full
 def test_two_ranks_train_what_one_does(run_program, tmp_path):
     wanted = ("trainer.epochs=2", "probe.epochs=1", "trainer.sync_bn=true", "trainer.num_workers=1")

@@ -32,6 +32,12 @@ OURS = {"linear_probe", "probe_then_tune"}
 
 # What a script asked for by a name that its network does not have, or has another one for.
 MEANT = {"ResNet50_ACNet.sh": "resnet50_acnet", "EfficientNet": "efficientnetb0"}
+# Recipes that the original did not have: epochs, batch, learning rate, weight decay, and where these are.
+OF_PAPERS = {
+    "convnext_tiny": (300, 4096, 4e-3, 0.05, "arXiv:2201.03545, table 5"),
+    "deit_small": (300, 1024, 1e-3, 0.05, "arXiv:2012.12877, table 9"),
+    "resnet50_a1": (600, 2048, 5e-3, 0.01, "arXiv:2110.00476, table 2"),
+}
 OPENCV_INTERPOLATIONS = {None: "linear", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos"}
 RMSPROP_STRATEGIES = {"exponential_decay_warmup": (0.9, 0.001), "cosine_decay_RMSProp": (0.95, 1.0)}
 # Arguments without a number that training depends on: where files go, how data is buffered, what was fused.
@@ -93,7 +99,9 @@ def original_lr(args: dict, step: int) -> float:
 
 
 def test_a_recipe_for_every_script():
-    assert {path.stem for path in (CONF / "experiment").iterdir()} - OURS == {name.lower() for name in RECIPES}
+    assert {path.stem for path in (CONF / "experiment").iterdir()} - OURS - set(OF_PAPERS) == {
+        name.lower() for name in RECIPES
+    }
     used = {flag for recipe in RECIPES.values() for flag in recipe["args"]}
     assert used <= CHECKED | NO_NUMBER
     assert used | CHECKED <= set(DEFAULTS)
@@ -178,6 +186,32 @@ def test_recipe_can_be_started(recipe, tmp_path):
     config = composed(recipe).copy()
     config.data.root = str(tmp_path)
     typed(config, "train")
+
+
+@pytest.mark.parametrize("recipe", OF_PAPERS)
+def test_recipe_of_a_paper(recipe):
+    """Its numbers, and the place that they are from in the file."""
+    epochs, batch, lr, weight_decay, source = OF_PAPERS[recipe]
+    config = composed(recipe)
+    optimizer = config.optimizer
+    rate = optimizer.lr * (batch / optimizer.base_batch_size if optimizer.scale_lr else 1)
+    assert (config.trainer.epochs, config.trainer.batch_size) == (epochs, batch)
+    assert (rate, optimizer.weight_decay) == (pytest.approx(lr), weight_decay)
+    assert config.model.pretrained is None
+    assert source in (CONF / "experiment" / f"{recipe}.yaml").read_text(encoding="utf-8")
+
+
+SMALL = ("data=synthetic", "data.num_classes=5", "data.train_size=8", "data.val_size=4", "transform.size=32")
+
+
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(name, marks=[] if name == "deit_small" else [pytest.mark.full]) for name in OF_PAPERS]
+)
+def test_recipe_of_a_paper_starts(recipe, run_program, tmp_path):
+    """Two updates of four small images."""
+    quick = ("trainer.batch_size=4", "trainer.num_workers=0", "trainer.max_steps=2", "trainer.epochs=1", "run.name=a")
+    run_program("train", f"experiment={recipe}", *SMALL, *quick, "lr_schedule.warmup_epochs=0", cwd=tmp_path)
+    assert json.loads((tmp_path / "outputs" / "a" / "status.json").read_text())["status"] == "finished"
 
 
 def test_command_line_wins_over_a_recipe():

@@ -128,7 +128,7 @@ def values(network) -> dict[str, float]:
 WEIGHTS = {"conv.weight", "head.weight"}
 
 
-@pytest.mark.parametrize("name", ["momentum", "rmsprop", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["momentum", "rmsprop", "adam", "adamw", "lamb"])
 @pytest.mark.parametrize("exempt", [False, True])
 def test_weight_decay_reaches_what_it_should(name, exempt):
     plain, decayed = small_network(), small_network()
@@ -148,6 +148,8 @@ def test_weight_decay_reaches_what_it_should(name, exempt):
         ("rmsprop", 2 - 0.1 * 2 / np.sqrt(0.1 * 2**2 + 1e-3)),
         ("adamw", 2 * (1 - 0.1 * 0.5) - 0.1),
         ("adam", 2 - 0.1),
+        # the update 1 + 0.5 * 2 has the length of the parameter: trust of 1
+        ("lamb", 2 - 0.1 * 2),
     ],
 )
 def test_one_decayed_update_by_hand(name, expected):
@@ -257,3 +259,36 @@ def test_parameters_of_one_name_are_refused():
     network.conv.weight.name = network.head.weight.name
     with pytest.raises(ValueError, match="share a name"):
         optimizer_of("momentum", network, 0.1)
+
+
+def test_blocks_learn_the_slower_the_nearer_they_are_to_the_images():
+    """Of a ViT: the embedding, each block and the head; another call forgets the factors, and so does none."""
+    network = imgcls.create_model("vit_tiny_patch16_224", num_classes=3, image_size=32)
+    for _ in range(2):
+        optimizer_of("adamw", network, 0.1, layer_decay=0.5, head_lr_multiplier=3.0)
+    rates = {key: tensor.optimize_attr["learning_rate"] for key, tensor in network.named_parameters()}
+    assert rates["head.weight"] == 3
+    assert rates["norm.weight"] == 1
+    assert rates["blocks.11.mlp.fc1.weight"] == 0.5
+    assert rates["blocks.0.attn.qkv.bias"] == 0.5**12
+    assert {rates[key] for key in ("pos_embed", "cls_token", "patch_embed.proj.weight")} == {0.5**13}
+    optimizer_of("adamw", network, 0.1)
+    assert {tensor.optimize_attr["learning_rate"] for tensor in network.parameters()} == {1}
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"), [("convnext_atto", 1 + 12), ("regnetx_002", 1 + 13), ("mobilenetv4_conv_small_050", 18)]
+)
+def test_every_parameter_but_the_head_s_is_in_one_block(name, blocks):
+    network = imgcls.create_model(name, num_classes=3)
+    found = network.blocks_in_order()
+    assert len(found) == blocks
+    names = [tensor.name for block in found for tensor in block]
+    assert len(set(names)) == len(names)
+    rest = {key.split(".")[0] for key, tensor in network.named_parameters() if tensor.name not in names}
+    assert rest <= {"head", "norm", "neck"}
+
+
+def test_decay_needs_blocks():
+    with pytest.raises(UserError, match=r"Sequential has no blocks_in_order, which optimizer.layer_decay needs"):
+        optimizer_of("adamw", nn.Sequential(nn.Linear(2, 3)), 0.1, layer_decay=0.5)

@@ -1,0 +1,53 @@
+"""Every modern network against its source's own package: the same names, and logits within 1e-5.
+
+``scripts/test.sh --peers`` runs it; IMGCLS_PEERS_PYTHON is an interpreter that has timm, torch and PaddleClas.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from locations import ROOT
+
+sys.path.append(str(ROOT / "tests" / "models"))
+
+from modern import NAMES, fill, filled_case, from_paddle, source_shapes
+from rule import gain
+from weights import make_input
+
+PYTHON = os.environ.get("IMGCLS_PEERS_PYTHON")
+WINDOWS = {"swin_": ",2", "swinv2_": ",4"}
+SIDES = {"dinov2": 56}
+
+
+def case_of(name: str) -> str:
+    side = next((side for part, side in SIDES.items() if part in name), 64)
+    return f"{name}@{side}{next((window for start, window in WINDOWS.items() if name.startswith(start)), '')}"
+
+
+@pytest.mark.full
+@pytest.mark.skipif(PYTHON is None, reason="IMGCLS_PEERS_PYTHON names no interpreter with the peers' packages")
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_to_its_source(name, tmp_path):
+    case, file = case_of(name), tmp_path / "logits.npz"
+    script = Path(__file__).with_name("source_logits.py")
+    options = ["--paddleclas"] if from_paddle(name) else []
+    subprocess.run([PYTHON, str(script), *options, str(file), case], check=True)
+    theirs = np.load(file)
+    shapes = [tuple(map(int, line.split())) for line in theirs[f"{case}.shapes"].tolist()]
+    shapes = dict(zip(theirs[f"{case}.names"].tolist(), shapes, strict=True))
+    network, side = filled_case(case)
+    ours = source_shapes(network, not from_paddle(name))
+    # what PP-LCNetV2 has beside its branches is the place of their sum, which its own training leaves as it was
+    left_over = {key for key in shapes if ".dw_conv." in key and ".bn." not in key and ".conv." not in key}
+    assert set(ours) == set(shapes) - left_over
+    fill(network, shapes, not from_paddle(name), gain(name))
+    with paddle.no_grad():
+        logits = network(paddle.to_tensor(make_input(side))).numpy()
+    difference = np.abs(logits - theirs[case]).max() / np.abs(theirs[case]).max()
+    print(f"{name}: {difference:.1e}")
+    assert difference <= 1e-5
