@@ -24,7 +24,7 @@ def main(config: DictConfig) -> None:
     log.info(system_line(config_hash(config)))
     log.info("%s: %s, %d px, batch %d", settings.what, model.name, model.input_size, settings.batch_size)
     log.setLevel("WARNING")  # the measured runs have a log of their own to write
-    tables = {"loader": _loader, "train": _train}.get(settings.what, _figures)
+    tables = {"loader": _loader, "train": _train, "inference": _inference}.get(settings.what, _figures)
     for table in tables(config):
         Console().print(table)
 
@@ -63,10 +63,23 @@ def _train(config: DictConfig) -> Iterator:
     )
 
 
+def _inference(config: DictConfig) -> Iterator:
+    from imgcls.benchmarks.inference import inference_table
+
+    settings, model = config.benchmark, config.model
+    return inference_table(
+        model.name,
+        size=model.input_size,
+        batch_size=settings.batch_size,
+        steps=settings.steps,
+        warmup=settings.warmup,
+        repeats=settings.repeats,
+    )
+
+
 def _figures(config: DictConfig) -> Iterator:
     from rich.table import Table
 
-    from imgcls.benchmarks.inference import measure_inference
     from imgcls.benchmarks.model import measure_model
     from imgcls.benchmarks.predict import measure_predict
     from imgcls.benchmarks.trainer import measure_trainer
@@ -75,7 +88,6 @@ def _figures(config: DictConfig) -> Iterator:
     measure = {
         "trainer": measure_trainer,
         "model": measure_model,
-        "inference": measure_inference,
         "predict": measure_predict,
     }[settings.what]
     figures = measure(

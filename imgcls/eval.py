@@ -18,6 +18,7 @@ def main(config: DictConfig) -> float:
     """Returns the top-1 accuracy, or the mean average precision of pictures with several classes each."""
     require_paddle()
     from imgcls.app.data import make_loader
+    from imgcls.app.engine_evaluation import is_exported, load_export
     from imgcls.app.evaluation import evaluation_samples
     from imgcls.app.program import given_keys
     from imgcls.app.source import build_network, load_source
@@ -35,12 +36,17 @@ def main(config: DictConfig) -> float:
 
     start_log()
     select_device(None)
-    source = load_source(config, config.eval.source, config.eval.weights)
-    settings, sections, seen = config.eval, source.config, source.preprocessing()
+    settings = config.eval
+    if exported := is_exported(settings):
+        source, network = load_export(config, settings.source, settings.engine)
+    else:
+        source = load_source(config, settings.source, settings.weights)
+    sections, seen = source.config, source.preprocessing()
     directory = output_directory()
 
     samples = evaluation_samples(source, settings.split, given_keys())
-    network = build_network(sections.model, samples.num_classes, require_all=True)
+    if not exported:
+        network = build_network(sections.model, samples.num_classes, require_all=True)
     load = partial(
         make_loader,
         transform=seen.transform(),
@@ -50,7 +56,7 @@ def main(config: DictConfig) -> float:
         num_workers=settings.num_workers,
         directory=directory,
     )
-    trainer = Trainer(network, seen.normalize)
+    trainer = Trainer(network, (lambda images: images) if exported else seen.normalize)
     origin = {
         "model": sections.model.name,
         "source": str(settings.source or sections.model.pretrained),

@@ -82,7 +82,7 @@ def finish(process: subprocess.Popen, status: int = 0, timeout: float = 120) -> 
     return output
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 90) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 300) -> None:
     """Return as soon as ``condition`` holds; fail when the program ends before."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -45,8 +45,11 @@ def merge_export(config: DictConfig, source: str, given: list[str]) -> tuple[Dic
 
 
 def _require_network(contract: Contract, source: str) -> None:
-    if contract.graph == "onnx":
-        raise UserError(f"{source} is an ONNX export: no network is read from one. Name the run that it was made from.")
+    if contract.graph in ("onnx", "openvino"):
+        kind = {"onnx": "ONNX", "openvino": "OpenVINO"}[contract.graph]
+        raise UserError(
+            f"{source} is an {kind} export: no network is read from one. Name the run that it was made from."
+        )
     if contract.output == "features":
         raise UserError(f"{source} gives features: it has no last layer. Name the run that it was made from.")
     if contract.activation != "softmax":

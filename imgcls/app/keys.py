@@ -310,7 +310,8 @@ class RunConfig:
 
 @dataclass
 class EvalConfig:
-    source: str | None = key(path=True)  # run directory, checkpoint or weights
+    source: str | None = key(path=True)  # run directory, checkpoint, weights or export directory
+    engine: str | None = key(one_of(*ENGINE_NAMES, FASTEST))
     split: str = key(SPLIT)
     batch_size: int = key(at_least(1))
     num_workers: int = key(at_least(0))

@@ -27,8 +27,10 @@ def quantization_images(
         given: keys of the command line.
 
     Raises:
-        UserError: the data cannot be read, or its labels are not the network's classes.
+        UserError: the data cannot be read, or its labels are not the network's classes, one a picture.
     """
+    if source.multi_label:
+        raise UserError("export.quantize=int8 counts right answers of one class a picture. Leave it out here.")
     splits = {split: evaluation_samples(source, split, given) for split in ("train", "val")}
     for split, samples in splits.items():
         if samples.num_classes != classes or not len(samples):

@@ -112,6 +112,21 @@ def quantize(
     }
 
 
+def quantize_for_measuring(directory: Path, count: int) -> None:
+    """The same with noise in place of images and without a bound: for how fast it is, not for answers.
+
+    Args:
+        count: of the images.
+    """
+    nncf = _nncf()
+    import openvino as ov
+
+    model = read_graph(ov.Core(), directory)
+    shape = [1, *(dimension.get_length() for dimension in list(model.inputs[0].partial_shape)[1:])]
+    images = np.random.default_rng(0).standard_normal((count, *shape), np.float32)
+    _replace(nncf.quantize(model, nncf.Dataset(list(images)), subset_size=count), directory)
+
+
 def _nncf() -> Any:
     """The package, which says nothing to anybody and only warnings here."""
     require_openvino("nncf")

@@ -11,6 +11,7 @@ import numpy as np
 
 from imgcls.deploy.contract import FILES, NAME
 from imgcls.deploy.harmless import require_harmless
+from imgcls.deploy.operators import PADDLE_3_PROGRAM
 from imgcls.errors import UserError
 from imgcls.machine import cpu
 from imgcls.machine.files import atomic_write, remove, sha256
@@ -82,6 +83,10 @@ def read_graph(core: "ov.Core", directory: str | Path) -> "ov.Model":
     """
     names = (files[0] for files in FILES.values())
     path = next((path for name in names if (path := Path(directory) / name).is_file()), Path(directory) / NAME)
+    if path.suffix == PADDLE_3_PROGRAM:
+        raise UserError(
+            f"{path}: OpenVINO reads no program of PaddlePaddle 3. Export with PaddlePaddle 2.6.2, or for ONNX."
+        )
     try:
         return core.read_model(path)
     except RuntimeError as error:

@@ -114,6 +114,7 @@ ONE_OF = {
     "trainer.monitor_mode": "auto, min, max",
     "eval.split": "train, val",
     "eval.weights": "auto, network, ema",
+    "eval.engine": "jit, inference, onnxruntime, openvino, auto",
     "predict.output": "classes, features",
     "predict.engine": "eager, jit, inference, onnxruntime, openvino, auto",
     "predict.mode": "latency, throughput",

@@ -9,13 +9,36 @@ from imgcls.benchmarks.trainer import measure_trainer
 from imgcls.models.registry import model_info
 
 
-def test_inference():
+def test_inference(monkeypatch):
+    monkeypatch.setattr("imgcls.benchmarks.inference._are_installed", lambda *packages: False)  # test_inference_table
     figures = measure_inference("mobilenetv1_x0_25", size=64, batch_size=2, steps=3, warmup=1, repeats=2)
     ways = {name.rpartition("_p50_ms")[0] for name in figures if name.endswith("_p50_ms")}
     assert {"eager", "jit", "inference"} <= ways
     for way in ways:
         assert 0 < figures[f"{way}_p50_ms"] <= figures[f"{way}_p90_ms"] <= figures[f"{way}_p99_ms"]
         assert abs(figures[f"{way}_images_per_s"] * figures[f"{way}_p50_ms"] / 1000 - 2) < 1e-6
+
+
+def test_inference_table(monkeypatch, capsys):
+    """The fastest first; how busy the machine was is in it, and warned of. int8 takes long to make, and is left out."""
+    from rich.console import Console
+
+    from imgcls.benchmarks import inference
+    from imgcls.machine import cpu
+
+    monkeypatch.setattr(cpu, "load", lambda: 1000.0)
+    monkeypatch.setattr(inference, "_are_installed", lambda *packages: "openvino" in packages)
+    told = []
+    monkeypatch.setattr(inference.log, "warning", lambda text, *values: told.append(text % values))
+    (table,) = inference.inference_table("mobilenetv1_x0_25", size=64, batch_size=2, steps=2, warmup=1, repeats=1)
+    Console(width=200).print(table)
+    shown = capsys.readouterr().out
+    assert "load 1000.0 before" in shown
+    assert "the machine is busy (load 1000.0" in told[0]
+    assert set(table.columns[0].cells) >= {"eager", "jit", "inference", "openvino", "openvino_streams"}
+    ratios = list(map(float, table.columns[-1].cells))
+    assert ratios == sorted(ratios)
+    assert ratios[0] == 1
 
 
 def test_predict():

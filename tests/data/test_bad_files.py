@@ -176,6 +176,6 @@ def test_several_processes_keep_one_account(tmp_path):
     script += "for i in range(200): account.add([BadFile(f'{i}.jpg', 'bad')])"
     command = [sys.executable, "-c", script, str(tmp_path / "bad_files.txt")]
     processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
     listed = (tmp_path / "bad_files.txt").read_text().splitlines()
     assert sorted(listed) == sorted({f"{i}.jpg" for i in range(200)})

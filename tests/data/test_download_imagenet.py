@@ -115,7 +115,7 @@ def download(server, tmp_path):
         if not typed:
             environment |= {"IMAGENET_USERNAME": USER, "IMAGENET_ACCESS_KEY": key}
         command = ["bash", str(ROOT / "scripts" / "download_imagenet.sh"), str(tmp_path / "imagenet")]
-        return subprocess.run(command, env=environment, input=typed, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=environment, input=typed, capture_output=True, text=True, timeout=300)
 
     return run
 

@@ -11,7 +11,7 @@ from disks import disk  # noqa: F401 (a fixture)
 from tiny_run import TINY
 
 WRITER = """
-import itertools, os, sys
+import itertools, os, shutil, sys, time
 from pathlib import Path
 import numpy as np
 from imgcls.data.formats.build import build_samples
@@ -37,6 +37,8 @@ for step in itertools.count(1):
     if step % 4 == 0:
         write_shards(samples, Path(f"shards-{step}"), 0.05, listed=False)
         told.write(f"shards {step}\\n")
+        shutil.rmtree(f"shards-{step - 8}", ignore_errors=True)
+    time.sleep(0.01)  # the disk is small
 """
 READER = """
 import sys
@@ -56,7 +58,7 @@ for path in found:
 if checkpoint:
     assert progress_of((root / "last").resolve())[1] >= checkpoint, (found, checkpoint)
     verify((root / "last").resolve())
-for step in range(4, shards + 1, 4):
+for step in range(max(4, shards - 4), shards + 1, 4):
     assert len(read_index(f"shards-{step}").offsets) == 6, step
 records = [record["path"] for record in LineFile(Path("predictions.jsonl"), resume=True)]
 assert records == [str(5 + number) for number in range(len(records))]

@@ -266,7 +266,7 @@ def test_processes_at_once_fetch_once(mirror, tmp_path):
     mirror.delay = 1.0
     processes = [run_fetch(mirror, tmp_path) for _ in range(8)]
     for process in processes:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)
         assert (process.returncode, output.strip()) == (0, str(tmp_path / NAME)), errors
     assert mirror.requests == [None]
     assert contents(tmp_path) == DONE
@@ -276,7 +276,7 @@ def test_a_killed_download_is_gone_on_with(mirror, tmp_path):
     mirror.stall_after = [1_000_000]
     process = run_fetch(mirror, tmp_path)
     part = tmp_path / f"{NAME}.part"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while not (part.exists() and part.stat().st_size >= 900_000) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.kill()
@@ -293,7 +293,7 @@ def test_a_full_disk_in_the_middle(mirror, tmp_path):
     """A limit on file size stands for the disk: the write fails after 1 MB."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))"
     process = run_fetch(mirror, tmp_path, before=limit)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     message = errors.strip().splitlines()[-1]
     assert "UserError: Cannot write" in message
     assert "File too large" in message
