@@ -51,7 +51,7 @@ Blocks near the images may learn more slowly than those behind them, and `experi
 `resnet50_a1` are the recipes of papers, with the place of their numbers in each file:
 
 ```bash
-python -m imgcls.train model=mobilenetv4_conv_small_050 data=sample optimizer=adamw optimizer.layer_decay=0.8 run.name=tuned
+python -m imgcls.train model=convnext_atto data=sample optimizer=adamw optimizer.layer_decay=0.8 run.name=tuned
 ```
 
 {modern_table}
