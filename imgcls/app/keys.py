@@ -25,6 +25,7 @@ from imgcls.app.rows import (
     key,
     one_of,
     section,
+    switch_or,
 )
 from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, RESAMPLINGS, SPLITS
 from imgcls.deploy.choices import (
@@ -290,7 +291,7 @@ class TrainerConfig:
     resume: str | None = key(free=True, path=True)
     seed: int = key(at_least(0))
     deterministic: bool = key()
-    compile: bool = key()
+    compile: bool | str = key(switch_or("onednn"))
     same_batch: int | None = key(at_least(1))
     profiler: ProfilerConfig = section(ProfilerConfig)
     amp: AmpConfig = section(AmpConfig)
