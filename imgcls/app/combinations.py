@@ -22,6 +22,7 @@ from imgcls.functional.monitoring import (
     view_of,
 )
 from imgcls.models.registry import list_models
+from imgcls.weights.choices import OURS, PEERS
 
 MASTER = re.compile(r"[^\s:]+:\d+")
 
@@ -69,6 +70,9 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
         yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
+    said = _get(config, "model.pretrained_from")
+    if said is not None and said.partition("/")[0] not in (OURS, *PEERS):
+        yield f"model.pretrained_from={said}: there is no such library. Known are {', '.join((OURS, *PEERS))}."
     yield from _dali(config)
     if _get(config, "transform.resampling") == "opencv" and find_spec("cv2") is None:
         yield 'transform.resampling=opencv needs the package opencv-python-headless: pip install "imgcls[opencv]"'

@@ -41,6 +41,7 @@ from imgcls.deploy.choices import (
 from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
 from imgcls.models.choices import DATA_FORMATS
+from imgcls.weights.choices import NAMES
 
 HALF_PRECISION = one_of("float16", "bfloat16")
 SOFTMAX_LOSSES, TAG_LOSSES = ("cross_entropy", "focal"), ("bce", "asymmetric")
@@ -53,6 +54,7 @@ class ModelConfig:
     name: str = key()
     num_classes: int | None = key(at_least(1), default=None)  # from the data when left out
     pretrained: Any = key(default=None, free=True, path=True, switch=True)  # true, or a path
+    pretrained_from: str | None = key(default=None, free=True)  # whose, where the file does not tell
     exclude: list[str] = key(default=[], free=True)  # patterns of tensors not to load
     freeze: list[str] = key(default=[])  # patterns of tensors not to train
     data_format: str = key(one_of(*DATA_FORMATS), default="NCHW")
@@ -370,6 +372,7 @@ class ConvertConfig:
     output: str = key(path=True)
     weights: str = key(one_of("parameters", "averaged"))
     fuse: bool = key()
+    names: str | None = key(one_of(*NAMES))
 
 
 @dataclass

@@ -258,6 +258,11 @@ def stride(convolution: nn.Layer) -> Sequence[int]:
     return convolution._stride
 
 
+def epsilon(batch_norm: nn.Layer) -> float:
+    """What a batch norm adds to the variance."""
+    return batch_norm._epsilon
+
+
 def set_layer_data_format(layer: nn.Layer, data_format: str) -> None:
     """Make one of Paddle's layers compute on maps in another format; without effect on layers that know none."""
     if hasattr(layer, "_data_format"):  # read on every call

@@ -212,6 +212,11 @@ def test_the_groups_of_a_convolution():
     assert internals.channel_groups(nn.Conv2D(1, 4, 1)) == 1
 
 
+def test_epsilon():
+    assert internals.epsilon(nn.BatchNorm2D(1, epsilon=1e-3)) == 1e-3
+    assert internals.epsilon(nn.BatchNorm(1, epsilon=1e-4)) == 1e-4
+
+
 def test_stride():
     assert list(internals.stride(nn.Conv2D(1, 1, 3, stride=(2, 1)))) == [2, 1]
 
