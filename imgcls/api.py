@@ -33,6 +33,7 @@ def create_model(
     num_classes: int | None = None,
     pretrained: str | Path | bool | None = None,
     data_format: str = "NCHW",
+    pretrained_from: str | None = None,
     **overrides: Any,
 ) -> "paddle.nn.Layer":
     """Build a network by name.
@@ -42,10 +43,13 @@ def create_model(
         num_classes: width of the last layer; left out, that of the run or checkpoint that ``pretrained``
             names, or 1000.
         pretrained: ``True`` for the bundled or published weights, or a path: a ``.pdparams`` file,
-            a fluid 1.x directory or tar, a checkpoint or run directory. When the class counts
-            differ, the last layer keeps its fresh initialisation, which the log warns of.
+            a fluid 1.x directory or tar, a checkpoint or run directory, a ``.pth`` or ``.safetensors`` file
+            of torchvision or timm, ``"hf-hub:timm/resnet50d.ra2_in1k"``. When the class counts differ, the
+            last layer keeps its fresh initialisation, which the log warns of.
         data_format: of the feature maps inside the network; ``NHWC`` is the faster one in float16 on
             tensor cores. Images, features, logits and weights are the same in both.
+        pretrained_from: whose weights they are, where the file does not tell: ``torchvision``, ``timm``,
+            ``paddleclas``, ``paddle_vision``.
         **overrides: arguments of the family's network class, in place of the variant's.
 
     Returns:
@@ -61,7 +65,7 @@ def create_model(
     if pretrained:
         from imgcls.weights.load import load_pretrained
 
-        load_pretrained(network, model_info(name), pretrained)
+        load_pretrained(network, model_info(name), pretrained, pretrained_from=pretrained_from)
     return network
 
 

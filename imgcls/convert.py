@@ -13,9 +13,16 @@ from imgcls.run.lock import held
 from imgcls.run.logs import log, start_log
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
     import paddle
 
+    from imgcls.models.registry import ModelInfo
+    from imgcls.weights.peers.adopt import Adopted
     from imgcls.weights.source import Weights
+
+FOREIGN = (".safetensors", ".pth")
 
 
 @entry_point("convert")
@@ -24,18 +31,22 @@ def main(config: DictConfig) -> None:
     output = Path(settings.output)
     _require_absent(output)
     require_paddle()
-    from imgcls.models.registry import build_model
+    from imgcls.models.registry import build_model, model_info
     from imgcls.weights.fluid.training import select_averaged
     from imgcls.weights.load import load_into
+    from imgcls.weights.peers.rules import title
     from imgcls.weights.source import locate_weights, read_weights
 
     start_log()
-    arrays, naming = weights = read_weights(locate_weights(settings.source))
+    path = locate_weights(settings.source)
+    weights = read_weights(path)
     if settings.weights == "averaged":
-        arrays = select_averaged(arrays)
-    num_classes = model.num_classes or _class_count(model, weights)
+        weights = weights._replace(arrays=select_averaged(weights.arrays))
+    adopted = _adopted(model, weights, path)
+    num_classes = model.num_classes or _class_count(model, adopted.arrays)
     network = build_model(model.name, num_classes=num_classes, **model.args)
-    report = load_into(network, arrays, naming, list(model.exclude), source=str(settings.source))
+    report = load_into(network, adopted.arrays, adopted.naming, list(model.exclude), source=str(settings.source))
+    report.peer, report.remarks = adopted.peer and title(adopted.peer), adopted.remarks
     if report.reinitialised:
         raise UserError(
             f"{settings.source} has another class count than {num_classes}: {report.summary()}. "
@@ -47,7 +58,7 @@ def main(config: DictConfig) -> None:
     beside = output.absolute().with_name(f".{output.name}.lock")
     with held(output, beside, "convert.output"):
         _require_absent(output)
-        _write(network, output)
+        _write(network, output, model_info(model.name), settings.names)
     log.info("%s with %d classes: %s", model.name, num_classes, output)
 
 
@@ -56,18 +67,33 @@ def _require_absent(output: Path) -> None:
         raise UserError(f"convert.output={output} exists already; choose another name or remove it.")
 
 
-def _class_count(model: DictConfig, weights: "Weights") -> int:
-    """How many classes the stored last layer has, whichever way it is named; 1000 when it is not there."""
+def _sketch(model: DictConfig) -> "paddle.nn.Layer":
+    """The network without values."""
     import paddle
 
-    from imgcls.models.layers import fluid_names
     from imgcls.models.registry import build_model
 
     with paddle.LazyGuard():
-        network = build_model(model.name, **model.args)
-    for name in ("head.bias", fluid_names(network).get("head.bias")):
-        if name in weights.arrays:
-            return len(weights.arrays[name])
+        return build_model(model.name, **model.args)
+
+
+def _adopted(model: DictConfig, weights: "Weights", path: Path) -> "Adopted":
+    """Weights as ours, whoever wrote them."""
+    from imgcls.models.registry import model_info
+    from imgcls.weights.peers.adopt import Adopted, adopt
+
+    if weights.maker is None and model.pretrained_from is None:
+        return Adopted(weights.arrays, weights.naming, None, [])
+    return adopt(_sketch(model), model_info(model.name), weights, path, model.pretrained_from)
+
+
+def _class_count(model: DictConfig, arrays: "Mapping[str, np.ndarray]") -> int:
+    """How many classes the stored last layer has, whichever way it is named; 1000 when it is not there."""
+    from imgcls.models.layers import fluid_names
+
+    for name in ("head.bias", fluid_names(_sketch(model)).get("head.bias")):
+        if name in arrays:
+            return len(arrays[name])
     return 1000
 
 
@@ -77,19 +103,37 @@ def _fused(network: "paddle.nn.Layer", name: str) -> "paddle.nn.Layer":
     return network.to_deploy()
 
 
-def _write(network: "paddle.nn.Layer", output: Path) -> None:
-    """A ``.pdparams`` file, or a fluid directory; whole or absent."""
+def _write(network: "paddle.nn.Layer", output: Path, info: "ModelInfo", names: str | None) -> None:
+    """A ``.pdparams``, ``.safetensors`` or ``.pth`` file, or a fluid directory; whole or absent."""
     import paddle
 
     from imgcls.weights.fluid.files import write_directory
 
     state = network.state_dict()
-    if output.suffix != ".pdparams":
+    if output.suffix not in (".pdparams", *FOREIGN):
         write_directory(output, {tensor.name: tensor.numpy() for tensor in state.values()})
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(output) as partial:
-        paddle.save(state, str(partial))
+        if output.suffix in FOREIGN:
+            _write_foreign(network, partial, output.suffix, info, names)
+        else:
+            paddle.save(state, str(partial))
+
+
+def _write_foreign(
+    network: "paddle.nn.Layer", partial: Path, suffix: str, info: "ModelInfo", names: str | None
+) -> None:
+    from imgcls.weights.peers.adopt import named_for_torch
+    from imgcls.weights.safetensors_file import write_safetensors
+    from imgcls.weights.torch_file import write_torch
+
+    arrays, whose = named_for_torch(network, info, names)
+    if suffix == ".safetensors":
+        write_safetensors(partial, arrays, {"format": "pt", "names": whose, "model": info.name})
+    else:
+        write_torch(partial, arrays)
+    log.info("the tensors have the names of %s", whose)
 
 
 if __name__ == "__main__":

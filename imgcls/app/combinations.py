@@ -22,6 +22,7 @@ from imgcls.functional.monitoring import (
     view_of,
 )
 from imgcls.models.registry import list_models
+from imgcls.weights.choices import OURS, PEERS
 
 MASTER = re.compile(r"[^\s:]+:\d+")
 
@@ -69,6 +70,9 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
         yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
+    said = _get(config, "model.pretrained_from")
+    if said is not None and said.partition("/")[0] not in (OURS, *PEERS):
+        yield f"model.pretrained_from={said}: there is no such library. Known are {', '.join((OURS, *PEERS))}."
     yield from _dali(config)
     if _get(config, "transform.resampling") == "opencv" and find_spec("cv2") is None:
         yield 'transform.resampling=opencv needs the package opencv-python-headless: pip install "imgcls[opencv]"'
@@ -223,6 +227,11 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.accumulate={config.trainer.accumulate}: a batch of {batch} cannot be split so often."
     if config.trainer.compile and config.trainer.sync_bn and processes > 1:
         yield "trainer.compile=true: synchronised batch norms can be compiled on GPUs only; set trainer.sync_bn=false."
+    if config.trainer.compile == "onednn":
+        if ranks > 1 or gpus:
+            yield "trainer.compile=onednn is for one process on the CPU: set trainer.gpus=0 and trainer.processes=1."
+        if config.model.data_format != "NCHW":
+            yield f"trainer.compile=onednn gives wrong gradients with model.data_format={config.model.data_format}."
     same = _get(config, "trainer.same_batch")
     if same is not None and ranks > 1:
         yield f"trainer.same_batch={same} is for one process; {ranks} share the batch."

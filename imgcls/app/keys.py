@@ -25,6 +25,7 @@ from imgcls.app.rows import (
     key,
     one_of,
     section,
+    switch_or,
 )
 from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, RESAMPLINGS, SPLITS
 from imgcls.deploy.choices import (
@@ -40,6 +41,7 @@ from imgcls.deploy.choices import (
 from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
 from imgcls.models.choices import DATA_FORMATS
+from imgcls.weights.choices import NAMES
 
 HALF_PRECISION = one_of("float16", "bfloat16")
 SOFTMAX_LOSSES, TAG_LOSSES = ("cross_entropy", "focal"), ("bce", "asymmetric")
@@ -52,6 +54,7 @@ class ModelConfig:
     name: str = key()
     num_classes: int | None = key(at_least(1), default=None)  # from the data when left out
     pretrained: Any = key(default=None, free=True, path=True, switch=True)  # true, or a path
+    pretrained_from: str | None = key(default=None, free=True)  # whose, where the file does not tell
     exclude: list[str] = key(default=[], free=True)  # patterns of tensors not to load
     freeze: list[str] = key(default=[])  # patterns of tensors not to train
     data_format: str = key(one_of(*DATA_FORMATS), default="NCHW")
@@ -290,7 +293,7 @@ class TrainerConfig:
     resume: str | None = key(free=True, path=True)
     seed: int = key(at_least(0))
     deterministic: bool = key()
-    compile: bool = key()
+    compile: bool | str = key(switch_or("onednn"))
     same_batch: int | None = key(at_least(1))
     profiler: ProfilerConfig = section(ProfilerConfig)
     amp: AmpConfig = section(AmpConfig)
@@ -369,6 +372,7 @@ class ConvertConfig:
     output: str = key(path=True)
     weights: str = key(one_of("parameters", "averaged"))
     fuse: bool = key()
+    names: str | None = key(one_of(*NAMES))
 
 
 @dataclass

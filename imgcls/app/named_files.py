@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.errors import UserError, listed
+from imgcls.weights.hub import is_hub_name
 
 SOURCES = {
     "eval.source": "run, checkpoint or weights file",
@@ -34,7 +35,9 @@ def _missing(config: DictConfig) -> Iterator[str]:
         if section not in config:
             continue
         source = config[section][name]
-        if source is not None and not os.path.exists(source):
+        if source is not None and is_hub_name(source):
+            yield from _weights(source, key)
+        elif source is not None and not os.path.exists(source):
             yield f"{key}={source}: there is no such {kind}."
         elif source is None:
             yield from _wanted(config, key, kind)
@@ -60,14 +63,14 @@ def _wanted(config: DictConfig, key: str, kind: str) -> Iterator[str]:
         yield f"{key} is required: name a {kind}, such as {key}=outputs/first. {published}, for ImageNet's classes."
 
 
-def _weights(pretrained: str) -> Iterator[str]:
+def _weights(pretrained: str, key: str = "model.pretrained") -> Iterator[str]:
     from imgcls.weights.source import locate_weights  # takes NumPy, which most commands are checked without
 
     try:
         locate_weights(pretrained)
     except UserError as error:
         advice = " For the published weights write model.pretrained=true." if "/" not in pretrained else ""
-        yield f"model.pretrained={pretrained}: {error}{advice}"
+        yield f"{key}={pretrained}: {error}{advice}"
 
 
 def _lists(config: DictConfig) -> Iterator[str]:

@@ -10,6 +10,7 @@ import paddle
 from omegaconf import DictConfig
 
 from imgcls.app.pixels import USUAL, Weights, chosen, resampling_of, tell
+from imgcls.app.pretrained import seen_of
 from imgcls.app.run_record import read_record
 from imgcls.app.source import Source, build_network, load_source, recorded_source
 from imgcls.data.formats.class_names import default_class_names
@@ -24,7 +25,8 @@ from imgcls.errors import UserError
 from imgcls.machine.files import sha256
 from imgcls.models.registry import ModelInfo, build_model, model_info
 from imgcls.run.logs import log
-from imgcls.weights.download import cache_directory
+from imgcls.weights.cache import cache_directory
+from imgcls.weights.hub import is_hub_name
 from imgcls.weights.load import load_pretrained
 from imgcls.weights.source import locate_weights
 
@@ -87,7 +89,7 @@ def open_predictor(
     if engine not in (None, "eager") or options:
         given = ", ".join(options) if engine in (None, "eager") else f"engine={engine}"
         raise UserError(f"{given}: this is for exports. Export the model first, and name the directory as source.")
-    record = read_record(source) if Path(source).exists() else None
+    record = read_record(source) if not is_hub_name(source) and Path(source).exists() else None
     if record is not None:
         _refuse_for("a run or a checkpoint", model=model, class_names=class_names)
         recorded = recorded_source(record, record.config, weights)
@@ -123,7 +125,7 @@ def _open_model(
     source: str | Path, model: str | None, class_names: Sequence[str] | None
 ) -> tuple[paddle.nn.Layer, Preprocessing, tuple[str, ...]]:
     """A model by name with its published weights, or a file of weights for the architecture ``model``."""
-    is_file = Path(source).exists()
+    is_file = is_hub_name(source) or Path(source).exists()
     if is_file and model is None:
         raise UserError(f"{source} holds weights alone: name the network they are for, model=<name>.")
     info = model_info(model) if is_file else _model_named(source)
@@ -136,12 +138,15 @@ def _open_model(
 
 
 def _seen(info: ModelInfo, weights: Weights) -> Preprocessing:
-    """How a model is shown images with these weights, which no run recorded."""
+    """How a model is shown images with these weights, which no run recorded: as what is written beside them says."""
     own = resampling_of(weights, info)
     resampling = chosen(own)
     if resampling != own:
         tell(resampling, own)
-    return replace(Preprocessing.of_model(info), resampling=resampling)
+    beside = seen_of(weights, None)
+    seen = Preprocessing.of_model(info, beside.size if beside else None)
+    facts = {key: getattr(beside, key, None) for key in ("resize_size", "interpolation", "mean", "std")}
+    return replace(seen, resampling=resampling, **{key: value for key, value in facts.items() if value is not None})
 
 
 def _model_named(source: str | Path) -> ModelInfo:

@@ -33,6 +33,7 @@ from imgcls.app.keys import SCHEMAS
 from imgcls.app.model_group import register_model_group
 from imgcls.app.named_files import require_named_files
 from imgcls.app.overrides import canonical, imports, unknown_choice, unknown_key
+from imgcls.app.pretrained import as_its_weights_see
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, listed
 from imgcls.machine.modules import import_modules
 from imgcls.machine.streams import prepare_streams
@@ -109,7 +110,7 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
     Raises:
         UserError: unknown key, wrong type, value missing or out of range.
     """
-    result = _typed(config, name)
+    result = _typed(config, name, given)
     if name == "train" and result.trainer.resume is not None and HydraConfig.initialized():
         from imgcls.app.continuation import continued
 
@@ -122,7 +123,7 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
     return result
 
 
-def _typed(config: DictConfig, name: str) -> DictConfig:
+def _typed(config: DictConfig, name: str, given: Iterable[str] = ()) -> DictConfig:
     schema = OmegaConf.structured(SCHEMAS[name])
     sections = SCHEMAS[name].__dataclass_fields__
     plain = OmegaConf.create({key: config[key] for key in config if key in sections})
@@ -135,6 +136,7 @@ def _typed(config: DictConfig, name: str) -> DictConfig:
         raise UserError(f"{required[0]} is required: add {required[0]}=... to the command.")
     result = OmegaConf.masked_copy(result, list(plain))
     _drop_missing(result)
+    as_its_weights_see(result, name, {*given, *(given_keys() if HydraConfig.initialized() else ())})
     OmegaConf.resolve(result)
     return result
 

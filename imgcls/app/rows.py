@@ -41,6 +41,10 @@ def false_or(*choices: str) -> Rule:
     return Rule((False, *choices).__contains__, f"be false or {' or '.join(choices)}")
 
 
+def switch_or(*choices: str) -> Rule:
+    return Rule((False, True, *choices).__contains__, f"be true, false or {' or '.join(choices)}", each=True)
+
+
 NOT_EMPTY = Rule(bool, "name at least one")
 BOUNDS = Rule(
     lambda pair: len(pair) == 2 and 0 < pair[0] <= pair[1],

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from imgcls.app.exported import merge_export
 from imgcls.app.keys import DataConfig
 from imgcls.app.pixels import USUAL, chosen, resampling_of, tell
+from imgcls.app.pretrained import tell_seen
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
@@ -22,6 +23,7 @@ from imgcls.errors import UserError
 from imgcls.models.bounds import at_most
 from imgcls.models.registry import build_model, model_info
 from imgcls.run.logs import log
+from imgcls.weights.hub import is_hub_name
 from imgcls.weights.load import load_pretrained
 
 
@@ -65,10 +67,10 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
     Raises:
         UserError: there is no such source, or the checkpoint is damaged.
     """
-    if source and weights != "ema" and is_export(source):
+    if source and weights != "ema" and not is_hub_name(source) and is_export(source):
         result, names, own = merge_export(config, source, given_keys())
         return Source(_with_pixels(result, own), names, None)
-    record = read_record(source) if source else None
+    record = read_record(source) if source and not is_hub_name(source) else None
     if record is None:
         if weights == "ema":
             raise UserError(f"weights={weights} needs a run or a checkpoint as its source.")
@@ -156,7 +158,7 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "auto"
     if kind != weights and kind == "ema":
         log.info("the averaged weights, by which the run was judged (trainer.monitor)")
     config.model.pretrained = str(record.weights(kind))
-    config.model.exclude = []
+    config.model.exclude, config.model.pretrained_from = [], None
     return Source(config, tuple(record.class_names), record.checkpoint, kind, record.thresholds(kind))
 
 
@@ -197,7 +199,9 @@ def build_network(
             )
         log.info("%s starts from random weights", model.name)
         return network
-    report = load_pretrained(network, model_info(model.name), model.pretrained, exclude=list(model.exclude))
+    said = model.get("pretrained_from")
+    report = load_pretrained(network, model_info(model.name), model.pretrained, list(model.exclude), said)
+    tell_seen(model.pretrained, said, report.peer)
     if require_all and (report.reinitialised or report.missing or report.excluded):
         raise UserError(
             f"{model.pretrained} does not fill {model.name} with {num_classes} classes: {report.summary()}. "

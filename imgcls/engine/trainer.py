@@ -24,10 +24,14 @@ from imgcls.engine.amp import FLOAT32, AmpSettings, float32_state
 from imgcls.engine.batch import Batch, Loss, batch_loss
 from imgcls.engine.callback import Callback
 from imgcls.engine.meters import EvaluationMeter
+from imgcls.engine.onednn import compile_with_onednn
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
+
+ONEDNN = "onednn"
+"""The way to compile that is for CPUs."""
 
 MAX_COUNT = 1 << 53
 """Of epochs, batches and updates that a state may tell."""
@@ -103,11 +107,12 @@ class Trainer(OpenModel):
         amp: mixed precision.
         frozen: layers kept in evaluation mode, so that their batch-norm statistics stay as well.
         compile: turn the network's ``forward`` into a graph (``paddle.jit.to_static``, in place) at the
-            first batch; the results are those of the layers called one by one.
+            first batch; the results are those of the layers called one by one. ``onednn``: on a CPU, with
+            oneDNN's convolutions, see ``compile_with_onednn``.
         loss: of a training batch, in place of cross entropy; evaluation reports cross entropy.
 
     Raises:
-        UserError: emulated bfloat16 is to be compiled.
+        UserError: emulated bfloat16 is to be compiled, or a GPU to compute with oneDNN.
     """
 
     def __init__(
@@ -119,15 +124,18 @@ class Trainer(OpenModel):
         accumulate: int = 1,
         amp: AmpSettings = FLOAT32,
         frozen: Sequence[paddle.nn.Layer] = (),
-        compile: bool = False,
+        compile: bool | str = False,
         loss: Loss | None = None,
     ):
         self.ranks = ranks.current()
         self.amp = amp.here()
         if compile and self.amp.emulated:
             raise UserError(
-                "trainer.compile=true: the CPU's emulated bfloat16 cannot be compiled. Leave out one of them."
+                f"trainer.compile={str(compile).lower()}: the CPU's emulated bfloat16 cannot be compiled. Leave out "
+                "one of them."
             )
+        if compile == ONEDNN and paddle.device.get_device() != "cpu":
+            raise UserError("trainer.compile=onednn is for the CPU: set trainer.gpus=0, or trainer.compile=true.")
         self.amp.cast(network)
         with ranks.quiet() if self.ranks.count > 1 else nullcontext():
             super().__init__(network)  # wraps the network in DataParallel if there are ranks
@@ -240,7 +248,7 @@ class Trainer(OpenModel):
         for on_batch in self._on_batch:
             batch = on_batch(batch)
         self._train_mode()
-        self._compile_once(batch.images)
+        self._compile_once(batch.images, batch)
         loss = self._backward(batch)
         # Paddle numbers an optimizer's state tensors per process; in a scope of our own they always
         # start at 0, so that a checkpoint's names fit wherever it is loaded.
@@ -335,13 +343,15 @@ class Trainer(OpenModel):
         size = min(self.global_batch_size, left)
         return Batch(images, labels, indices, size, self.ranks.rank, self.ranks.count)
 
-    def _compile_once(self, images: paddle.Tensor) -> None:
+    def _compile_once(self, images: paddle.Tensor, batch: Batch | None = None) -> None:
         """One graph for every batch size: Paddle 2.6.2 drops the gradients of earlier parts when it builds another."""
-        if self.on_features:
+        if self.on_features or not self.compile or "forward" in vars(self.network):  # where ``to_static`` puts it
             return
-        if self.compile and "forward" not in vars(self.network):  # where ``to_static`` puts what it compiled
+        if self.compile != ONEDNN:
             spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
             paddle.jit.to_static(self.network, input_spec=[spec], full_graph=True)
+        elif batch is not None:  # there is nothing to compare gradients of before
+            compile_with_onednn(self.network, images, lambda: batch_loss(self.network(images), batch, self.loss))
 
     def _backward(self, batch: Batch) -> paddle.Tensor:
         """Gradients of the batch; the ranks exchange theirs once, with the last part."""

@@ -144,6 +144,8 @@ class Conv2D(nn.Conv2D):
     """
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        if self._goes_to_onednn():
+            return self._onednn(x)
         if not self._adds_along_axis(x):
             return nn.Conv2D.forward(self, x)  # a bare super() cannot be translated to a graph
         bias, self.__dict__["bias"] = self.bias, None  # found before the parameter of that name
@@ -158,6 +160,61 @@ class Conv2D(nn.Conv2D):
         if self.bias is None or ADD_ALONG_AXIS is None or not paddle.in_dynamic_mode():
             return False
         return x.place.is_cpu_place()
+
+    onednn: bool | None = None
+    """In graphs: whether oneDNN computes the convolution; ``None`` leaves all as it is in Paddle."""
+
+    @paddle.jit.not_to_static
+    def _goes_to_onednn(self) -> bool:
+        return self.onednn is not None and not paddle.in_dynamic_mode()
+
+    @paddle.jit.not_to_static
+    def _onednn(self, x: paddle.Tensor) -> paddle.Tensor:
+        """The operators of a graph: the filter times 1, the convolution, marked if it is to be, and the bias."""
+        weight, bias, before = self.weight, self.bias, self.__dict__.copy()
+        self.__dict__["bias"] = None  # found before the parameter of that name
+        if self.onednn:
+            self.__dict__["weight"] = paddle.scale(weight, 1.0)
+        try:
+            out = nn.Conv2D.forward(self, x)
+        finally:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+        if self.onednn:
+            operator = paddle.static.default_main_program().current_block().ops[-1]
+            if operator.type not in ("conv2d", "depthwise_conv2d"):
+                raise RuntimeError(f"{operator.type} where a convolution was expected")
+            operator._set_attr("use_mkldnn", True)
+        return out if bias is None else _append_add(out, bias, self._channel_dim)
+
+
+def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> int:
+    """Let graphs of a network compute chosen ones of its ``Conv2D`` by oneDNN, forward and backward; returns how many.
+
+    Paddle takes the kernels of oneDNN where an operator says ``use_mkldnn``, and turns layouts as needed. The
+    gradient of a filter would leave the graph in oneDNN's layout, wrong without a word, if the filter did not
+    pass through an operator that knows plain layouts only. Operators must follow each other
+    (``FLAGS_new_executor_serial_run``), which stays so in this process.
+    """
+    if getattr(paddle.framework, "use_pir_api", lambda: False)():
+        return 0  # graphs of Paddle 3 have no such operators
+    paddle.set_flags({"FLAGS_new_executor_serial_run": True})
+    convolutions = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, Conv2D)]
+    for layer in convolutions:
+        layer.onednn = bool(chosen(layer))
+    return sum(layer.onednn for layer in convolutions)
+
+
+def unmark_for_onednn(network: nn.Layer) -> None:
+    """Graphs of the network are Paddle's own again."""
+    for layer in network.sublayers(include_self=True):
+        if isinstance(layer, Conv2D):
+            layer.onednn = None
+
+
+def kernel_size(convolution: nn.Layer) -> Sequence[int]:
+    """Height and width, of an ``nn.Conv2D``."""
+    return convolution._kernel_size
 
 
 ADD_ALONG_AXIS = getattr(getattr(paddle, "_legacy_C_ops", None), "elementwise_add", None)
@@ -201,6 +258,11 @@ def _append_add(x, bias, axis: int):
 def stride(convolution: nn.Layer) -> Sequence[int]:
     """Down and across, of an ``nn.Conv2D``."""
     return convolution._stride
+
+
+def epsilon(batch_norm: nn.Layer) -> float:
+    """What a batch norm adds to the variance."""
+    return batch_norm._epsilon
 
 
 def set_layer_data_format(layer: nn.Layer, data_format: str) -> None:

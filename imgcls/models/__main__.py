@@ -47,6 +47,13 @@ The networks of DINOv2 have no head of their own: `model.exclude=[head]` leaves 
 and for ConvNeXt, ViT and Swin `model.args.checkpointing=true`, are as in their papers; RepVGG and ACNet are fused for
 use by `to_deploy()`.
 
+Blocks near the images may learn more slowly than those behind them, and `experiment=convnext_tiny`, `deit_small` and
+`resnet50_a1` are the recipes of papers, with the place of their numbers in each file:
+
+```bash
+python -m imgcls.train model=convnext_atto data=sample optimizer=adamw optimizer.layer_decay=0.8 run.name=tuned
+```
+
 {modern_table}
 """
 MARKDOWN_COLUMNS = {

@@ -16,10 +16,10 @@ def conv_bn(in_channels: int, out_channels: int, kernel_size: int, name: str, **
 class Residual(nn.Layer):
     """1x1 to half the channels, 3x3 back, added to the input; no activation after the sum."""
 
-    def __init__(self, channels: int, name: str):
+    def __init__(self, channels: int, act: str, name: str):
         super().__init__()
-        self.conv1 = conv_bn(channels, channels // 2, 1, f"{name}.0")
-        self.conv2 = conv_bn(channels // 2, channels, 3, f"{name}.1")
+        self.conv1 = conv_bn(channels, channels // 2, 1, f"{name}.0", act=act)
+        self.conv2 = conv_bn(channels // 2, channels, 3, f"{name}.1", act=act)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return x + self.conv2(self.conv1(x))
@@ -30,17 +30,19 @@ class DarkNet(Network):
 
     Args:
         repeats: residual blocks of each stage.
+        act: a key of ``layers.ACTIVATIONS``; timm's has ``leaky_relu``.
     """
 
-    def __init__(self, repeats: tuple[int, ...], num_classes: int = 1000, in_channels: int = 3):
+    def __init__(self, repeats: tuple[int, ...], act: str = "relu", num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
+        self.act = act
         channels = 32
-        layers = [conv_bn(in_channels, channels, 3, "yolo_input")]
+        layers = [conv_bn(in_channels, channels, 3, "yolo_input", act=act)]
         for stage, repeat in enumerate(repeats):
             before = "yolo_input" if stage == 0 else f"stage.{stage - 1}"
-            layers.append(conv_bn(channels, 2 * channels, 3, f"{before}.downsample", stride=2))
+            layers.append(conv_bn(channels, 2 * channels, 3, f"{before}.downsample", act=act, stride=2))
             channels *= 2
-            layers += [Residual(channels, f"stage.{stage}.{index}") for index in range(repeat)]
+            layers += [Residual(channels, act, f"stage.{stage}.{index}") for index in range(repeat)]
         self.features = nn.Sequential(*layers)
         self.num_features = channels
         self.head = linear(channels, num_classes, weight="fc_weights", bias="fc_offset", uniform=True)

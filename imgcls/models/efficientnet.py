@@ -125,7 +125,8 @@ class EfficientNet(Network):
         channels = rounded(32, width)
         stem = {"stride": 2, "padding": padding(padding_type, 2)}
         self.stem = conv_bn(in_channels, channels, 3, "_conv_stem", "_bn0", act=act, **stem)
-        repeats = [math.ceil(depth * stage[3]) for stage in STAGES]
+        self.padding_type = padding_type
+        self.repeats = repeats = [math.ceil(depth * stage[3]) for stage in STAGES]
         blocks = []
         windows = [(3, 2)]
         for (kernel_size, expansion, out_channels, _, first_stride), repeat in zip(STAGES, repeats, strict=True):

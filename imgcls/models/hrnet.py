@@ -66,11 +66,13 @@ class Fusion(MapLayer):
     Args:
         widths: channels of the maps, finest first.
         index: of the map whose resolution and width the output has.
+        align_corners: of the nearest neighbours, see ``stretch``.
     """
 
-    def __init__(self, widths: list[int], index: int, name: str):
+    def __init__(self, widths: list[int], index: int, align_corners: bool, name: str):
         super().__init__()
         self.index = index
+        self.align_corners = align_corners
         width = widths[index]
         self.down = nn.LayerList()
         for source in range(index):
@@ -92,16 +94,17 @@ class Fusion(MapLayer):
         for source, convs in enumerate(self.down):
             fused = fused + convs(maps[source])
         for source, conv in enumerate(self.up):
-            taller = stretch(conv(coarser[source]), height, axis=self.height_axis)
-            fused = fused + stretch(taller, width, axis=self.width_axis)
+            taller = stretch(conv(coarser[source]), height, self.height_axis, self.align_corners)
+            fused = fused + stretch(taller, width, self.width_axis, self.align_corners)
         return F.relu(fused)
 
 
-def stretch(x: paddle.Tensor, length: int, axis: int) -> paddle.Tensor:
-    """Nearest neighbours with the corners aligned: element k of m is element ``round(k (n - 1) / (m - 1))`` of n.
-
-    ``F.interpolate`` aligns corners in its other modes only.
+def stretch(x: paddle.Tensor, length: int, axis: int, align_corners: bool) -> paddle.Tensor:
+    """Nearest neighbours: element k of m is element ``floor(k n / m)`` of n, or with the corners aligned
+    ``round(k (n - 1) / (m - 1))``, which ``F.interpolate`` does in its other modes only.
     """
+    if not align_corners:
+        return paddle.index_select(x, paddle.arange(length) * x.shape[axis] // length, axis)
     index = paddle.linspace(0, x.shape[axis] - 1, length)
     return paddle.index_select(x, paddle.floor(index + 0.5).astype("int32"), axis)
 
@@ -109,13 +112,13 @@ def stretch(x: paddle.Tensor, length: int, axis: int) -> paddle.Tensor:
 class Module(nn.Layer):
     """Four basic blocks at each resolution, then a fusion to each of them."""
 
-    def __init__(self, widths: list[int], se: bool, name: str):
+    def __init__(self, widths: list[int], se: bool, align_corners: bool, name: str):
         super().__init__()
         self.branches = nn.LayerList(
             nn.Sequential(*(BasicBlock(width, se, f"{name}_branch_layer_{branch}_{block}") for block in range(1, 5)))
             for branch, width in enumerate(widths, start=1)
         )
-        self.fusions = nn.LayerList(Fusion(widths, index, name) for index in range(len(widths)))
+        self.fusions = nn.LayerList(Fusion(widths, index, align_corners, name) for index in range(len(widths)))
 
     def forward(self, maps: Maps) -> Maps:
         maps = [branch(maps[index]) for index, branch in enumerate(self.branches)]
@@ -128,12 +131,21 @@ class HRNet(Network):
     Args:
         width: channels of the finest map; each coarser one has twice as many.
         se: channel attention at the end of every block.
+        align_corners: where maps are brought to a higher resolution; PyTorch's networks do not.
     """
 
     num_features = 2048
 
-    def __init__(self, width: int, se: bool = False, num_classes: int = 1000, in_channels: int = 3):
+    def __init__(
+        self,
+        width: int,
+        se: bool = False,
+        align_corners: bool = True,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+    ):
         super().__init__()
+        self.align_corners = align_corners
         widths = [width * 2**branch for branch in range(4)]
         self.stem = nn.Sequential(
             conv_bn(in_channels, 64, 3, "layer1_1", stride=2),
@@ -145,11 +157,11 @@ class HRNet(Network):
         self.transition1 = nn.LayerList(
             [conv_bn(256, widths[0], 3, "tr1_layer_1"), conv_bn(256, widths[1], 3, "tr1_layer_2", stride=2)]
         )
-        self.stage2 = stage(widths[:2], 1, se, "st2")
+        self.stage2 = stage(widths[:2], 1, se, align_corners, "st2")
         self.transition2 = conv_bn(widths[1], widths[2], 3, "tr2_layer_3", stride=2)
-        self.stage3 = stage(widths[:3], 4, se, "st3")
+        self.stage3 = stage(widths[:3], 4, se, align_corners, "st3")
         self.transition3 = conv_bn(widths[2], widths[3], 3, "tr3_layer_4", stride=2)
-        self.stage4 = stage(widths, 3, se, "st4")
+        self.stage4 = stage(widths, 3, se, align_corners, "st4")
 
         self.widen = nn.LayerList(
             Bottleneck(channels, 32 * 2**branch, se, f"cls_headconv_{branch + 1}")
@@ -177,8 +189,8 @@ class HRNet(Network):
         return self.stage_maps(x)[-1]
 
 
-def stage(widths: list[int], modules: int, se: bool, name: str) -> nn.Sequential:
-    return nn.Sequential(*(Module(widths, se, f"{name}_{number}") for number in range(1, modules + 1)))
+def stage(widths: list[int], modules: int, se: bool, align_corners: bool, name: str) -> nn.Sequential:
+    return nn.Sequential(*(Module(widths, se, align_corners, f"{name}_{number}") for number in range(1, modules + 1)))
 
 
 WIDTHS = (18, 30, 32, 40, 44, 48, 60, 64)

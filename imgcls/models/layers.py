@@ -26,6 +26,7 @@ ACTIVATIONS = {
     "relu6": nn.ReLU6,
     "swish": nn.Swish,
     "hard_swish": nn.Hardswish,
+    "leaky_relu": nn.LeakyReLU,  # of slope 0.01, Paddle's and PyTorch's default
 }
 GATES = {"sigmoid": F.sigmoid, "hard_sigmoid": partial(F.hardsigmoid, slope=0.2, offset=0.5)}
 """Functions that bring a channel's attention between 0 and 1."""

@@ -32,11 +32,11 @@ def conv_bn(in_channels: int, out_channels: int, kernel_size: int, name: str, **
     )
 
 
-def separable(in_channels: int, out_channels: int, stride: int, name: str) -> nn.Sequential:
+def separable(in_channels: int, out_channels: int, stride: int, act: str, name: str) -> nn.Sequential:
     """A 3x3 convolution of each channel alone, then a 1x1 convolution across them."""
     return nn.Sequential(
-        conv_bn(in_channels, in_channels, 3, f"{name}_dw", stride=stride, groups=in_channels),
-        conv_bn(in_channels, out_channels, 1, f"{name}_sep"),
+        conv_bn(in_channels, in_channels, 3, f"{name}_dw", act=act, stride=stride, groups=in_channels),
+        conv_bn(in_channels, out_channels, 1, f"{name}_sep", act=act),
     )
 
 
@@ -45,15 +45,17 @@ class MobileNetV1(Network):
 
     Args:
         scale: multiplies every width.
+        act: a key of ``layers.ACTIVATIONS``; timm's has ``relu6``.
     """
 
-    def __init__(self, scale: float = 1.0, num_classes: int = 1000, in_channels: int = 3):
+    def __init__(self, scale: float = 1.0, act: str = "relu", num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
+        self.act = act
         channels = scaled(32, scale)
-        layers = [conv_bn(in_channels, channels, 3, "conv1", stride=2)]
+        layers = [conv_bn(in_channels, channels, 3, "conv1", act=act, stride=2)]
         for name, width, stride in LAYERS:
             out_channels = scaled(width, scale)
-            layers.append(separable(channels, out_channels, stride, name))
+            layers.append(separable(channels, out_channels, stride, act, name))
             channels = out_channels
         self.features = nn.Sequential(*layers)
         self.num_features = channels

@@ -37,6 +37,7 @@ class SqueezeNet(Network):
     Args:
         stem: channels, kernel size and padding of the first convolution.
         pools: numbers of the fire modules that a max pool precedes.
+        ceil_mode: a max pool's last window may reach beyond the map.
         dropout: probability of dropping a value of the last feature map, in training.
     """
 
@@ -47,17 +48,19 @@ class SqueezeNet(Network):
         self,
         stem: tuple[int, int, int],
         pools: tuple[int, ...],
+        ceil_mode: bool = False,
         dropout: float = 0.5,
         num_classes: int = 1000,
         in_channels: int = 3,
     ):
         super().__init__()
         require_probability(dropout=dropout)
+        self.ceil_mode, self.stem_padding = ceil_mode, stem[2]
         channels, kernel_size, padding = stem
         layers = [conv_relu(in_channels, channels, kernel_size, "conv1", stride=2, padding=padding)]
         for number, expand in enumerate(self.expands, start=2):
             if number in pools:
-                layers.append(nn.MaxPool2D(3, stride=2))
+                layers.append(nn.MaxPool2D(3, stride=2, ceil_mode=ceil_mode))
             layers.append(Fire(channels, expand // 4, expand, f"fire{number}"))
             channels = 2 * expand
         self.features = nn.Sequential(*layers)

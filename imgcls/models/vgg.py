@@ -19,7 +19,7 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 class VGG(Network):
-    """Five stages of 3x3 convolutions without bias, each closed by a max pool; three fully connected layers.
+    """Five stages of 3x3 convolutions, each closed by a max pool; three fully connected layers.
 
     The first fully connected layer reads a 7 x 7 map, that of a 224 pixel image; a map of another
     size is averaged to it.
@@ -28,20 +28,25 @@ class VGG(Network):
         depth: a key of ``REPEATS``.
         dropout: probability of dropping a feature, in training; before the second and before the third
             fully connected layer.
+        bias: the convolutions have one, as in the paper; the published weights have none.
     """
 
     num_features = WIDTHS[-1]
     map_size = 7
     min_input_size = 32
 
-    def __init__(self, depth: int, dropout: float = 0.5, num_classes: int = 1000, in_channels: int = 3):
+    def __init__(
+        self, depth: int, dropout: float = 0.5, bias: bool = False, num_classes: int = 1000, in_channels: int = 3
+    ):
         super().__init__()
         require_choice(REPEATS, depth=depth)
         require_probability(dropout=dropout)
         layers = []
         for stage, (repeat, width) in enumerate(zip(REPEATS[depth], WIDTHS, strict=True), start=1):
             for index in range(1, repeat + 1):
-                layers += [conv2d(in_channels, width, 3, weight=f"conv{stage}_{index}_weights"), nn.ReLU()]
+                name = f"conv{stage}_{index}"
+                offset = f"{name}_offset" if bias else None
+                layers += [conv2d(in_channels, width, 3, weight=f"{name}_weights", bias=offset), nn.ReLU()]
                 in_channels = width
             layers.append(nn.MaxPool2D(2, stride=2))
         self.features = nn.Sequential(*layers)

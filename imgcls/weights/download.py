@@ -16,19 +16,14 @@ from urllib.parse import urlsplit
 from imgcls.errors import UserError
 from imgcls.machine.files import NO_LOCKS, atomic_write, sha256
 from imgcls.machine.reading import read_text
+from imgcls.weights.cache import CACHE_VARIABLE, cache_directory
 from imgcls.weights.fluid.files import check_tar
 from imgcls.weights.transfer import SCHEMES, DownloadFailed, download, without_secrets
 
-CACHE_VARIABLE = "IMGCLS_CACHE"
 MIRROR_VARIABLE = "IMGCLS_WEIGHTS_URL"
 TIMEOUT = 30.0  # seconds without a byte
 
 log = logging.getLogger(__name__)
-
-
-def cache_directory() -> Path:
-    """Where downloads are kept."""
-    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/imgcls").expanduser()
 
 
 def fetch(url: str, cache: str | Path | None = None, timeout: float = TIMEOUT, pinned: str | None = None) -> Path:

@@ -26,6 +26,8 @@ from imgcls.models.registry import ModelInfo
 from imgcls.weights import adapt
 from imgcls.weights.download import fetch
 from imgcls.weights.fluid.training import is_training_state
+from imgcls.weights.peers import rules
+from imgcls.weights.peers.adopt import adopt
 from imgcls.weights.report import LoadReport, Mismatch, Stored, WeightsMismatch, some
 from imgcls.weights.source import Naming, locate_weights, read_weights
 
@@ -36,22 +38,27 @@ log = logging.getLogger(__name__)
 
 
 def load_pretrained(
-    network: Network, info: ModelInfo, pretrained: bool | str | Path, exclude: Iterable[str] = ()
+    network: Network,
+    info: ModelInfo,
+    pretrained: bool | str | Path,
+    exclude: Iterable[str] = (),
+    pretrained_from: str | None = None,
 ) -> LoadReport:
     """Load the weights that ``pretrained`` stands for into ``network``.
 
     Args:
         pretrained: ``True`` for the weights bundled with this library, else the published ones;
-            or any path that ``read_weights`` takes.
+            or any path that ``read_weights`` takes, or ``hf-hub:<owner>/<repository>``.
         exclude: see ``load_into``.
+        pretrained_from: whose weights they are, where the file does not tell; see ``peers.adopt``.
 
     Raises:
         UserError: there are no such weights, or they do not fit; then nothing was loaded.
     """
     path = _own_weights(info) if pretrained is True else locate_weights(pretrained)
-    arrays, naming = read_weights(path)
+    adopted = adopt(network, info, read_weights(path), path, pretrained_from)
     try:
-        report = load_into(network, arrays, naming, exclude, source=str(path))
+        report = load_into(network, adopted.arrays, adopted.naming, exclude, source=str(path))
     except WeightsMismatch as error:
         if pretrained is True and info.published and info.published_name not in path.name:
             error.add(
@@ -59,6 +66,7 @@ def load_pretrained(
                 "network's file. Take weights from elsewhere: model.pretrained=<path>."
             )
         raise
+    report.peer, report.remarks = adopted.peer and rules.title(adopted.peer), adopted.remarks
     log.log(logging.INFO if report.is_plain else logging.WARNING, "%s", report.summary())
     return report
 

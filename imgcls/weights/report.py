@@ -43,6 +43,8 @@ class LoadReport:
         unexpected: tensors of the file, by their name there, that the network has no place for.
         training_state: how many of the unexpected ones are optimizer state, averages or counters.
         source: where the weights came from.
+        peer: the library whose weights they were, where they were not ours.
+        remarks: what was done to them to make them ours.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -53,6 +55,8 @@ class LoadReport:
     unexpected: list[Stored] = field(default_factory=list)
     training_state: int = 0
     source: str = "the weights"
+    peer: str | None = None
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def is_plain(self) -> bool:
@@ -63,6 +67,8 @@ class LoadReport:
     def summary(self) -> str:
         """One line for what was loaded and one for each kind of tensor that was not."""
         lines = [f"{len(self.loaded)} tensors loaded from {self.source}"]
+        if self.peer:
+            lines[0] += f", weights of {self.peer}{': ' if self.remarks else ''}{'; '.join(self.remarks)}"
         for title, tensors in (
             ("re-initialised (another class count)", self.reinitialised),
             ("adapted (another number of input channels)", self.adapted),

@@ -35,8 +35,11 @@ DTYPES = {
 
 
 def is_safetensors(start: bytes) -> bool:
-    """Whether a file that begins like this may be one: a length that a header has, and its opening brace."""
-    return len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 32
+    """Whether a file that begins like this may be one: a length that a header has, and its opening brace.
+
+    Such a length may begin as a pickle or a zip file does; four zeros do not follow there.
+    """
+    return start[8:9] == b"{" and 0 < int.from_bytes(start[:8], "little") < 1 << 32
 
 
 def read_safetensors(file: BinaryIO, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -3,8 +3,9 @@
 import os
 import pickle
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from imgcls.machine.zip_archive import ERRORS, open_archive
 from imgcls.weights import torch_file
 from imgcls.weights.file_header import describe_start
 from imgcls.weights.fluid import files as fluid
+from imgcls.weights.hub import FILES, architecture, fetch_from_hub, is_hub_name
 from imgcls.weights.safe_pickle import NAME_TABLE, load_pickle, only_arrays
 from imgcls.weights.safetensors_file import is_safetensors, read_safetensors
 
@@ -38,10 +40,17 @@ class Weights(NamedTuple):
 
     ``structured``: keys of a ``state_dict``. ``fluid``: variable names of the 1.x library.
     ``None``: the file does not say; the network decides by which of its names occur.
+
+    ``maker``: whose tool wrote the file, where another library may have; ``variables``: the variable names that a
+    file of Paddle keeps beside its own; ``architecture``: as timm calls it, where a ``config.json`` beside the file
+    says so.
     """
 
     arrays: dict[str, np.ndarray]
     naming: Naming | None
+    maker: Literal["paddle", "torch"] | None = None
+    variables: Mapping[str, str] = MappingProxyType({})
+    architecture: str | None = None
 
 
 def read_weights(path: str | Path) -> Weights:
@@ -68,9 +77,11 @@ def locate_weights(path: str | Path) -> Path:
     """The file or directory that holds the tensors behind a path a user gave.
 
     Raises:
-        UserError: there is nothing at ``path``, and the message says what would be accepted; or the weights of
-            the checkpoint there are not those that its manifest lists.
+        UserError: there is nothing at ``path``, and the message says what would be accepted; the hub has no such
+            weights; or the weights of the checkpoint there are not those that its manifest lists.
     """
+    if is_hub_name(path):
+        return fetch_from_hub(str(path))
     path = Path(path).expanduser()
     if not os.path.exists(path):  # which takes a name that no file can have for one that is not there
         with_suffix = path.with_name(path.name + ".pdparams")  # fluid.save and old scripts leave it out
@@ -86,6 +97,8 @@ def locate_weights(path: str | Path) -> Path:
             if (candidate / NETWORK_FILE).is_file():
                 _require_recorded(candidate / NETWORK_FILE)
                 return candidate / NETWORK_FILE
+        if found := next((path / name for name in FILES if (path / name).is_file()), None):
+            return found
         if (path / "checkpoints").is_dir():
             looked_for = " or ".join(f"{name}/{NETWORK_FILE}" for name in PREFERRED_CHECKPOINTS[:2])
             raise UserError(f"The run directory {path} has no checkpoint yet: there is no {looked_for} in it.")
@@ -138,15 +151,16 @@ def _read_file(path: Path) -> Weights:
             start = file.read(512)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
+    if is_safetensors(start):
+        with open_regular(path) as file:
+            arrays, metadata = read_safetensors(file, path)
+        return Weights(arrays, None, "torch", architecture=metadata.get("architecture") or architecture(path))
     if torch_file.is_legacy(start):
         return _read_torch(path, torch_file.read_legacy)
     if start.startswith(pickle.PROTO):
         return _read_pickle(path)
     if start.startswith(b"PK"):
         return _read_zip(path)
-    if is_safetensors(start):
-        with open_regular(path) as file:
-            return Weights(read_safetensors(file, path)[0], None)
     if _is_tar(path, start):
         return Weights(fluid.read_tar(path), "fluid")
     hint = " A single fluid variable is loaded through its directory." if start.startswith(bytes(12)) else ""
@@ -159,7 +173,9 @@ def _read_file(path: Path) -> Weights:
 def _read_pickle(path: Path) -> Weights:
     loaded = load_pickle(path, keep_name_table=True)
     naming = "structured" if NAME_TABLE in loaded else None
-    loaded.pop(NAME_TABLE, None)
+    variables = loaded.pop(NAME_TABLE, None)
+    if not isinstance(variables, dict) or not all(isinstance(name, str) for name in variables.values()):
+        variables = {}
     if not only_arrays(loaded) or not loaded:
         others = [
             f"{shown(str(name))} ({type(value).__name__})"
@@ -170,12 +186,13 @@ def _read_pickle(path: Path) -> Weights:
         raise UserError(
             f"{path} is not a dict of tensors: it holds {found}. Save network.state_dict() with paddle.save."
         )
-    return Weights(loaded, naming)
+    return Weights(loaded, naming, "paddle", variables)
 
 
 def _read_torch(path: Path, read: Callable[[BinaryIO, Path], Any]) -> Weights:
     with open_regular(path) as file:
-        return Weights(torch_file.state_dict(read(file, path), path), None)
+        arrays = torch_file.state_dict(read(file, path), path)
+    return Weights(arrays, None, "torch", architecture=architecture(path))
 
 
 def _read_zip(path: Path) -> Weights:

@@ -207,6 +207,42 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
 """Where checkpoints of training scripts keep the network, the first one that is there."""
 
 
+def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """A state dict of float32 and int64 tensors, as ``torch.save`` writes one and ``torch.load`` reads it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", _pickled(arrays))
+        archive.writestr("archive/byteorder", "little")
+        for number, array in enumerate(arrays.values()):
+            values = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            with archive.open(f"archive/data/{number}", "w", force_zip64=values.nbytes > 1 << 31) as member:
+                member.write(values.reshape(-1).view(np.uint8).data)
+        archive.writestr("archive/version", "3\n")
+
+
+def _pickled(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The pickle of protocol 2 that rebuilds each tensor from the storage of its number."""
+    parts = [b"\x80\x02", ORDERED_DICT, b"("]
+    for number, (name, array) in enumerate(arrays.items()):
+        kind = next(kind for kind, code in STORAGES.items() if np.dtype(code) == array.dtype)
+        strides = [math.prod(array.shape[axis + 1 :]) for axis in range(array.ndim)]
+        storage = [_text("storage"), f"ctorch\n{kind}\n".encode(), _text(str(number)), _text("cpu"), _int(array.size)]
+        parts += [_text(name), b"ctorch._utils\n_rebuild_tensor_v2\n(", b"(", *storage, b"tQ", _int(0)]
+        parts += [b"(", *map(_int, array.shape), b"t(", *map(_int, strides), b"t\x89", ORDERED_DICT, b"tR"]
+    return b"".join([*parts, b"u."])
+
+
+ORDERED_DICT = b"ccollections\nOrderedDict\n)R"
+
+
+def _text(value: str) -> bytes:
+    content = value.encode()
+    return b"X" + len(content).to_bytes(4, "little") + content
+
+
+def _int(value: int) -> bytes:
+    return b"J" + value.to_bytes(4, "little") if value < 1 << 31 else b"\x8a\x08" + value.to_bytes(8, "little")
+
+
 def _arrays(place: Mapping[Any, Any]) -> dict[str, np.ndarray] | None:
     """``None`` where anything in it is no tensor."""
     if not all(isinstance(name, str) and isinstance(value, np.ndarray) for name, value in place.items()):

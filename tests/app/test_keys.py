@@ -227,6 +227,7 @@ MAY_CHANGE = {
     "run.root": "elsewhere",
     "run.lock": False,
     "model.pretrained": None,
+    "model.pretrained_from": "timm",
     "model.exclude": ["head"],
     "data.root": "elsewhere",
     "data.class_map": "elsewhere",

@@ -212,6 +212,11 @@ def test_the_groups_of_a_convolution():
     assert internals.channel_groups(nn.Conv2D(1, 4, 1)) == 1
 
 
+def test_epsilon():
+    assert internals.epsilon(nn.BatchNorm2D(1, epsilon=1e-3)) == 1e-3
+    assert internals.epsilon(nn.BatchNorm(1, epsilon=1e-4)) == 1e-4
+
+
 def test_stride():
     assert list(internals.stride(nn.Conv2D(1, 1, 3, stride=(2, 1)))) == [2, 1]
 
@@ -328,6 +333,31 @@ def test_a_paddle_without_the_older_operator_adds_its_own_way(monkeypatch):
     assert np.array_equal(layer(x).numpy(), fast)
 
 
+@pytest.mark.skipif(ON_PADDLE_3, reason="a graph of PaddlePaddle 2")
+def test_a_marked_convolution_is_computed_by_onednn():
+    """Its operator says so, its filter passes through another one, and its numbers are rounded otherwise."""
+    paddle.seed(0)
+    layer, twin = internals.Conv2D(16, 16, 3), internals.Conv2D(16, 16, 3)
+    twin.set_state_dict(layer.state_dict())
+    images = paddle.randn([2, 16, 12, 12])
+    spec = [paddle.static.InputSpec([None, 16, 12, 12], "float32")]
+    assert internals.mark_for_onednn(layer, lambda one: True) == 1
+    marked, plain = (paddle.jit.to_static(one, input_spec=spec, full_graph=True) for one in (layer, twin))
+    found, expected = marked(images).numpy(), plain(images).numpy()
+    assert np.allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert not np.array_equal(found, expected)
+    operators = {one.type: one for one in layer.forward.concrete_program.main_program.global_block().ops}
+    assert operators["conv2d"].attr("use_mkldnn")
+    assert operators["conv2d"].input("Filter") == operators["scale"].output("Out")
+    internals.unmark_for_onednn(layer)
+    assert layer.onednn is None
+
+
+def test_kernel_size():
+    assert list(internals.kernel_size(nn.Conv2D(1, 1, (3, 5)))) == [3, 5]
+
+
+@pytest.mark.skipif(ON_PADDLE_3, reason="PaddlePaddle 3 makes its graphs in another way, which is left as it is")
 @pytest.mark.parametrize("data_format", ["NCHW", "NHWC"])
 def test_graphs_add_a_bias_along_an_axis(data_format, tmp_path):
     """One operator instead of two, the same bits, and what optimisers take for a part of the convolution."""

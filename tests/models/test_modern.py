@@ -5,6 +5,7 @@ every variant against the source's own package, is ``peers/test_modern_sources.p
 """
 
 import gc
+import json
 from importlib import import_module
 
 import numpy as np
@@ -220,3 +221,20 @@ def test_pp_lcnet_v2_is_fused_for_use():
     with paddle.no_grad():
         expected, found = network(images_of(SIZE)).numpy(), deploy(images_of(SIZE)).numpy()
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def fine_tuned() -> list:
+    by_default = "mobilenetv4_conv_small_050"
+    return [pytest.param(name, marks=[] if name == by_default else [pytest.mark.full]) for name in families()]
+
+
+@pytest.mark.parametrize("name", fine_tuned())
+def test_fine_tuned_on_the_bundled_photos(name, tmp_path, run_program):
+    """Two updates of the real program, with blocks that learn at rates of their own, and an evaluation."""
+    quick = ("data=sample", "transform.size=64", "trainer.batch_size=8", "trainer.num_workers=0", "trainer.epochs=1")
+    options = ("trainer.max_steps=2", "optimizer=adamw", "optimizer.layer_decay=0.8", "run.name=tuned")
+    drops = [] if imgcls.model_info(name).module in ("repvgg", "pp_hgnet", "pp_lcnet") else ["model.args.drop_path=0.1"]
+    run_program("train", f"model={name}", *drops, *quick, *options, cwd=tmp_path)
+    run = tmp_path / "outputs" / "tuned"
+    assert json.loads((run / "status.json").read_text())["status"] == "finished"
+    assert (run / "checkpoints" / "last" / "network.pdparams").is_file()

@@ -75,6 +75,13 @@ def test_what_no_file_says(tmp_path, header, values, reason):
         read_weights(file(tmp_path / "a.safetensors", header, values))
 
 
+@pytest.mark.parametrize("length", [0x80, 0x280, 0x4B50])
+def test_a_length_that_begins_like_a_pickle_or_a_zip_file(tmp_path, length):
+    text = json.dumps({"w": entry()}).encode()
+    path = file(tmp_path / "a.safetensors", text + b" " * (length - len(text)), bytes(4))
+    assert read_weights(path).arrays["w"].tolist() == [0]
+
+
 def test_a_header_of_gigabytes_is_not_looked_for(tmp_path):
     with pytest.raises(UserError, match="a header of 4,000,000,000 bytes"):
         read_weights(file(tmp_path / "a.safetensors", b"{}", length=4_000_000_000))

@@ -1,0 +1,1 @@
+"""Weights of torchvision, timm, PaddleClas and paddle.vision: what is equal, by which rule, and both ways."""

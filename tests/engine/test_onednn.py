@@ -1,0 +1,99 @@
+"""Graphs with oneDNN's convolutions: their gradients are those of the layers one by one, or they are refused."""
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+from paddle.nn import functional as F
+
+from imgcls.engine.onednn import compile_with_onednn, require_equal
+from imgcls.errors import UserError
+from imgcls.functional.losses import cross_entropy, with_auxiliary
+from imgcls.machine import paddle_internals
+from imgcls.models.registry import build_model, list_models, model_info
+
+SMALL = ("mobilenetv1_x0_25", "squeezenet1_1")
+"""One with batch norms and depthwise convolutions, one with biases and dropout."""
+
+
+def largest_of_each_family():
+    families = {}
+    for name in list_models():
+        families.setdefault(model_info(name).family, []).append(name)
+    return [min(names, key=lambda name: model_info(name).macs or 0) for names in families.values()]
+
+
+def task(network, side, count=3):
+    images = paddle.randn([count, 3, side, side])
+    labels = paddle.arange(count) % 5
+
+    def loss():
+        outputs = network(images)
+        several = isinstance(outputs, list | tuple)
+        return (with_auxiliary if several else lambda of, logits: of(logits))(
+            lambda logits: cross_entropy(logits, labels), outputs
+        )
+
+    return images, loss
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*SMALL, *(pytest.param(name, marks=pytest.mark.full) for name in largest_of_each_family() if name not in SMALL)],
+)
+def test_a_family(name):
+    """What is found equal is left as it was, and answers as before."""
+    paddle.seed(1)
+    network = build_model(name, num_classes=5)
+    network.train()
+    side = 64 if name in SMALL else model_info(name).input_size
+    images, loss = task(network, side)
+    state = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
+    network.eval()
+    with paddle.no_grad():
+        expected = network(images).numpy()
+    network.train()
+    compile_with_onednn(network, images, loss)
+    assert "forward" in vars(network)
+    assert all(np.array_equal(state[key], tensor.numpy()) for key, tensor in network.state_dict().items())
+    network.eval()
+    with paddle.no_grad():
+        answers = network(images).numpy()
+    assert np.abs(answers - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+class TwoConvolutions(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.first = paddle_internals.Conv2D(3, 16, 3)
+        self.second = paddle_internals.Conv2D(16, 16, 3, bias_attr=False)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, images):
+        maps = F.relu(self.second(F.relu(self.first(images))))
+        return self.head(paddle.mean(maps, axis=[2, 3]))
+
+
+def test_wrong_gradients_are_refused(monkeypatch):
+    """As those of filters are on some processors that go to oneDNN directly, under a loss that is right."""
+    network = TwoConvolutions()
+    images, loss = task(network, 16)
+    scale = paddle.scale
+    monkeypatch.setattr(paddle, "scale", lambda filters, factor: scale(filters, 1.01 * factor))
+    with pytest.raises(UserError, match=r"trainer.compile=onednn: the gradients of \d of 5 tensors differ"):
+        compile_with_onednn(network, images, loss)
+    assert "forward" not in vars(network)
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_a_network_without_such_convolutions_is_refused():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
+    with pytest.raises(UserError, match="there is no convolution of this network that oneDNN could compute"):
+        compile_with_onednn(network, *task(network, 2))
+
+
+def test_what_rounding_does_is_allowed_for():
+    exact = {"a": np.ones(4), "b": np.ones(4)}
+    require_equal(exact, {"a": np.ones(4), "b": np.ones(4) + 1e-3}, {"a": np.ones(4), "b": np.ones(4) + 0.05})
+    with pytest.raises(UserError, match=r"the gradients of 1 of 2 tensors differ .* that of a by 0.05 of its norm"):
+        require_equal(exact, exact, {"a": np.ones(4) * 1.05, "b": np.ones(4)})
