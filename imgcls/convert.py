@@ -23,12 +23,29 @@ if TYPE_CHECKING:
     from imgcls.weights.source import Weights
 
 FOREIGN = (".safetensors", ".pth")
+EXPORTED = "imgcls.export writes it, from a run or from weights as export.source"
+NOT_WRITTEN = {
+    ".onnx": f"{EXPORTED}, with export.format=onnx",
+    ".xml": f"{EXPORTED}, with export.format=openvino",
+    ".pdmodel": EXPORTED,
+    ".pdiparams": EXPORTED,
+    ".pt": "write .pth",
+    ".bin": "write .pth or .safetensors",
+    ".ckpt": "write .pth or .safetensors",
+    ".npz": "write .safetensors",
+    ".npy": "write .safetensors",
+    ".h5": "write .safetensors",
+    ".zip": "write .pdparams, or a name without an ending for a directory of the old library",
+    ".tar": "write .pdparams, or a name without an ending for a directory of the old library",
+}
+"""Endings that say another format than any that is written here, and what to do."""
 
 
 @entry_point("convert")
 def main(config: DictConfig) -> None:
     settings, model = config.convert, config.model
     output = Path(settings.output)
+    _require_written_here(output)
     _require_absent(output)
     require_paddle()
     from imgcls.models.registry import build_model, model_info
@@ -60,6 +77,11 @@ def main(config: DictConfig) -> None:
         _require_absent(output)
         _write(network, output, model_info(model.name), settings.names)
     log.info("%s with %d classes: %s", model.name, num_classes, output)
+
+
+def _require_written_here(output: Path) -> None:
+    if advice := NOT_WRITTEN.get(output.suffix.lower()):
+        raise UserError(f"convert.output={output}: no {output.suffix} file is written here; {advice}.")
 
 
 def _require_absent(output: Path) -> None:

@@ -62,6 +62,8 @@ def test_mistakes(run_program, tmp_path):
     (tmp_path / "there.pdparams").touch()
     source = f"convert.source={FLUID / 'MobileNetV1_x0_25_pretrained'}"
     for arguments, expected in (
+        (("model=mobilenetv1_x0_25", source, "convert.output=there.onnx"), "export.format=onnx"),
+        (("model=mobilenetv1_x0_25", source, "convert.output=there.PT"), "write .pth"),
         (("model=mobilenetv1_x0_25", source, "convert.output=there.pdparams"), "exists already"),
         (("model=resnet18", source, "convert.output=new.pdparams"), "does not fit"),
         (("model=mobilenetv1_x0_25", source, "convert.output=new.pdparams", "convert.fuse=true"), "nothing to fuse"),
