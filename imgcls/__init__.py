@@ -1,4 +1,4 @@
-"""Image classification on PaddlePaddle: 153 networks, training, evaluation, export.
+"""Image classification on PaddlePaddle: 153 networks of the original and 116 modern ones, training, evaluation, export.
 
 Importing this package is cheap: it sets the CPU up (see ``imgcls.machine.cpu``) and leaves Paddle to be
 imported by the first call that needs it.

@@ -11,6 +11,7 @@ from imgcls.machine.files import atomic_write
 from imgcls.machine.installation import require_paddle
 from imgcls.run.lock import held
 from imgcls.run.logs import log, start_log
+from imgcls.weights.choices import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,7 +153,10 @@ def _write_foreign(
 
     arrays, whose = named_for_torch(network, info, names)
     if suffix == ".safetensors":
-        write_safetensors(partial, arrays, {"format": "pt", "names": whose, "model": info.name})
+        facts = {"format": "pt", "names": whose, "model": info.name}
+        if info.modern and whose != OURS:  # several of timm's networks have tensors of the same names and shapes
+            facts["architecture"] = info.name
+        write_safetensors(partial, arrays, facts)
     else:
         write_torch(partial, arrays)
     log.info("the tensors have the names of %s", whose)

@@ -6,6 +6,8 @@ from itertools import zip_longest
 import pytest
 from locations import ROOT
 
+import imgcls
+
 ENGLISH, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README_zh.md"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
@@ -65,3 +67,10 @@ def test_it_is_chinese():
         words = re.sub(r"`[^`]*`|\]\([^)]*\)|[\W\d_]+", "", paragraph)
         if len(words) > 20:
             assert re.search(r"[\u4e00-\u9fff]{4}", paragraph), paragraph
+
+
+def test_how_many_networks_there_are():
+    ours, modern = (str(len(imgcls.list_models(modern=only))) for only in (False, True))
+    for file in ("README.md", "README_zh.md", "imgcls/__init__.py", "setup.cfg"):
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert re.search(rf"\b{ours} (networks|个).*\b{modern} (modern|个)", text.replace("\n", " ")), file

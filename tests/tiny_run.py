@@ -75,7 +75,7 @@ def starter(directory: Path) -> Iterator[Callable[..., subprocess.Popen]]:
             process.communicate()
 
 
-def finish(process: subprocess.Popen, status: int = 0, timeout: float = 120) -> str:
+def finish(process: subprocess.Popen, status: int = 0, timeout: float = 300) -> str:
     """What the program printed, when it has ended with ``status``."""
     output, _ = process.communicate(timeout=timeout)
     assert process.returncode == status, output

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.errors import UserError
+from imgcls.models.registry import catalogue, model_info
 from imgcls.run.logs import log
 from imgcls.weights.hub import FILES, Seen, fetch_from_hub, is_hub_name, seen_by
 
@@ -24,7 +25,7 @@ def as_its_weights_see(config: DictConfig, program: str, given: Collection[str] 
         return
     source = config[program].get("source") if program in config else None
     try:
-        seen = seen_of(source or config.model.pretrained, config.model.get("pretrained_from"))
+        seen = seen_of(source or config.model.pretrained, _by_defaults(config.model))
     except UserError:
         if OmegaConf.select(config, "trainer.resume") is None:
             raise
@@ -45,9 +46,15 @@ def seen_of(pretrained: object, said: str | None) -> Seen | None:
     return seen_by(path, said)
 
 
-def tell_seen(pretrained: object, said: str | None, peer: str | None) -> None:
+def _by_defaults(model: DictConfig) -> str | None:
+    """Whose defaults may be meant: of a modern network there are its source's own values."""
+    info = catalogue().get(str(model.get("name")).lower())
+    return None if info is not None and info.modern else model.get("pretrained_from")
+
+
+def tell_seen(model: DictConfig, peer: str | None) -> None:
     """Say by whose word images are seen as they are, where the weights are a peer's."""
-    seen = seen_of(pretrained, said)
+    seen = seen_of(model.pretrained, _by_defaults(model))
     if seen is not None:
         mean, std = (list(values) if values else "the model's" for values in (seen.mean, seen.std))
         log.info(
@@ -62,7 +69,7 @@ def tell_seen(pretrained: object, said: str | None, peer: str | None) -> None:
                 std,
             ),
         )
-    elif peer == "timm":
+    elif peer == "timm" and not model_info(model.name).modern:
         log.warning(
             "Nothing beside these weights says how their network sees images: the model's own values are taken. "
             "model.pretrained_from=timm takes timm's defaults, a config.json of the hub beside the file its own."

@@ -201,7 +201,7 @@ def build_network(
         return network
     said = model.get("pretrained_from")
     report = load_pretrained(network, model_info(model.name), model.pretrained, list(model.exclude), said)
-    tell_seen(model.pretrained, said, report.peer)
+    tell_seen(model, report.peer)
     if require_all and (report.reinitialised or report.missing or report.excluded):
         raise UserError(
             f"{model.pretrained} does not fill {model.name} with {num_classes} classes: {report.summary()}. "

@@ -37,6 +37,8 @@ SIZES = {
     "base": ((3, 3, 27, 3), (128, 256, 512, 1024)),
     "large": ((3, 3, 27, 3), (192, 384, 768, 1536)),
 }
+KERNELS_IN_SOURCE = ("atto", "femto", "pico", "nano")
+"""Whose MLPs are 1x1 convolutions in timm."""
 EPSILON = 1e-6
 
 
@@ -142,10 +144,15 @@ class ConvNeXt(SourceNetwork):
             stages.append(Stage(before, width, [next(rates) for _ in range(depth)], scale, checkpointing))
         self.stages = nn.Sequential(*stages)
         self.num_features = widths[-1]
+        mlps = (name for name, layer in self.named_sublayers() if isinstance(layer, nn.Linear))
+        self.kernels = list(mlps) if size in KERNELS_IN_SOURCE else []
         self.norm = nn.LayerNorm(self.num_features, EPSILON)
         self.dropout = nn.Dropout(dropout)
         self.head = linear(self.num_features, num_classes)
         self.name_as_source()
+
+    def source_kernels(self) -> Iterable[str]:
+        return self.kernels
 
     def steps(self) -> Iterable[nn.Layer]:
         return self.stem, *self.stages

@@ -34,6 +34,10 @@ class SourceNetwork(Network):
     statistics: ClassVar[dict] = {r"\._mean$": ".running_mean", r"\._variance$": ".running_var"}
     """The same for batch norms; PyTorch's."""
 
+    def source_kernels(self) -> Iterable[str]:
+        """Names of fully connected layers that the source computes as 1x1 convolutions."""
+        return ()
+
     def name_as_source(self) -> None:
         """Give every tensor the key of the source's state dict; at the end of a family's ``__init__``."""
         for key, tensor in self.state_dict().items():

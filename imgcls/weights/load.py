@@ -196,4 +196,6 @@ def _misfit(report: LoadReport, mismatched: list[Mismatch], stored: dict[str, st
     ):
         if tensors:
             lines.append(f"{len(tensors)} {title}: {some(tensors, SHOWN_IN_ERRORS)}")
+    if report.loaded and report.missing and not mismatched and all(map(_is_head, report.missing)):
+        lines.append("It has no last layer and gives features. 'model.exclude=[head]' leaves ours fresh to train.")
     return WeightsMismatch("\n".join(lines), report.missing, mismatched, report.unexpected)

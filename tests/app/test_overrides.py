@@ -275,7 +275,7 @@ MISTAKES = {
     "run.name=${HOME": "'}' is missing",
     "run.name=???": "no value",
     "lr_schedule.boundaries=[30]": "It belongs to lr_schedule=piecewise",
-    "experiment=resnet5": "and 77 more",
+    "experiment=resnet5": f"and {len([*(ROOT / 'conf' / 'experiment').glob('*.yaml')]) - 10} more",
     "lr_schedule.warmup_epochs=5 trainer.epochs=5": "lr_schedule.warmup_epochs=5: must be less than trainer.epochs=5",
 }
 PARSERS_WORDS = (

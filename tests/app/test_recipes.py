@@ -14,7 +14,7 @@ import pytest
 from locations import REFERENCE, ROOT
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.keys import SCHEMAS
+from imgcls.app.keys import SCHEMAS, TAG_LOSSES
 from imgcls.app.model_group import register_model_group
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.source import preprocessing
@@ -242,6 +242,7 @@ def choices() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("group", "choice"), [pair for pair in choices() if pair[0] != "experiment"])
 def test_every_choice_of_every_group_composes(group, choice, tmp_path):
     own = [f"{group}._target_=my_module.mine"] if choice == "own" else []
+    own += ["data.multi_label=true", "trainer.monitor=mAP"] if choice in TAG_LOSSES else []
     config = typed(compose(f"{group}={choice}", f"data.root={tmp_path}", *own), "train")
     if "name" in config.get(group, ()):
         assert config[group].name == choice

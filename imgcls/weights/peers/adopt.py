@@ -12,6 +12,7 @@ from imgcls.machine.reading import shown
 from imgcls.models.layers import Network, fluid_names
 from imgcls.models.registry import ModelInfo
 from imgcls.weights.choices import OURS, PEERS, TORCH_PEERS
+from imgcls.weights.peers.by_name import from_source, source_of, to_source
 from imgcls.weights.peers.convert import from_peer, layers_of, their_names, to_torch
 from imgcls.weights.peers.rules import PADDLE_VISION_BEGINS, REASONS, RULES, Peer, Rule, title
 from imgcls.weights.source import Naming, Weights
@@ -44,8 +45,15 @@ def adopt(network: Network, info: ModelInfo, weights: Weights, source: str | Pat
         UserError: they are a peer's and not exactly what this network computes, or the file does not tell.
     """
     wanted, _, architecture = (said or "").partition("/")
-    if wanted == OURS or (not wanted and not _is_foreign(network, weights)):
+    if wanted == OURS or (not wanted and source_of(network, info) is None and not _is_foreign(network, weights)):
         return Adopted(weights.arrays, weights.naming, None, [])
+    if source_of(network, info) is not None and weights.maker is not None:
+        if wanted and wanted not in RULES:
+            _require_rule(info, wanted)
+        converted = from_source(network, info, weights, source, wanted, architecture or weights.architecture)
+        if converted is None:
+            return Adopted(weights.arrays, weights.naming, None, [])
+        return Adopted(converted.arrays, "structured", source_of(network, info), converted.remarks)
     if isinstance(network, Network):
         found = _find(network, info.module, weights, wanted or None, architecture or weights.architecture)
     else:
@@ -70,12 +78,16 @@ def adopt(network: Network, info: ModelInfo, weights: Weights, source: str | Pat
 def named_for_torch(network: Network, info: ModelInfo, wanted: str | None = None) -> tuple[dict[str, np.ndarray], str]:
     """The tensors of a network by the names of torchvision or timm, the first that has it, and whose they are.
 
+    Those of a modern network by the names of the package that it is from.
+
     Args:
         wanted: whose names, ``imgcls`` for those of our ``state_dict``.
 
     Raises:
         UserError: neither has this network, or what it learned has no place there.
     """
+    if (maker := source_of(network, info)) is not None and wanted in (None, maker):
+        return to_source(network, info), maker
     found = None if wanted == OURS else _torch_rule(network, info, wanted)
     if found is not None:
         return to_torch(network, info.module, found.names, found.rule, found.peer), found.peer

@@ -1,0 +1,47 @@
+"""Files that timm itself wrote for the modern networks, and ours back in timm: ``bash scripts/test.sh --peers``."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from peers.values import CLASSES, images
+
+from imgcls.models.registry import build_model, model_info
+from imgcls.weights.load import load_pretrained
+from imgcls.weights.peers.adopt import named_for_torch
+from imgcls.weights.safetensors_file import write_safetensors
+
+PYTHON = os.environ.get("IMGCLS_PEERS_PYTHON")
+CASES = [
+    ("deit_tiny_patch16_224", 224),
+    ("convnext_atto", 64),
+    ("mobilenetv4_conv_small_050", 64),
+    ("regnetx_002", 64),
+]
+
+
+@pytest.mark.full
+@pytest.mark.skipif(PYTHON is None, reason="needs timm: bash scripts/test.sh --peers")
+@pytest.mark.parametrize(("name", "side"), CASES)
+def test_equal_both_ways(tmp_path, name, side):
+    def timm(*files):
+        script = Path(__file__).with_name("write_modern.py")
+        subprocess.run([PYTHON, str(script), str(tmp_path), name, str(side), *map(str, files)], check=True)
+        return np.load(tmp_path / "logits.npy")
+
+    expected = timm()
+    for file in ("weights.pth", "weights.safetensors"):
+        network = build_model(name, num_classes=CLASSES)
+        report = load_pretrained(network, model_info(name), tmp_path / file, pretrained_from=f"timm/{name}")
+        assert report.peer == "timm"
+        network.eval()
+        with paddle.no_grad():
+            logits = network(paddle.to_tensor(images(side))).numpy()
+        difference = np.abs(logits - expected).max() / np.abs(expected).max()
+        print(f"{name}: {difference:.1e}")
+        assert difference <= 1e-5
+    write_safetensors(tmp_path / "ours.safetensors", named_for_torch(network, model_info(name))[0], {})
+    assert np.array_equal(timm(tmp_path / "ours.safetensors"), expected)
