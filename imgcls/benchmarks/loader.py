@@ -171,7 +171,7 @@ class _PaddleTransforms(ClassificationDataset):
 def _rates(short: Iterable, whole: Iterable) -> Rates:
     """Of what a whole pass does more than a short one."""
     images, cpu, wall = np.subtract(_cost(whole), _cost(short))
-    return Rates(images / cpu, images / wall)
+    return Rates(*(images / seconds if seconds > 0 else np.nan for seconds in (cpu, wall)))
 
 
 def _cost(loader: Iterable) -> tuple[int, float, float]:
@@ -220,6 +220,11 @@ def _table(title: str, paths: list[str], rates: dict[str, Rates], decode_share: 
             if name in rates
         ),
         *(f"{name}: {reason}" for name, reason in OPTIONAL.items() if name not in rates),
+        *(
+            ["nan: too few pictures to tell from what a start costs, raise benchmark.steps"]
+            if np.isnan([*rates.values()]).any()
+            else []
+        ),
     ]
     table = Table(
         *("", "images/CPU-s", "images/s", f"{OURS} : it"),

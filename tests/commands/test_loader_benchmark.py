@@ -24,15 +24,16 @@ def test_rates_of_every_way_on_given_pictures(run_program, tmp_path):
     text = run_program("benchmark", *arguments, "data=folder", f"data.root={tmp_path / 'photos'}", cwd=tmp_path).stdout
     assert "the given pictures (320 x 240" in text
     rates = {}
-    for name, *figures in re.findall(r"│ (\S.*?) +│ ([\d,.]+) +│ ([\d,.]+) +│ ([\d.]+) +│", text):
+    figure = r"([\d,.]+|nan)"  # a machine that is busy may need longer for few pictures than for more
+    for name, *figures in re.findall(rf"│ (\S.*?) +│ {figure} +│ {figure} +│ {figure} +│", text):
         rates[name] = [float(figure.replace(",", "")) for figure in figures]
     by_opencv = {"this library, OpenCV's pixels", "OpenCV's pixels, one process"} if installed("cv2") else set()
     available = {name for name, module in OTHERS.items() if installed(module)}
     own = {"decoding alone (Pillow)", "this library", "this library, one process", "paddle.vision.transforms"}
     assert rates.keys() == own | by_opencv | available
-    assert all(figure > 0 for figures in rates.values() for figure in figures)
-    assert rates["this library"][2] == 1
+    assert all(figure > 0 or np.isnan(figure) for figures in rates.values() for figure in figures)
+    assert rates["this library"][2] == 1 or np.isnan(rates["this library"][2])
     for name in OTHERS.keys() - available:
         assert re.search(f"{name}: .* is not installed", text)
-    assert re.search(r"this library: [\d.]+ of decoding alone by CPU time; 2 workers", text)
+    assert re.search(r"this library: ([\d.]+|nan) of decoding alone by CPU time; 2 workers", text)
     assert 0 < int(re.search(r"decoding is (\d+)% of this library's own time", text)[1]) < 100

@@ -52,15 +52,18 @@ CONFIGURATION = {
     "root wrong": (["data=folder", "data.root=nowhere"], ["nowhere", "no such directory"]),
     "crop": (["transform.size=300", "transform.resize_size=256"], ["centre crop would not fit"]),
     "batch": (["trainer.batch_size=2", "trainer.processes=4"], ["trainer.batch_size=2", "4 devices"]),
-    "monitor": (["trainer.monitor=accuracy"], ["trainer.monitor=accuracy", "There are: loss, top1, top5."]),
+    "monitor": (
+        ["trainer.monitor=accuracy"],
+        ["trainer.monitor=accuracy", "loss, top1, top5; on request balanced_accuracy"],
+    ),
     "monitor's name in the table": (["trainer.monitor=val_top1"], ["Did you mean 'top1'? There are"]),
     "monitor of no average": (
         ["trainer.monitor=top1_ema"],
-        ["no averaged weights without callbacks.ema.enabled=true. There are: loss, top1, top5."],
+        ["no averaged weights without callbacks.ema.enabled=true. There are: loss, top1, top5; on request"],
     ),
     "monitor that is always right": (
         ["trainer.monitor=top5", "data.num_classes=4"],
-        ["of 4 classes the right one is always among the first 5. There are: loss, top1."],
+        ["of 4 classes the right one is always among the first 5. There are: loss, top1; on request"],
     ),
     "syntax": (["trainer.epochs"], ["trainer.epochs"]),
 }
