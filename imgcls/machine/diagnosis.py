@@ -135,7 +135,7 @@ def try_card(number: int) -> str | None:
     """Let the installed Paddle compute something on a card, in a process of its own; why it failed, in one line."""
     command = [sys.executable, "-c", TRIAL.format(number=number)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS)
     except subprocess.TimeoutExpired:
         return f"it gave no answer within {SECONDS} seconds"
     lines = [line for line in done.stderr.splitlines() if line.strip()]
@@ -236,4 +236,4 @@ def _runs_on(built: int, capability: Version) -> bool:
 
 
 def _ask(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=True).stdout
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS, check=True).stdout
