@@ -236,4 +236,6 @@ def _runs_on(built: int, capability: Version) -> bool:
 
 
 def _ask(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS, check=True).stdout
+    return subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS, check=True
+    ).stdout
