@@ -1,6 +1,7 @@
 """What every test may use: the reference numbers, programs run as a user runs them."""
 
 import importlib
+import logging
 import os
 import subprocess
 import sys
@@ -39,6 +40,13 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "full" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """A test hears the library's log, whatever set-up of logging a test before it has left in this process."""
+    logging.disable(logging.NOTSET)
+    logging.getLogger("imgcls").disabled = False
 
 
 @pytest.hookimpl(optionalhook=True)
