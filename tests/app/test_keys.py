@@ -248,6 +248,9 @@ MAY_CHANGE = {
     "trainer.num_workers": 7,
     "trainer.gpus": 2,
     "trainer.processes": 2,
+    "data.image_column": "photo",
+    "data.label_column": "kind",
+    "data.split_column": "part",
     "trainer.nodes": 2,
     "trainer.node_rank": 1,
     "trainer.master": "there:1234",
@@ -315,8 +318,8 @@ def test_a_fingerprint_is_what_it_always_was():
 @pytest.mark.parametrize(
     ("program", "overrides", "words"),
     [
-        ("train", ["data.val_share=0.2"], "data.val_share=0.2 is for data=folder and data=list"),
-        ("preview", ["data=synthetic", "data.val_share=0.2"], "data.val_share=0.2 is for data=folder and data=list"),
+        ("train", ["data.val_share=0.2"], "data.val_share=0.2 is for data=folder, data=list, "),
+        ("preview", ["data=synthetic", "data.val_share=0.2"], "data.val_share=0.2 is for data=folder, data=list, "),
         ("train", ["data=folder", "data.root=.", "data.val_share=0"], "data.val_share=0 leaves no pictures"),
     ],
 )
