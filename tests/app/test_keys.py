@@ -1,5 +1,6 @@
 """The rows of the keys: every line of conf/ has one, wrong values are refused, a resumed run may change some."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from imgcls.app.model_group import register_model_group
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.resume import config_hash, require_same_run
 from imgcls.app.rows import rows
+from imgcls.data.formats.build import build_samples
+from imgcls.data.formats.list_file import read_list
+from imgcls.data.pictures import decode
 from imgcls.errors import UserError
 
 CONF = conf_directory()
@@ -59,6 +63,13 @@ def test_every_key_has_a_row_and_every_row_a_line():
     # The group of models is made from the catalogue; what a network takes beside is its own.
     lines = {key for key in lines_of_conf() if not key.startswith("model.")}
     assert lines == {key for key in known if not key.startswith("model.")}
+
+
+def test_limits_of_the_readers_are_those_of_the_commands():
+    data = composed("train").data
+    assert data.max_pixels == decode.MAX_PIXELS
+    for function in (read_list, build_samples):
+        assert data.check_files == inspect.signature(function).parameters["check_files"].default
 
 
 def test_the_example_of_the_docs_is_in_the_code():
