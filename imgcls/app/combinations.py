@@ -85,6 +85,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _logger(config)
     yield from _answers(config)
     yield from _quantized(config)
+    yield from _search(config)
     if "trainer" in config and not own_metrics and "lr_find" not in config and "preview" not in config:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
@@ -334,6 +335,20 @@ def _quantized(config: DictConfig) -> Iterator[str]:
     for package in ("openvino", "nncf"):
         if find_spec(package) is None:
             yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[int8]"'
+
+
+def _search(config: DictConfig) -> Iterator[str]:
+    what = _get(config, "search.what")
+    if what == "query" and config.search.input is None:
+        yield "search.input is required: name the pictures whose like are looked for, as search.input=photo.jpg."
+    if what == "build" and config.search.input is not None:
+        yield f"search.input={config.search.input} is for query; build takes the pictures of search.source."
+    if what == "build" and _get(config, "data.multi_label"):
+        yield "data.multi_label=true: imgcls.search looks for wrong labels of one class a picture. Leave it out."
+    if what == "build" and _get(config, "data.format") in ("tar", "synthetic", "own"):
+        yield f"data={config.data.name}: labels are taken from data=folder, data=list or data=sample."
+    if _get(config, "search.engine") == "faiss" and find_spec("faiss") is None:
+        yield 'search.engine=faiss needs the package faiss-cpu: pip install "imgcls[search]"'
 
 
 def monitor_problems(

@@ -419,6 +419,18 @@ class LRFindConfig:
 
 
 @dataclass
+class SearchConfig:
+    what: str = key(one_of("build", "query"))
+    source: str = key(path=True)  # what predict.output=features wrote; for query, what build wrote
+    input: Any = key(path=True, several=True)  # of query: a path, a pattern, or a list of them
+    topk: int = key(at_least(1))
+    duplicate: float = key(between(0, 1))
+    outlier: float = key(at_least(0))
+    shown: int = key(at_least(1))
+    engine: str | None = key(one_of("faiss", "numpy"))
+
+
+@dataclass
 class CompareConfig:
     runs: list[str] = key(NOT_EMPTY)  # directories of runs or sweeps
 
@@ -521,6 +533,14 @@ class Verify(Program):
 
 
 @dataclass
+class Search(Program):
+    """``imgcls.search``"""
+
+    data: DataConfig = section(DataConfig)
+    search: SearchConfig = section(SearchConfig)
+
+
+@dataclass
 class Compare(Program):
     """``imgcls.compare``"""
 
@@ -537,5 +557,6 @@ SCHEMAS = {
     "preview": Preview,
     "verify": Verify,
     "compare": Compare,
+    "search": Search,
     "lr_find": LRFind,
 }

@@ -14,6 +14,7 @@ SOURCES = {
     "predict.source": "run, checkpoint, weights file or export",
     "export.source": "run, checkpoint or weights file",
     "convert.source": "file or directory of weights",
+    "search.source": "directory of predict.output=features, or of imgcls.search build",
 }
 """What may stand at the path that a key holds."""
 
