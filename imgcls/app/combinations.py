@@ -221,6 +221,8 @@ def _waits(config: DictConfig) -> Iterator[str]:
         return
     if _get(config, "callbacks.early_stopping.enabled"):
         yield "callbacks.early_stopping waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
+    if _get(config, "callbacks.pruning.enabled"):
+        yield "callbacks.pruning compares trainer.monitor, and trainer.eval_every=0 evaluates nothing."
     if _get(config, "lr_schedule.name") == "plateau":
         yield "lr_schedule=plateau waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
 
