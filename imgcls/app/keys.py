@@ -19,6 +19,7 @@ from imgcls.app.rows import (
     PART,
     POSITIVE,
     SHARES,
+    SIZE,
     at_least,
     between,
     false_or,
@@ -27,7 +28,15 @@ from imgcls.app.rows import (
     section,
     switch_or,
 )
-from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, RESAMPLINGS, SPLITS
+from imgcls.data.choices import (
+    AUTOAUGMENT_POLICIES,
+    FILE_CHECKS,
+    FITS,
+    INTERPOLATIONS,
+    RESAMPLINGS,
+    SPLITS,
+    TEST_TIME_AUGMENTATIONS,
+)
 from imgcls.deploy.choices import (
     ENGINE_MODES,
     ENGINE_NAMES,
@@ -103,7 +112,8 @@ class RandAugmentConfig:
 
 @dataclass
 class TransformConfig:
-    size: int = key(at_least(1))
+    size: Any = key(SIZE)
+    fit: str = key(one_of(*FITS), unrecorded="crop")
     resize_size: int | None = key(at_least(1))
     interpolation: str = key(one_of(*INTERPOLATIONS))
     resampling: str | None = key(one_of(*RESAMPLINGS), unrecorded="pillow")  # that of the weights when left out
@@ -320,6 +330,7 @@ class EvalConfig:
     num_workers: int = key(at_least(0))
     topk: list[int] = key(POSITIVE)
     weights: str = key(WEIGHTS)
+    tta: str | None = key(one_of(*TEST_TIME_AUGMENTATIONS))
     tune: bool = key()
     report: bool = key()
 
@@ -332,6 +343,7 @@ class PredictConfig:
     format: str = key(one_of("jsonl", "csv"))
     topk: int | None = key(at_least(1))
     threshold: float | None = key(between(0, 1))
+    tta: str | None = key(one_of(*TEST_TIME_AUGMENTATIONS))
     sort_to: str | None = key(path=True)  # a directory
     sort_by: str = key(one_of("copy", "link"))
     batch_size: int = key(at_least(1))

@@ -68,6 +68,16 @@ CLASS_WEIGHTS = Rule(
 POSITIVE = Rule(lambda values: bool(values) and min(values) >= 1, "be a list of positive numbers", example="[1,5]")
 
 
+SIZE = Rule(
+    lambda value: _is_side(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_side, value))),
+    "be a number of pixels from 1 up, or height and width as [192,320]",
+)
+
+
+def _is_side(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
 def _is_weights(value: Any) -> bool:
     numbers = isinstance(value, list) and all(isinstance(one, int | float) and one >= 0 for one in value)
     return numbers and any(value)
