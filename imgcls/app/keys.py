@@ -17,6 +17,7 @@ from imgcls.app.rows import (
     JITTER,
     NOT_EMPTY,
     PART,
+    PIXELS,
     POSITIVE,
     SHARES,
     SIZE,
@@ -112,7 +113,7 @@ class RandAugmentConfig:
 
 @dataclass
 class TransformConfig:
-    size: Any = key(SIZE)
+    size: Any = key(SIZE, PIXELS)
     fit: str = key(one_of(*FITS), unrecorded="crop")
     resize_size: int | None = key(at_least(1))
     interpolation: str = key(one_of(*INTERPOLATIONS))

@@ -69,13 +69,10 @@ POSITIVE = Rule(lambda values: bool(values) and min(values) >= 1, "be a list of 
 
 
 SIZE = Rule(
-    lambda value: _is_side(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_side, value))),
-    "be a number of pixels from 1 up, or height and width as [192,320]",
+    lambda value: type(value) is int or (isinstance(value, list) and [type(side) for side in value] == [int, int]),
+    "be a number of pixels, or height and width as [192,320]",
 )
-
-
-def _is_side(value: Any) -> bool:
-    return type(value) is int and value >= 1
+PIXELS = Rule(lambda value: type(value) is not int or value >= 1, "be at least 1", each=True)
 
 
 def _is_weights(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Images in rectangles of another shape: cut, letterboxed, stretched, seen in five parts; in evaluation and training."""
+"""Images in rectangles of another shape: cut, letterboxed, stretched, in five parts; in evaluation and training."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,8 @@ def test_a_crop_of_any_shape_is_the_centre_of_what_covers_it(shape, size, rng):
     """Against the image resized as a whole, its sides rounded."""
     image, resize = photo(*shape), round(1.2 * min(size))
     width, height = cover(*shape, size, resize)
-    assert width >= size[1] and height >= size[0]
+    assert width >= size[1]
+    assert height >= size[0]
     assert min(width / size[1], height / size[0]) == pytest.approx(resize / min(size), abs=0.02)
     found = np.asarray(ResizeCentreCrop(size, resize)(image, rng)).astype(int)
     expected = image.resize((width, height), Image.Resampling.BILINEAR).crop(centre_crop_box(width, height, size))
@@ -66,11 +67,14 @@ def test_a_letterbox_shows_everything_between_bars_of_the_mean(resampling, rng):
     transform = seen((60, 100), "letterbox", resampling=resampling).transform()
     assert transform.image_shape == (60, 100, 3)
     array = transform(photo(30, 60), rng)  # 30 pixels wide
-    assert (array[:, :35] == BARS).all() and (array[:, 65:] == BARS).all()
+    assert (array[:, :35] == BARS).all()
+    assert (array[:, 65:] == BARS).all()
     whole = np.asarray(photo(30, 60)).astype(int)
     assert np.abs(array[:, 35:65].astype(int) - whole).max() <= 2
     flat = transform(photo(200, 50), rng)  # 25 pixels high
-    assert (flat[:17] == BARS).all() and (flat[42:] == BARS).all() and not (flat[17:42] == BARS).all(axis=2).any()
+    assert (flat[:17] == BARS).all()
+    assert (flat[42:] == BARS).all()
+    assert not (flat[17:42] == BARS).all(axis=2).any()
     thread = transform(photo(5000, 1), rng)
     assert (thread != BARS).any(axis=2).sum() == 100  # a row of pixels is left of it
 
@@ -106,7 +110,8 @@ def test_random_crops_have_the_shape_of_the_size(size):
     crop = RandomCropResize(size, (0.2, 0.5), (0.75, 4 / 3))
     boxes = [crop.box(400, 400, np.random.default_rng(seed)) for seed in range(200)]
     aspects = [(box[2] - box[0]) / (box[3] - box[1]) * size[0] / size[1] for box in boxes]
-    assert 0.7 < min(aspects) < 0.85 and 1.15 < max(aspects) < 1.4
+    assert 0.7 < min(aspects) < 0.85
+    assert 1.15 < max(aspects) < 1.4
 
 
 def test_a_random_crop_of_a_letterbox_always_has_some_of_the_picture():
@@ -115,7 +120,8 @@ def test_a_random_crop_of_a_letterbox_always_has_some_of_the_picture():
     for seed in range(300):
         array = np.asarray(crop(photo(400, 60), np.random.default_rng(seed)))
         shares.append((array != BARS).any(axis=2).mean())
-    assert min(shares) > 0.4 and max(shares) > 0.6  # a crop is at least 89 pixels high, the picture 60
+    assert min(shares) > 0.4
+    assert max(shares) > 0.6
 
 
 @pytest.mark.parametrize("fit", FITS)

@@ -153,7 +153,7 @@ def test_views_in_evaluation_and_prediction(run_directory, run_program, tmp_path
 
 
 REFUSED = [
-    ("train", ["transform.size=[96,0]"], "transform.size=[96, 0]: must be a number of pixels"),
+    ("train", ["transform.size=[96,0]"], "transform.size=0: must be at least 1."),
     ("train", ["transform.size=wide"], "transform.size=wide: must be a number of pixels"),
     ("train", ["transform.size=[96,96,3]"], "height and width as [192,320]"),
     ("train", ["transform.size=[96,300]", "transform.resize_size=90"], "the centre crop would not fit"),
