@@ -389,6 +389,14 @@ class BenchmarkConfig:
     data_formats: list[str] = key(one_of(*DATA_FORMATS), NOT_EMPTY)
     compile: list[bool] = key(NOT_EMPTY)
     processes: list[int] = key(at_least(1), NOT_EMPTY)
+    torch_python: str | None = key(path=True)  # an interpreter
+    networks: list[str] = key(NOT_EMPTY)
+    batch_sizes: list[int] = key(at_least(1), NOT_EMPTY)
+    image_size: int | None = key(at_least(1))
+    ways: list[str] = key(one_of("eager", "compiled", "onednn"), NOT_EMPTY)
+    peers: list[str] = key(one_of("torchvision", "timm"), NOT_EMPTY)
+    torch_layouts: list[str] = key(one_of(*DATA_FORMATS), NOT_EMPTY)
+    turn_seconds: float = key(at_least(0))
 
 
 @dataclass
