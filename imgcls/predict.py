@@ -30,6 +30,7 @@ def main(config: DictConfig) -> None:
     if settings.source is not None:
         require_reader_of(settings.source, settings.engine)
     require_paddle()
+    from imgcls.app.feature_command import write_command
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
     from imgcls.data.paths import bullet_list
@@ -66,6 +67,7 @@ def main(config: DictConfig) -> None:
     wanted = {"output": settings.output, "topk": topk, "threshold": settings.threshold}
     resume = agree(directory, {**source.origin, **wanted}, settings.resume)
     if settings.output == "features":
+        write_command(config, directory)
         answers, answer = FeatureFile(directory, resume), source.predictor.features
     else:
         answers = ClassFile(directory, source.class_names, topk, threshold, resume, thresholds)

@@ -76,9 +76,14 @@ class DataConfig:
     val_list: str | None = key(free=True, path=True)
     val_share: float | None = key(PART)
     val_seed: int = key(at_least(0), unrecorded=0)
+    folds: int | None = key(at_least(2), later=True)
+    fold: int | None = key(at_least(0), later=True)
     multi_label: bool = key(unrecorded=False)
     sampler: str = key(one_of("shuffle", "balanced"), unrecorded="shuffle")
     class_map: str | None = key(free=True, path=True)
+    image_column: str | None = key(free=True, later=True)  # as of the lists, what they lead to may not change
+    label_column: str | None = key(free=True, later=True)
+    split_column: str | None = key(free=True, later=True)
     num_classes: int | None = key(at_least(1))
     train_size: int | None = key(at_least(1))
     val_size: int | None = key(at_least(1))
@@ -422,6 +427,18 @@ class LRFindConfig:
 
 
 @dataclass
+class SearchConfig:
+    what: str = key(one_of("build", "query"))
+    source: str = key(path=True)  # what predict.output=features wrote; for query, what build wrote
+    input: Any = key(path=True, several=True)  # of query: a path, a pattern, or a list of them
+    topk: int = key(at_least(1))
+    duplicate: float = key(between(0, 1))
+    outlier: float = key(at_least(0))
+    shown: int = key(at_least(1))
+    engine: str | None = key(one_of("faiss", "numpy"))
+
+
+@dataclass
 class CompareConfig:
     runs: list[str] = key(NOT_EMPTY)  # directories of runs or sweeps
 
@@ -524,6 +541,14 @@ class Verify(Program):
 
 
 @dataclass
+class Search(Program):
+    """``imgcls.search``"""
+
+    data: DataConfig = section(DataConfig)
+    search: SearchConfig = section(SearchConfig)
+
+
+@dataclass
 class Compare(Program):
     """``imgcls.compare``"""
 
@@ -540,5 +565,6 @@ SCHEMAS = {
     "preview": Preview,
     "verify": Verify,
     "compare": Compare,
+    "search": Search,
     "lr_find": LRFind,
 }
