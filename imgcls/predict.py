@@ -30,6 +30,7 @@ def main(config: DictConfig) -> None:
     if settings.source is not None:
         require_reader_of(settings.source, settings.engine)
     require_paddle()
+    from imgcls.app.feature_command import write_command
     from imgcls.app.prediction import open_source
     from imgcls.app.program import output_directory
     from imgcls.data.paths import bullet_list
@@ -70,6 +71,7 @@ def main(config: DictConfig) -> None:
         wanted["tta"], predictor = settings.tta, SeveralViews(predictor, settings.tta)
     resume = agree(directory, {**source.origin, **wanted}, settings.resume)
     if settings.output == "features":
+        write_command(config, directory)
         answers, answer = FeatureFile(directory, resume), predictor.features
     else:
         answers = ClassFile(directory, source.class_names, topk, threshold, resume, thresholds)

@@ -1,6 +1,7 @@
 """Exact versions of all that the two commands of the README install, with hashes; and a bill of them for the wheel.
 
-    python3.11 scripts/lock.py          renew scripts/locked/ and imgcls/assets/sbom.cdx.json, from the package index
+    python3.11 scripts/lock.py          renew what scripts/locked/ has for this Python, from the package index; with
+                                        3.11, imgcls/assets/sbom.cdx.json too
     python scripts/lock.py cpu,test     the lock for these extras and this Python, if it is of this setup.cfg; else
                                         why there is none, with status 1
 
@@ -24,8 +25,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOCKED = ROOT / "scripts" / "locked"
 SBOM = ROOT / "imgcls" / "assets" / "sbom.cdx.json"
-EXTRAS = ("cpu,test", "cpu")
-"""The largest first: the others take its versions."""
+EXTRAS = (("cpu,test", "cpu"), ("cpu3,test3", "cpu3"))
+"""Those of each PaddlePaddle, the largest first: the others take its versions."""
+
+HAS_PADDLE_2 = sys.version_info < (3, 13)
+IS_OF_THE_WHEEL = sys.version_info[:2] == (3, 11)
 
 BUILD = "build"
 MADE_OF = "# made of "
@@ -60,11 +64,14 @@ def renew() -> None:
         constraints.write_text("", encoding="utf-8")
         build = resolve(scratch, build_requirements(), constraints)
         write(name(BUILD), "[build-system]", build, fingerprint(BUILD))
-        for extras in EXTRAS:
-            found = resolve(scratch, requirements(extras), constraints)
-            write(name(extras), f"imgcls[{extras}]", found, fingerprint(extras))
-            constraints.write_text("".join(f"{one['name']}=={one['version']}\n" for one in found), encoding="utf-8")
-    SBOM.write_text(json.dumps(bill(found), indent=1) + "\n", encoding="utf-8")
+        for group in EXTRAS if HAS_PADDLE_2 else EXTRAS[1:]:
+            constraints.write_text("", encoding="utf-8")
+            for extras in group:
+                found = resolve(scratch, requirements(extras), constraints)
+                write(name(extras), f"imgcls[{extras}]", found, fingerprint(extras))
+                constraints.write_text("".join(f"{one['name']}=={one['version']}\n" for one in found), encoding="utf-8")
+            if IS_OF_THE_WHEEL and "cpu" in group:
+                SBOM.write_text(json.dumps(bill(found), indent=1) + "\n", encoding="utf-8")
 
 
 def name(extras: str) -> str:

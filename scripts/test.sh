@@ -52,4 +52,6 @@ if [ "${1:-}" = --peers ]; then
     export IMGCLS_PEERS_PYTHON IMGCLS_PEERS_SITE
     exec .venv/bin/python -m pytest --full tests/peers "$@"
 fi
-exec "$directory/bin/python" -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder "$@"
+# A worker that crashes ends the run, with what has failed so far: after a new one in its place pytest-xdist may wait for ever.
+exec "$directory/bin/python" -m pytest -n auto --maxprocesses 8 --max-worker-restart 0 --dist loadfile \
+    --no-loadscope-reorder "$@"

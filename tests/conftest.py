@@ -44,9 +44,13 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def heard():
-    """A test hears the library's log, whatever set-up of logging a test before it has left in this process."""
+    """A test hears the library's log, whatever set-up of logging a test before it made in this process."""
+    log = logging.getLogger("imgcls")
     logging.disable(logging.NOTSET)
-    logging.getLogger("imgcls").disabled = False
+    log.disabled = False
+    handlers, filters, level, propagate = list(log.handlers), list(log.filters), log.level, log.propagate
+    yield
+    log.handlers[:], log.filters[:], log.level, log.propagate = handlers, filters, level, propagate
 
 
 @pytest.hookimpl(optionalhook=True)

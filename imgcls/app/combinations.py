@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
 from imgcls.app.rows import problems, rows
-from imgcls.data.choices import MULTI_LABEL, SHARED
+from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, SHARED
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.functional.monitoring import (
     AP_OF,
@@ -85,6 +85,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _logger(config)
     yield from _answers(config)
     yield from _quantized(config)
+    yield from _search(config)
     if "trainer" in config and not own_metrics and "lr_find" not in config and "preview" not in config:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
@@ -98,11 +99,27 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
         yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
     if _get(config, "data.format") == "own" and _get(config, "data.cache"):
         yield "data.cache is for files: hold the images of your own data set in itself, and leave it out."
-    root, reads_files = _get(config, "data.root"), _get(config, "data.format") in ("folder", "list", "tar")
-    if root is None and reads_files and "trainer" in config:
-        yield f"data.root is required: data={config.data.name} needs data.root=<directory>."
-    if root is not None and _get(config, "data.format") != "synthetic" and not Path(root).is_dir():
-        yield f"data.root={root}: there is no such directory."
+    yield from _files(config)
+
+
+def _files(config: DictConfig) -> Iterator[str]:
+    """Whether there is what the pictures are read from, and what reads them."""
+    root, format = _get(config, "data.root"), _get(config, "data.format")
+    if root is None and format in FILES and "trainer" in config:
+        what = "<name>.zip" if format == "zip" else "<directory>"
+        yield f"data.root is required: data={config.data.name} needs data.root={what}."
+    if root is not None and format == "zip":
+        if not Path(root).exists():
+            yield f"data.root={root}: there is no such zip."
+    elif root is not None and format != "synthetic" and not Path(root).is_dir():
+        is_zip = format == "folder" and Path(root).suffix.lower() == ".zip" and Path(root).is_file()
+        yield f"data.root={root}: " + ("write data=zip." if is_zip else "there is no such directory.")
+    if format == "huggingface" and find_spec("pyarrow") is None:
+        yield 'data=huggingface needs the package pyarrow: pip install "imgcls[huggingface]"'
+    for key in ("image_column", "label_column", "split_column"):
+        value = _get(config, f"data.{key}")
+        if value is not None and format not in COLUMNED[key] and "trainer" in config:
+            yield f"data.{key}={value} is for data={' and data='.join(COLUMNED[key])}; leave it out."
 
 
 def _shape(config: DictConfig) -> Iterator[str]:
@@ -132,13 +149,33 @@ def _dali(config: DictConfig) -> Iterator[str]:
 
 
 def _validation(config: DictConfig) -> Iterator[str]:
+    yield from _folds(config)
     share, every = _get(config, "data.val_share"), _get(config, "trainer.eval_every")
     if share is None or "trainer" not in config:  # elsewhere the data may be a run's
         return
     if config.data.format not in SHARED:
-        yield f"data.val_share={share} is for data=folder and data=list, whose pictures it divides; leave it out."
+        yield f"data.val_share={share} is for data={', data='.join(SHARED)}, whose pictures it divides; leave it out."
     elif share == 0 and every:
         yield "data.val_share=0 leaves no pictures for validation: add trainer.eval_every=0, or take a share as 0.2."
+
+
+def _folds(config: DictConfig) -> Iterator[str]:
+    folds, fold = _get(config, "data.folds"), _get(config, "data.fold")
+    if folds is None:
+        if fold is not None:
+            yield f"data.fold={fold}: add data.folds=<number>, of which it is one."
+        return
+    if fold is None and "verify" not in config:
+        numbers = ",".join(map(str, range(folds))) if folds <= 10 else f"0,1,...,{folds - 1}"
+        yield f"data.folds={folds}: add data.fold=0, or -m data.fold={numbers} for a run on each."
+    elif fold is not None and fold >= folds:
+        yield f"data.fold={fold}: must be less than data.folds={folds}; folds are numbered from 0."
+    if config.data.format not in SHARED and "trainer" in config:
+        yield f"data.folds={folds} is for data={', data='.join(SHARED)}; leave it out."
+    if _get(config, "data.val_share") is not None:
+        yield f"data.folds={folds} and data.val_share={config.data.val_share} both divide the pictures: leave one out."
+    if _get(config, "trainer.eval_every") == 0:
+        yield f"data.folds={folds} keeps a part for validation, and trainer.eval_every=0 evaluates nothing."
 
 
 def _channels(config: DictConfig) -> Iterator[str]:
@@ -312,6 +349,20 @@ def _quantized(config: DictConfig) -> Iterator[str]:
     for package in ("openvino", "nncf"):
         if find_spec(package) is None:
             yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[int8]"'
+
+
+def _search(config: DictConfig) -> Iterator[str]:
+    what = _get(config, "search.what")
+    if what == "query" and config.search.input is None:
+        yield "search.input is required: name the pictures whose like are looked for, as search.input=photo.jpg."
+    if what == "build" and config.search.input is not None:
+        yield f"search.input={config.search.input} is for query; build takes the pictures of search.source."
+    if what == "build" and _get(config, "data.multi_label"):
+        yield "data.multi_label=true: imgcls.search looks for wrong labels of one class a picture. Leave it out."
+    if what == "build" and _get(config, "data.format") in ("tar", "synthetic", "own"):
+        yield f"data={config.data.name}: labels are taken from data=folder, data=list or data=sample."
+    if _get(config, "search.engine") == "faiss" and find_spec("faiss") is None:
+        yield 'search.engine=faiss needs the package faiss-cpu: pip install "imgcls[search]"'
 
 
 def monitor_problems(

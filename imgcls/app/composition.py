@@ -37,7 +37,8 @@ def composed(
     choices, values = _choices_and_values(sections or {}, program)
     register_model_group()
     before = dict(Singleton._instances)
-    GlobalHydra.instance().clear()
+    for kind in (GlobalHydra, HydraConfig):  # those of a program that composes for another are left alone
+        Singleton._instances.pop(kind, None)
     try:
         try:
             with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):

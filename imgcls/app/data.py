@@ -11,6 +11,7 @@ from imgcls.data.formats.build import build_samples, require_class_count
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.own import own_samples
 from imgcls.data.formats.samples import Samples, in_classes
+from imgcls.data.formats.table_list import Columns
 from imgcls.data.loading.bad_files import BadFiles
 from imgcls.data.loading.cache import RamCache
 from imgcls.data.loading.dali import DaliLoader
@@ -67,10 +68,20 @@ def read_samples(
         val_seed=data.val_seed,
         multi_label=data.multi_label,
         num_classes_key=num_classes_key,
+        columns=columns_of(data),
+        folds=data.folds,
+        fold=data.fold,
     )
-    if left_out and not (data.val_share and split == "val"):  # whose pictures are among those of training
+    if left_out and not (
+        (data.val_share or data.folds) and split == "val"
+    ):  # whose pictures are among those of training
         log.info("%s: %s", split, left_out.line())
     return samples
+
+
+def columns_of(data: DictConfig) -> Columns:
+    """What the command says of the columns, or fields, that hold images, labels and splits."""
+    return Columns(data.image_column, data.label_column, data.split_column)
 
 
 def training_transform(transform: DictConfig) -> Transform:

@@ -86,9 +86,14 @@ class DataConfig:
     val_list: str | None = key(free=True, path=True)
     val_share: float | None = key(PART)
     val_seed: int = key(at_least(0), unrecorded=0)
+    folds: int | None = key(at_least(2), later=True)
+    fold: int | None = key(at_least(0), later=True)
     multi_label: bool = key(unrecorded=False)
     sampler: str = key(one_of("shuffle", "balanced"), unrecorded="shuffle")
     class_map: str | None = key(free=True, path=True)
+    image_column: str | None = key(free=True, later=True)  # as of the lists, what they lead to may not change
+    label_column: str | None = key(free=True, later=True)
+    split_column: str | None = key(free=True, later=True)
     num_classes: int | None = key(at_least(1))
     train_size: int | None = key(at_least(1))
     val_size: int | None = key(at_least(1))
@@ -402,6 +407,14 @@ class BenchmarkConfig:
     data_formats: list[str] = key(one_of(*DATA_FORMATS), NOT_EMPTY)
     compile: list[bool] = key(NOT_EMPTY)
     processes: list[int] = key(at_least(1), NOT_EMPTY)
+    torch_python: str | None = key(path=True)  # an interpreter
+    networks: list[str] = key(NOT_EMPTY)
+    batch_sizes: list[int] = key(at_least(1), NOT_EMPTY)
+    image_size: int | None = key(at_least(1))
+    ways: list[str] = key(one_of("eager", "compiled", "onednn"), NOT_EMPTY)
+    peers: list[str] = key(one_of("torchvision", "timm"), NOT_EMPTY)
+    torch_layouts: list[str] = key(one_of(*DATA_FORMATS), NOT_EMPTY)
+    turn_seconds: float = key(at_least(0))
 
 
 @dataclass
@@ -424,6 +437,18 @@ class LRFindConfig:
     end_lr: float = key(at_least(1e-12))
     steps: int = key(at_least(10))
     stop_factor: float = key(at_least(1))
+
+
+@dataclass
+class SearchConfig:
+    what: str = key(one_of("build", "query"))
+    source: str = key(path=True)  # what predict.output=features wrote; for query, what build wrote
+    input: Any = key(path=True, several=True)  # of query: a path, a pattern, or a list of them
+    topk: int = key(at_least(1))
+    duplicate: float = key(between(0, 1))
+    outlier: float = key(at_least(0))
+    shown: int = key(at_least(1))
+    engine: str | None = key(one_of("faiss", "numpy"))
 
 
 @dataclass
@@ -529,6 +554,14 @@ class Verify(Program):
 
 
 @dataclass
+class Search(Program):
+    """``imgcls.search``"""
+
+    data: DataConfig = section(DataConfig)
+    search: SearchConfig = section(SearchConfig)
+
+
+@dataclass
 class Compare(Program):
     """``imgcls.compare``"""
 
@@ -545,5 +578,6 @@ SCHEMAS = {
     "preview": Preview,
     "verify": Verify,
     "compare": Compare,
+    "search": Search,
     "lr_find": LRFind,
 }

@@ -23,10 +23,10 @@ from imgcls.deploy.gpu import TensorRT
 from imgcls.deploy.image_predictor import ImagePredictor
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError
+from imgcls.machine.cache import cache_directory
 from imgcls.machine.files import sha256
 from imgcls.models.registry import ModelInfo, build_model, model_info
 from imgcls.run.logs import log
-from imgcls.weights.cache import cache_directory
 from imgcls.weights.hub import is_hub_name
 from imgcls.weights.load import load_pretrained
 from imgcls.weights.source import locate_weights

@@ -254,10 +254,10 @@ def _files(samples: Samples) -> str:
     digest = hashlib.sha256()
     for index in range(len(samples)):
         try:
-            stat = Path(samples.path(index)).stat()
+            stamp = samples.stamp(index)
         except (OSError, ValueError):
             continue
-        digest.update(f"{index} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(f"{' '.join(map(str, (index, *stamp)))}\n".encode())
     return digest.hexdigest()
 
 

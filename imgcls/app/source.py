@@ -16,6 +16,7 @@ from imgcls.app.pretrained import tell_seen
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
+from imgcls.data.choices import NUMBERED
 from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
 from imgcls.data.pictures.size import as_size, sides
@@ -90,7 +91,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
     own = record.config.transform.get("resampling") or USUAL
     recorded = recorded_source(record, _with_pixels(result, own), weights)
     if "data.class_map" in given and config.data.class_map:
-        labels_too = "eval" in config and result.data.format in ("list", "tar")
+        labels_too = "eval" in config and result.data.format in NUMBERED
         return _named(recorded, config.data.class_map, labels_too)
     return recorded
 

@@ -26,8 +26,9 @@ POSITIONAL = {
     "eval": ("eval.source",),
     "export": ("export.source",),
     "predict": ("predict.input",),
+    "search": ("search.what", "search.source", "search.input"),
 }
-"""The keys that words without a key are for; one that holds several texts takes all of them."""
+"""The keys that words without a key are for; a last one that holds several texts takes all that are left."""
 
 
 @dataclass
@@ -86,7 +87,7 @@ def _is_file(word: str, program: str) -> bool:
 def _with_keys(loose: list[tuple[int, str]], overrides: list[str], arguments: list[str], program: str) -> list[str]:
     given = {override.partition("=")[0] for override in overrides}
     keys = [key for key in POSITIONAL.get(program, ()) if key not in given]
-    row = known_rows(program)[keys[0]] if len(keys) == 1 else None
+    row = known_rows(program)[keys[-1]] if keys else None
     takes_all = row is not None and (row.several or row.texts)
     taken = len(loose) if takes_all else len(keys)
     for number, (position, word) in enumerate(loose):
@@ -96,9 +97,10 @@ def _with_keys(loose: list[tuple[int, str]], overrides: list[str], arguments: li
         if number >= taken or _belong_together(before, word):
             raise UserError(_stray(word, before, program))
     values = [word for _, word in loose]
-    if takes_all and (len(values) > 1 or row.texts):
-        return [f"{keys[0]}=[{','.join(map(quoted, values))}]"]
-    return [f"{key}={value}" for key, value in zip(keys, values, strict=False)]
+    found = [f"{key}={value}" for key, value in zip(keys, values, strict=False)]
+    if takes_all and len(values) >= len(keys) and (len(values) > len(keys) or row.texts):
+        found[-1] = f"{keys[-1]}=[{','.join(map(quoted, values[len(keys) - 1 :]))}]"
+    return found
 
 
 def _belong_together(before: str, word: str) -> bool:

@@ -50,7 +50,7 @@ def inference(
     onednn: bool | None = None,
     bfloat16: bool = False,
     gpu_id: int | None = None,
-    gpu_mem: int = 2000,
+    gpu_mem: int | None = None,
     tensorrt: TensorRT | None = None,
 ) -> Run:
     """The graph under ``paddle.inference``, optimised for the device.
@@ -60,7 +60,7 @@ def inference(
         onednn: whether oneDNN's kernels are used; on x86 when left out.
         bfloat16: let oneDNN compute in bfloat16, which changes the answers.
         gpu_id: number of a GPU; the CPU when left out.
-        gpu_mem: MB that are reserved on the GPU at the start.
+        gpu_mem: MB that are reserved on the GPU at the start; as many as Paddle likes when left out.
         tensorrt: let TensorRT run on the GPU what it can.
 
     Raises:

@@ -71,13 +71,23 @@ class FeatureFile:
         self._rows.truncate(ends[-1] if ends else 0)
 
     def _take_apart(self) -> None:
-        try:
-            with open_regular(self.path) as file:
-                content = read_arrays(file, texts=True)
-            paths, features = content["paths"].tolist(), content["features"]
-            if content["paths"].shape != (len(paths),) or len(features) != len(paths) or features.ndim != 2:
-                raise ValueError("its arrays do not belong together")
-        except Exception as error:  # whatever zipfile, zlib and numpy make of a damaged one
-            raise UserError(f"{self.path} is damaged: {error}. Predict again under another run.name.") from error
+        paths, features = read_features(self.path)
         for start in range(0, len(paths), CHUNK):
             self.add(paths[start : start + CHUNK], features[start : start + CHUNK])
+
+
+def read_features(path: Path) -> tuple[list[str], np.ndarray]:
+    """Paths and features ``[N, num_features]`` of a ``features.npz``.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        with open_regular(path) as file:
+            content = read_arrays(file, texts=True)
+        paths, features = content["paths"].tolist(), content["features"]
+        if content["paths"].shape != (len(paths),) or len(features) != len(paths) or features.ndim != 2:
+            raise ValueError("its arrays do not belong together")
+    except Exception as error:  # whatever zipfile, zlib and numpy make of a damaged one
+        raise UserError(f"{path} is damaged: {error}. Predict again under another run.name.") from error
+    return paths, features

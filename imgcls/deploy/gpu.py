@@ -37,7 +37,7 @@ class TensorRT:
     cache: Path
 
 
-def use_gpu(config: Config, gpu_id: int, gpu_mem: int) -> None:
+def use_gpu(config: Config, gpu_id: int, gpu_mem: int | None) -> None:
     """Compute on a GPU, and reserve ``gpu_mem`` MB of it.
 
     Raises:
@@ -46,7 +46,7 @@ def use_gpu(config: Config, gpu_id: int, gpu_mem: int) -> None:
     available = gpu_count()
     if gpu_id >= available:
         raise UserError(f"predict.gpu_id={gpu_id}: {_gpus(available)} Leave it out to predict on the CPU.")
-    config.enable_use_gpu(gpu_mem, gpu_id)
+    config.enable_use_gpu(config.memory_pool_init_size_mb() if gpu_mem is None else gpu_mem, gpu_id)
 
 
 def use_tensorrt(config: Config, tensorrt: TensorRT) -> None:

@@ -14,7 +14,7 @@ from imgcls.functional.tag_metrics import TagCounts, average_precision, best_thr
 class EvaluationMeter:
     """Loss and top-k accuracy over a data set; sums stay on the device until somebody asks."""
 
-    def __init__(self, topk: Sequence[int] = (1, 5)):
+    def __init__(self, topk: Sequence[int]):
         self.topk = tuple(topk)
         self.loss = 0.0
         self.correct = np.zeros(len(self.topk), np.int64)

@@ -164,7 +164,7 @@ class Trainer(OpenModel):
         self.on_features = False
         """Whether batches hold feature maps in place of images; see ``take_features``."""
         self._on_batch: list[Callable[[Batch], Batch]] = []
-        self._meter = EvaluationMeter()
+        self._meter = EvaluationMeter((1,))
         self._accumulator_names = name_scope()
         self._sync_norms = [layer for layer in network.sublayers() if isinstance(layer, SyncBatchNorm)]
         self._own_statistics = self._statistics_of_ranks()
@@ -218,11 +218,14 @@ class Trainer(OpenModel):
     def evaluate(self, loader, meter: EvaluationMeter | None = None) -> dict[str, float]:
         """Run the network over a loader in evaluation mode and return the meter's result, of all ranks.
 
+        Args:
+            meter: what adds up; loss and top-1 when left out.
+
         Raises:
             EvaluationInterrupted: a signal came meanwhile, to any rank.
             UserError: the loaders had no image that can be read.
         """
-        self._meter = meter or EvaluationMeter()
+        self._meter = meter or EvaluationMeter((1,))
         super().evaluate(_InterruptibleLoader(loader, lambda: self.signalled), verbose=0)
         if self.ranks.count > 1:
             # Ranks may have had different numbers of batches: nothing is exchanged before this.

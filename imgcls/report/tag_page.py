@@ -1,8 +1,5 @@
 """The page of an evaluation of pictures with several classes each: one HTML file, without a script."""
 
-import base64
-import hashlib
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from imgcls.engine.meters import TagMeter
+from imgcls.report.document import document, source, text
 from imgcls.report.fonts import fonts_for
 from imgcls.report.tag_tables import class_rows
 
@@ -71,13 +69,13 @@ def tag_page(
     texts = [(name, str(value)) for name, value in summary.items() if isinstance(value, str) and value]
     numbers = [(name, value) for name, value in summary.items() if not isinstance(value, str)]
     parts = [
-        f"<h1>{_text(title)}</h1>",
-        f"<p>{'<br>'.join(f'{_text(name)}: {_text(value)}' for name, value in texts)}</p>",
+        f"<h1>{text(title)}</h1>",
+        f"<p>{'<br>'.join(f'{text(name)}: {text(value)}' for name, value in texts)}</p>",
         '<div class="tiles">',
-        *(f'<div class="tile"><b>{_number(value)}</b>{_text(name.replace("_", " "))}</div>' for name, value in numbers),
+        *(f'<div class="tile"><b>{_number(value)}</b>{text(name.replace("_", " "))}</div>' for name, value in numbers),
         "</div>",
-        *([f'<h2>The run</h2><img alt="curves" src="{_png(curves.read_bytes())}">'] if curves else []),
-        f'<h2>Precision over recall</h2><img alt="precision over recall" src="{_png(_drawing(meter))}">',
+        *([f'<h2>The run</h2><img alt="curves" src="{source(curves.read_bytes(), "png")}">'] if curves else []),
+        f'<h2>Precision over recall</h2><img alt="precision over recall" src="{source(_drawing(meter), "png")}">',
         "<h2>Classes</h2>",
         _class_table(meter),
         "<h2>Surest wrong tags</h2>" if mistakes else "",
@@ -85,13 +83,7 @@ def tag_page(
         *(_figure(meter, *mistake) for mistake in mistakes),
         "</div>",
     ]
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
-    document = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_text(title)}</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{STYLE}</style>{"".join(parts)}</html>'
-    )
-    return document.encode("ascii", "xmlcharrefreplace").decode("ascii")
+    return document(title, STYLE, "".join(parts))
 
 
 def _class_table(meter: TagMeter) -> str:
@@ -99,17 +91,16 @@ def _class_table(meter: TagMeter) -> str:
     rows = []
     for number, name, pictures, *values in class_rows(meter):
         cells = "".join(f"<td>{_number(value)}</td>" for value in (pictures, *values))
-        rows.append(f'<tr><td>{number}</td><td class="name">{_text(name)}</td>{cells}</tr>')
+        rows.append(f'<tr><td>{number}</td><td class="name">{text(name)}</td>{cells}</tr>')
     titles = "".join(f'<th class="{"name" if head == "class" else ""}">{head}</th>' for head in heads)
     return f"<table><thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _figure(meter: TagMeter, mistake: WrongTag, path: str, picture: bytes) -> str:
     said = "is there, and was not taken" if mistake.missing else "was taken, and is not there"
-    name = _text(meter.class_names[mistake.number])
-    source = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
-    caption = f"<b>{name}</b> {said}: {mistake.score:.3f}<br>{_text(path)}"
-    return f'<figure><img alt="" src="{source}"><figcaption>{caption}</figcaption></figure>'
+    name = text(meter.class_names[mistake.number])
+    caption = f"<b>{name}</b> {said}: {mistake.score:.3f}<br>{text(path)}"
+    return f'<figure><img alt="" src="{source(picture, "jpeg")}"><figcaption>{caption}</figcaption></figure>'
 
 
 def _drawing(meter: TagMeter) -> bytes:
@@ -134,14 +125,6 @@ def _drawing(meter: TagMeter) -> bytes:
         drawn = io.BytesIO()
         figure.savefig(drawn, format="png", dpi=110)
     return drawn.getvalue()
-
-
-def _png(content: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
-
-
-def _text(text: str) -> str:
-    return html.escape(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def _number(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """The rows of the keys: every line of conf/ has one, wrong values are refused, a resumed run may change some."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from imgcls.app.model_group import register_model_group
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.resume import config_hash, require_same_run
 from imgcls.app.rows import rows
+from imgcls.data.formats.build import build_samples
+from imgcls.data.formats.list_file import read_list
+from imgcls.data.pictures import decode
 from imgcls.errors import UserError
 
 CONF = conf_directory()
@@ -24,6 +28,7 @@ REQUIRED = {
     "predict": ["predict.input=photo.jpg"],
     "convert": ["convert.source=old", "convert.output=new.pdparams"],
     "compare": ["compare.runs=[outputs/a]"],
+    "search": ["search.what=build", "search.source=."],
 }
 
 
@@ -60,6 +65,13 @@ def test_every_key_has_a_row_and_every_row_a_line():
     assert lines == {key for key in known if not key.startswith("model.")}
 
 
+def test_limits_of_the_readers_are_those_of_the_commands():
+    data = composed("train").data
+    assert data.max_pixels == decode.MAX_PIXELS
+    for function in (read_list, build_samples):
+        assert data.check_files == inspect.signature(function).parameters["check_files"].default
+
+
 def test_the_example_of_the_docs_is_in_the_code():
     page = (ROOT / "docs" / "adding_an_option.md").read_text()
     examples = re.findall(r"```\w+\n(.*?)```", page, re.DOTALL)
@@ -81,6 +93,7 @@ AT_LEAST = {
         callbacks.mixup.alpha trainer.num_workers trainer.gpus trainer.node_rank trainer.max_restarts
         trainer.save_every_steps trainer.seed trainer.profiler.start trainer.amp.min_scale trainer.eval_every
         data.val_seed eval.num_workers
+        search.outlier
         verify.min_size verify.num_workers predict.num_workers predict.gpu_id benchmark.warmup benchmark.num_workers""",
     1: """model.num_classes model.input_size data.num_classes data.train_size data.val_size data.max_pixels
         data.worker_timeout data.cache_mb transform.size transform.resize_size optimizer.base_batch_size
@@ -89,11 +102,11 @@ AT_LEAST = {
         trainer.rank_timeout trainer.save_every trainer.keep_checkpoints trainer.log_every trainer.same_batch
         trainer.profiler.steps trainer.amp.scale_loss trainer.amp.max_skipped eval.batch_size predict.topk
         predict.batch_size predict.threads predict.gpu_mem preview.epoch preview.count benchmark.batch_size
-        benchmark.steps benchmark.repeats""",
+        benchmark.steps benchmark.repeats search.topk search.shown""",
 }
 BETWEEN = {
     (0, 1): """transform.flip optimizer.momentum callbacks.random_erasing.probability callbacks.cutmix.switch_prob
-        callbacks.label_smoothing.epsilon callbacks.ema.decay""",
+        callbacks.label_smoothing.epsilon callbacks.ema.decay search.duplicate""",
     (0, 10): "transform.randaugment.magnitude",
     (0, 180): "transform.rotation",
 }
@@ -129,6 +142,8 @@ ONE_OF = {
     "preview.split": "train, val",
     "benchmark.what": "train, trainer, model, inference, predict, loader",
     "benchmark.amp_dtype": "float16, bfloat16",
+    "search.what": "build, query",
+    "search.engine": "faiss, numpy",
 }
 PAIR, EMPTY = "must be two positive numbers, the smaller first.", "must name at least one."
 OTHERS = [
@@ -248,6 +263,9 @@ MAY_CHANGE = {
     "trainer.num_workers": 7,
     "trainer.gpus": 2,
     "trainer.processes": 2,
+    "data.image_column": "photo",
+    "data.label_column": "kind",
+    "data.split_column": "part",
     "trainer.nodes": 2,
     "trainer.node_rank": 1,
     "trainer.master": "there:1234",
@@ -315,8 +333,8 @@ def test_a_fingerprint_is_what_it_always_was():
 @pytest.mark.parametrize(
     ("program", "overrides", "words"),
     [
-        ("train", ["data.val_share=0.2"], "data.val_share=0.2 is for data=folder and data=list"),
-        ("preview", ["data=synthetic", "data.val_share=0.2"], "data.val_share=0.2 is for data=folder and data=list"),
+        ("train", ["data.val_share=0.2"], "data.val_share=0.2 is for data=folder, data=list, "),
+        ("preview", ["data=synthetic", "data.val_share=0.2"], "data.val_share=0.2 is for data=folder, data=list, "),
         ("train", ["data=folder", "data.root=.", "data.val_share=0"], "data.val_share=0 leaves no pictures"),
     ],
 )

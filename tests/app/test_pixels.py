@@ -73,7 +73,7 @@ def test_it_is_said_and_what_it_means(caplog, monkeypatch):
     monkeypatch.setattr(pixels.opencv, "is_installed", lambda: False)
     tell("opencv", "opencv")
     tell("pillow", "opencv")
-    said = [record.getMessage() for record in caplog.records]
+    said = [record.getMessage() for record in caplog.records if record.name == "imgcls"]
     assert said[0] == "pictures are resized by OpenCV (transform.resampling=opencv)"
     assert "resized by Pillow (transform.resampling=pillow), for these weights they were by OpenCV" in said[1]
     assert said[1].endswith('own: pip install "imgcls[opencv]", then transform.resampling=opencv.')

@@ -254,10 +254,13 @@ def test_every_program_composes(program):
         "predict": ["predict.input=photo.jpg"],
         "convert": ["convert.source=old", "convert.output=new.pdparams"],
         "compare": ["compare.runs=[outputs/a]"],
+        "search": ["search.what=build", "search.source=outputs/features"],
     }
     config = typed(compose(*required.get(program, []), program=program), program)
     if program == "verify":  # looks at pictures, not at networks
         assert config.data.name == "sample"
+    elif program == "search":  # looks at features
+        assert config.data.name == "folder"
     elif program == "compare":  # looks at runs
         assert config.compare.runs == ["outputs/a"]
     else:
