@@ -34,6 +34,8 @@ NEVER_WITH_DALI = {
     "data.cache": "ram",
     "transform.interpolation": "area",
     "transform.resampling": "opencv",
+    "transform.fit": "letterbox",
+    "eval.tta": "five",
 }
 
 MIXING = ("random_erasing", "cutmix", "mixup")
@@ -65,9 +67,7 @@ def _keys(config: DictConfig, program: str) -> Iterator[str]:
 
 
 def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
-    size, resize = _get(config, "transform.size"), _get(config, "transform.resize_size")
-    if resize is not None and size > resize:
-        yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
+    yield from _shape(config)
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
     said = _get(config, "model.pretrained_from")
@@ -120,6 +120,20 @@ def _files(config: DictConfig) -> Iterator[str]:
         value = _get(config, f"data.{key}")
         if value is not None and format not in COLUMNED[key] and "trainer" in config:
             yield f"data.{key}={value} is for data={' and data='.join(COLUMNED[key])}; leave it out."
+
+
+def _shape(config: DictConfig) -> Iterator[str]:
+    """What the picture is cut to, and how."""
+    size, resize = _get(config, "transform.size"), _get(config, "transform.resize_size")
+    fit = _get(config, "transform.fit")
+    short = min(size) if isinstance(size, ListConfig) and size else size
+    if resize is not None and fit in ("letterbox", "stretch"):
+        yield f"transform.resize_size={resize} is for transform.fit=crop: transform.fit={fit} shows the whole picture."
+    elif resize is not None and isinstance(short, int) and short > resize:
+        yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
+    for program in ("eval", "predict"):
+        if _get(config, f"{program}.tta") == "five" and fit != "crop":
+            yield f"{program}.tta=five cuts corners off, and transform.fit={fit} shows the whole picture: take flip."
 
 
 def _dali(config: DictConfig) -> Iterator[str]:

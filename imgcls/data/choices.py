@@ -40,3 +40,9 @@ RESAMPLINGS = ("pillow", "opencv")
 """Whose way of resizing."""
 
 AUTOAUGMENT_POLICIES = ("imagenet",)
+
+FITS = ("crop", "letterbox", "stretch")
+"""How an image comes into a rectangle of another shape: its centre, whole with bars, whole and distorted."""
+
+TEST_TIME_AUGMENTATIONS = ("flip", "five")
+"""Views of an image whose answers are averaged: it and its mirror image; its centre and its corners."""

@@ -36,7 +36,7 @@ class LabelledImages:
     """What a network is measured on.
 
     Args:
-        images: uint8 ``[N, size, size, 3]``.
+        images: uint8 ``[N, height, width, 3]``.
         labels: int ``[N]``, numbers of the export's classes.
     """
 
@@ -56,7 +56,7 @@ def quantize(
     layers that cost the most compute in float again, until it does not.
 
     Args:
-        calibration: uint8 ``[N, size, size, 3]``.
+        calibration: uint8 ``[N, height, width, 3]``.
         max_drop: of the share of right answers on ``validation``.
 
     Returns:
