@@ -22,7 +22,8 @@ def main(config: DictConfig) -> None:
     start_log()
     select_device(None)
     log.info(system_line(config_hash(config)))
-    log.info("%s: %s, %d px, batch %d", settings.what, model.name, model.input_size, settings.batch_size)
+    if settings.torch_python is None or settings.what != "train":
+        log.info("%s: %s, %d px, batch %d", settings.what, model.name, model.input_size, settings.batch_size)
     log.setLevel("WARNING")  # the measured runs have a log of their own to write
     tables = {"loader": _loader, "train": _train, "inference": _inference}.get(settings.what, _figures)
     for table in tables(config):
@@ -46,6 +47,28 @@ def _loader(config: DictConfig) -> Iterator:
 
 
 def _train(config: DictConfig) -> Iterator:
+    return _against(config) if config.benchmark.torch_python else _among_ourselves(config)
+
+
+def _against(config: DictConfig) -> Iterator:
+    from imgcls.benchmarks.against import measure_against
+    from imgcls.models.registry import model_info
+
+    settings = config.benchmark
+    infos = [model_info(name) for name in settings.networks]
+    return measure_against(
+        [(info.name, settings.image_size or info.input_size) for info in infos],
+        torch_python=settings.torch_python,
+        libraries=list(settings.peers),
+        ways=list(settings.ways),
+        layouts=list(settings.torch_layouts),
+        batch_sizes=list(settings.batch_sizes),
+        rounds=settings.repeats,
+        seconds=settings.turn_seconds,
+    )
+
+
+def _among_ourselves(config: DictConfig) -> Iterator:
     from imgcls.benchmarks.train import measure_train
 
     settings, model = config.benchmark, config.model

@@ -22,8 +22,8 @@ UP = {
     "through others": ("machine/device.py", "import imgcls.models.patterns", "imgcls.machine.device -> imgcls.models"),
     "within data": (
         "data/pictures/decode.py",
-        "from imgcls.data.formats import tar",
-        "imgcls.data.pictures.decode -> imgcls.data.formats.tar",
+        "from imgcls.data.formats import tar_index",
+        "imgcls.data.pictures.decode -> imgcls.data.formats.tar_index",
     ),
     "from door to door": ("eval.py", "from imgcls.train import main", "imgcls.eval -> imgcls.train"),
     "in a circle": ("deploy/results.py", "import imgcls.benchmarks.exported", "- .deploy -> .benchmarks"),

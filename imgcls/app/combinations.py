@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
 from imgcls.app.rows import problems, rows
-from imgcls.data.choices import MULTI_LABEL, SHARED
+from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, SHARED
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.functional.monitoring import (
     AP_OF,
@@ -34,6 +34,8 @@ NEVER_WITH_DALI = {
     "data.cache": "ram",
     "transform.interpolation": "area",
     "transform.resampling": "opencv",
+    "transform.fit": "letterbox",
+    "eval.tta": "five",
 }
 
 INT8_PACKAGES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
@@ -68,9 +70,7 @@ def _keys(config: DictConfig, program: str) -> Iterator[str]:
 
 
 def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
-    size, resize = _get(config, "transform.size"), _get(config, "transform.resize_size")
-    if resize is not None and size > resize:
-        yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
+    yield from _shape(config)
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
     said = _get(config, "model.pretrained_from")
@@ -102,11 +102,41 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
         yield "callbacks.label_smoothing is for loss=cross_entropy: smooth in your own loss, and switch it off."
     if _get(config, "data.format") == "own" and _get(config, "data.cache"):
         yield "data.cache is for files: hold the images of your own data set in itself, and leave it out."
-    root, reads_files = _get(config, "data.root"), _get(config, "data.format") in ("folder", "list", "tar")
-    if root is None and reads_files and "trainer" in config:
-        yield f"data.root is required: data={config.data.name} needs data.root=<directory>."
-    if root is not None and _get(config, "data.format") != "synthetic" and not Path(root).is_dir():
-        yield f"data.root={root}: there is no such directory."
+    yield from _files(config)
+
+
+def _files(config: DictConfig) -> Iterator[str]:
+    """Whether there is what the pictures are read from, and what reads them."""
+    root, format = _get(config, "data.root"), _get(config, "data.format")
+    if root is None and format in FILES and "trainer" in config:
+        what = "<name>.zip" if format == "zip" else "<directory>"
+        yield f"data.root is required: data={config.data.name} needs data.root={what}."
+    if root is not None and format == "zip":
+        if not Path(root).exists():
+            yield f"data.root={root}: there is no such zip."
+    elif root is not None and format != "synthetic" and not Path(root).is_dir():
+        is_zip = format == "folder" and Path(root).suffix.lower() == ".zip" and Path(root).is_file()
+        yield f"data.root={root}: " + ("write data=zip." if is_zip else "there is no such directory.")
+    if format == "huggingface" and find_spec("pyarrow") is None:
+        yield 'data=huggingface needs the package pyarrow: pip install "imgcls[huggingface]"'
+    for key in ("image_column", "label_column", "split_column"):
+        value = _get(config, f"data.{key}")
+        if value is not None and format not in COLUMNED[key] and "trainer" in config:
+            yield f"data.{key}={value} is for data={' and data='.join(COLUMNED[key])}; leave it out."
+
+
+def _shape(config: DictConfig) -> Iterator[str]:
+    """What the picture is cut to, and how."""
+    size, resize = _get(config, "transform.size"), _get(config, "transform.resize_size")
+    fit = _get(config, "transform.fit")
+    short = min(size) if isinstance(size, ListConfig) and size else size
+    if resize is not None and fit in ("letterbox", "stretch"):
+        yield f"transform.resize_size={resize} is for transform.fit=crop: transform.fit={fit} shows the whole picture."
+    elif resize is not None and isinstance(short, int) and short > resize:
+        yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
+    for program in ("eval", "predict"):
+        if _get(config, f"{program}.tta") == "five" and fit != "crop":
+            yield f"{program}.tta=five cuts corners off, and transform.fit={fit} shows the whole picture: take flip."
 
 
 def _dali(config: DictConfig) -> Iterator[str]:
@@ -122,13 +152,33 @@ def _dali(config: DictConfig) -> Iterator[str]:
 
 
 def _validation(config: DictConfig) -> Iterator[str]:
+    yield from _folds(config)
     share, every = _get(config, "data.val_share"), _get(config, "trainer.eval_every")
     if share is None or "trainer" not in config:  # elsewhere the data may be a run's
         return
     if config.data.format not in SHARED:
-        yield f"data.val_share={share} is for data=folder and data=list, whose pictures it divides; leave it out."
+        yield f"data.val_share={share} is for data={', data='.join(SHARED)}, whose pictures it divides; leave it out."
     elif share == 0 and every:
         yield "data.val_share=0 leaves no pictures for validation: add trainer.eval_every=0, or take a share as 0.2."
+
+
+def _folds(config: DictConfig) -> Iterator[str]:
+    folds, fold = _get(config, "data.folds"), _get(config, "data.fold")
+    if folds is None:
+        if fold is not None:
+            yield f"data.fold={fold}: add data.folds=<number>, of which it is one."
+        return
+    if fold is None and "verify" not in config:
+        numbers = ",".join(map(str, range(folds))) if folds <= 10 else f"0,1,...,{folds - 1}"
+        yield f"data.folds={folds}: add data.fold=0, or -m data.fold={numbers} for a run on each."
+    elif fold is not None and fold >= folds:
+        yield f"data.fold={fold}: must be less than data.folds={folds}; folds are numbered from 0."
+    if config.data.format not in SHARED and "trainer" in config:
+        yield f"data.folds={folds} is for data={', data='.join(SHARED)}; leave it out."
+    if _get(config, "data.val_share") is not None:
+        yield f"data.folds={folds} and data.val_share={config.data.val_share} both divide the pictures: leave one out."
+    if _get(config, "trainer.eval_every") == 0:
+        yield f"data.folds={folds} keeps a part for validation, and trainer.eval_every=0 evaluates nothing."
 
 
 def _channels(config: DictConfig) -> Iterator[str]:
@@ -188,6 +238,8 @@ def _waits(config: DictConfig) -> Iterator[str]:
         return
     if _get(config, "callbacks.early_stopping.enabled"):
         yield "callbacks.early_stopping waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
+    if _get(config, "callbacks.pruning.enabled"):
+        yield "callbacks.pruning compares trainer.monitor, and trainer.eval_every=0 evaluates nothing."
     if _get(config, "lr_schedule.name") == "plateau":
         yield "lr_schedule=plateau waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
 

@@ -8,6 +8,7 @@ from imgcls.app.data import read_samples
 from imgcls.app.source import Source, has_plain_names
 from imgcls.data.formats.build import has_split
 from imgcls.data.formats.samples import Samples
+from imgcls.data.formats.table_list import is_table
 from imgcls.errors import UserError
 from imgcls.run.logs import log
 
@@ -39,25 +40,28 @@ def evaluation_samples(source: Source, split: str, given: Iterable[str]) -> Samp
         data.class_map = None  # of the training lists: the checkpoint has its names, and the file may be gone
     is_other = not given.isdisjoint(OTHER_DATA)
     if is_other and data.val_share and "data.val_share" not in given:
-        data.val_share = _share_of_other_data(data, split)
+        data.val_share = _undivided(data, split, "data.val_share", data.val_share)
+    if is_other and data.folds and "data.folds" not in given:
+        data.folds = data.fold = _undivided(data, split, "data.folds", data.folds)
     samples = read_samples(data, split, None, source.class_names)
     absent = [name for name, count in zip(samples.class_names, samples.class_counts(), strict=True) if not count]
     if absent:
         shown = ", ".join(absent[:NAMES_SHOWN])
         shown += ", ..." if len(absent) > NAMES_SHOWN else ""
         log.info("%d of %d classes have no picture here: %s", len(absent), samples.num_classes, shown)
-    if is_other and data.format == "list" and not data.class_map and not has_plain_names(source.class_names):
+    counts = data.format == "list" and not is_table(data[f"{split}_list"] or "")
+    if is_other and counts and not data.class_map and not has_plain_names(source.class_names):
         shown = ", ".join(f"{label} {name}" for label, name in enumerate(source.class_names[:NAMES_SHOWN]))
         log.info("labels of the list count the model's classes: %s, ... data.class_map=<file> says otherwise", shown)
     return samples
 
 
-def _share_of_other_data(data: DictConfig, split: str) -> None:
+def _undivided(data: DictConfig, split: str, key: str, value: float) -> None:
     """No share, where the other data is divided; the run's may be meant where it is not."""
     if has_split(data.format, data.root, data.val_list, split):
         return None
     raise UserError(
-        f"The run took a share of its pictures for validation (data.val_share={data.val_share}), and you name other "
-        f"ones. Add data.val_share={data.val_share} for the same share, if they are the run's own in another place, "
-        "or data.val_share=null for all, if they are new to it."
+        f"The run took a share of its pictures for validation ({key}={value}), and you name other "
+        f"ones. Add {key}={value} for the same share, if they are the run's own in another place, "
+        f"or {key}=null for all, if they are new to it."
     )

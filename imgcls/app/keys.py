@@ -17,8 +17,10 @@ from imgcls.app.rows import (
     JITTER,
     NOT_EMPTY,
     PART,
+    PIXELS,
     POSITIVE,
     SHARES,
+    SIZE,
     at_least,
     between,
     false_or,
@@ -27,7 +29,15 @@ from imgcls.app.rows import (
     section,
     switch_or,
 )
-from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, RESAMPLINGS, SPLITS
+from imgcls.data.choices import (
+    AUTOAUGMENT_POLICIES,
+    FILE_CHECKS,
+    FITS,
+    INTERPOLATIONS,
+    RESAMPLINGS,
+    SPLITS,
+    TEST_TIME_AUGMENTATIONS,
+)
 from imgcls.deploy.choices import (
     ENGINE_MODES,
     ENGINE_NAMES,
@@ -76,9 +86,14 @@ class DataConfig:
     val_list: str | None = key(free=True, path=True)
     val_share: float | None = key(PART)
     val_seed: int = key(at_least(0), unrecorded=0)
+    folds: int | None = key(at_least(2), later=True)
+    fold: int | None = key(at_least(0), later=True)
     multi_label: bool = key(unrecorded=False)
     sampler: str = key(one_of("shuffle", "balanced"), unrecorded="shuffle")
     class_map: str | None = key(free=True, path=True)
+    image_column: str | None = key(free=True, later=True)  # as of the lists, what they lead to may not change
+    label_column: str | None = key(free=True, later=True)
+    split_column: str | None = key(free=True, later=True)
     num_classes: int | None = key(at_least(1))
     train_size: int | None = key(at_least(1))
     val_size: int | None = key(at_least(1))
@@ -103,7 +118,8 @@ class RandAugmentConfig:
 
 @dataclass
 class TransformConfig:
-    size: int = key(at_least(1))
+    size: Any = key(SIZE, PIXELS)
+    fit: str = key(one_of(*FITS), unrecorded="crop")
     resize_size: int | None = key(at_least(1))
     interpolation: str = key(one_of(*INTERPOLATIONS))
     resampling: str | None = key(one_of(*RESAMPLINGS), unrecorded="pillow")  # that of the weights when left out
@@ -224,6 +240,14 @@ class EarlyStoppingConfig:
 
 
 @dataclass
+class PruningConfig:
+    enabled: bool = key(free=True, unrecorded=False)
+    min_jobs: int = key(at_least(1), free=True, unrecorded=4)
+    warmup_epochs: int = key(at_least(0), free=True, unrecorded=1)
+    keep: float = key(between(0, 1), free=True, unrecorded=0.5)
+
+
+@dataclass
 class NanGuardConfig:
     enabled: bool = key(free=True)
 
@@ -236,6 +260,7 @@ class CallbacksConfig:
     label_smoothing: LabelSmoothingConfig = section(LabelSmoothingConfig)
     ema: EMAConfig = section(EMAConfig)
     early_stopping: EarlyStoppingConfig = section(EarlyStoppingConfig)
+    pruning: PruningConfig = section(PruningConfig)
     nan_guard: NanGuardConfig = section(NanGuardConfig)
     extra: list[dict[str, Any]] = key(free=True)
 
@@ -320,6 +345,7 @@ class EvalConfig:
     num_workers: int = key(at_least(0))
     topk: list[int] = key(POSITIVE)
     weights: str = key(WEIGHTS)
+    tta: str | None = key(one_of(*TEST_TIME_AUGMENTATIONS))
     tune: bool = key()
     report: bool = key()
 
@@ -332,6 +358,7 @@ class PredictConfig:
     format: str = key(one_of("jsonl", "csv"))
     topk: int | None = key(at_least(1))
     threshold: float | None = key(between(0, 1))
+    tta: str | None = key(one_of(*TEST_TIME_AUGMENTATIONS))
     sort_to: str | None = key(path=True)  # a directory
     sort_by: str = key(one_of("copy", "link"))
     batch_size: int = key(at_least(1))
@@ -389,6 +416,14 @@ class BenchmarkConfig:
     data_formats: list[str] = key(one_of(*DATA_FORMATS), NOT_EMPTY)
     compile: list[bool] = key(NOT_EMPTY)
     processes: list[int] = key(at_least(1), NOT_EMPTY)
+    torch_python: str | None = key(path=True)  # an interpreter
+    networks: list[str] = key(NOT_EMPTY)
+    batch_sizes: list[int] = key(at_least(1), NOT_EMPTY)
+    image_size: int | None = key(at_least(1))
+    ways: list[str] = key(one_of("eager", "compiled", "onednn"), NOT_EMPTY)
+    peers: list[str] = key(one_of("torchvision", "timm"), NOT_EMPTY)
+    torch_layouts: list[str] = key(one_of(*DATA_FORMATS), NOT_EMPTY)
+    turn_seconds: float = key(at_least(0))
 
 
 @dataclass

@@ -80,7 +80,10 @@ def _lists(config: DictConfig) -> Iterator[str]:
         yield f"data.class_map={data.class_map}: there is no such file."
     if data.format != "list" or data.root is None or not os.path.isdir(data.root):
         return
-    for split in ("train", "val") if "eval" not in config else (config.eval.split,):
+    splits = ("train", "val") if "eval" not in config else (config.eval.split,)
+    if data.split_column or data.folds:
+        splits = ("train",)  # which holds all
+    for split in splits:
         given = data[f"{split}_list"]
         if given and not any(path.is_file() for path in (Path(given), Path(data.root, given))):
             yield f"data.{split}_list={given}: there is no such file, neither here nor in {data.root}."

@@ -16,8 +16,10 @@ from imgcls.app.pretrained import tell_seen
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
 from imgcls.app.run_record import RunRecord, merge_record, read_record, require_modules
+from imgcls.data.choices import NUMBERED
 from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
+from imgcls.data.pictures.size import as_size, sides
 from imgcls.deploy.contract import is_export
 from imgcls.errors import UserError
 from imgcls.models.bounds import at_most
@@ -89,7 +91,7 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
     own = record.config.transform.get("resampling") or USUAL
     recorded = recorded_source(record, _with_pixels(result, own), weights)
     if "data.class_map" in given and config.data.class_map:
-        labels_too = "eval" in config and result.data.format in ("list", "tar")
+        labels_too = "eval" in config and result.data.format in NUMBERED
         return _named(recorded, config.data.class_map, labels_too)
     return recorded
 
@@ -164,10 +166,12 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "auto"
 
 def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:
     """How a network sees an image; the short side in the model's own proportion unless it is given."""
-    resize_size = transform.resize_size or in_proportion(transform.size, model.input_size, model.resize_size)
+    size, fit = as_size(transform.size), transform.get("fit") or "crop"
+    in_whole = min(sides(size)) if fit != "crop" else in_proportion(size, model.input_size, model.resize_size)
     return Preprocessing(
-        size=transform.size,
-        resize_size=resize_size,
+        size=size,
+        resize_size=transform.resize_size or in_whole,
+        fit=fit,
         interpolation=transform.interpolation,
         resampling=transform.get("resampling") or USUAL,
         mean=tuple(transform.mean),

@@ -131,7 +131,19 @@ GONE_FLAGS = {
 }
 
 CHOICES = {
-    "data": {"csv": "list", "imagefolder": "folder", "imagenet": "list", "images": "folder", "txt": "list"},
+    "data": {
+        "csv": "list",
+        "imagefolder": "folder",
+        "imagenet": "list",
+        "images": "folder",
+        "txt": "list",
+        "parquet": "huggingface",
+        "hf": "huggingface",
+        "arrow": "huggingface",
+        "wds": "webdataset",
+        "table": "list",
+        "tsv": "list",
+    },
     "debug": {"on": "fast", "true": "fast", "yes": "fast", "1": "fast"},
     "logger": {"tb": "tensorboard", "visualdl": "tensorboard", "vdl": "tensorboard"},
     "loss": {"ce": "cross_entropy", "celoss": "cross_entropy", "crossentropy": "cross_entropy"},

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from imgcls.app.data import columns_of
 from imgcls.app.next_steps import python_command
 from imgcls.data.checking.verification import WRONG_LINE, Problem
 from imgcls.data.choices import SPLITS
@@ -36,8 +37,8 @@ def read_splits(data: DictConfig) -> SplitsAsTheyAre:
     """
     found = SplitsAsTheyAre()
     for split in SPLITS if data.val_share != 0 else SPLITS[:1]:
-        shared = bool(data.val_share) and split == "val"  # lines and files that were noted for training
-        listed = data["train_list" if shared else f"{split}_list"]
+        shared = bool(data.val_share or data.folds) and split == "val"  # lines and files that were noted for training
+        listed = data["train_list" if shared or data.split_column else f"{split}_list"]
 
         def note(line: int, fault: str, split: str = split, listed: str = listed, shared: bool = shared) -> None:
             if not shared:
@@ -62,6 +63,9 @@ def read_splits(data: DictConfig) -> SplitsAsTheyAre:
             val_seed=data.val_seed,
             multi_label=data.multi_label,
             num_classes_key="data.num_classes",
+            columns=columns_of(data),
+            folds=data.folds,
+            fold=None if data.folds is None else data.fold or 0,
         )
         if left_out and not shared:
             found.left_out[split] = left_out

@@ -2,8 +2,21 @@
 
 SPLITS = ("train", "val")
 
-SHARED = ("folder", "list")
-"""Formats that can give a share of each class for validation."""
+FILES = ("folder", "list", "tar", "webdataset", "zip", "huggingface")
+"""Formats that read files of the user's below ``data.root``."""
+
+NUMBERED = ("list", "tar", "webdataset", "huggingface")
+"""Those whose files may give labels as numbers."""
+
+SHARED = FILES
+"""Formats that can give a share of each class for validation, or be divided into folds."""
+
+COLUMNED = {
+    "image_column": ("list", "webdataset", "huggingface"),
+    "label_column": ("list", "webdataset", "huggingface"),
+    "split_column": ("list",),
+}
+"""Formats whose files may have the column."""
 
 MULTI_LABEL = ("folder", "list", "sample")
 """Formats whose pictures can have several classes each."""
@@ -27,3 +40,9 @@ RESAMPLINGS = ("pillow", "opencv")
 """Whose way of resizing."""
 
 AUTOAUGMENT_POLICIES = ("imagenet",)
+
+FITS = ("crop", "letterbox", "stretch")
+"""How an image comes into a rectangle of another shape: its centre, whole with bars, whole and distorted."""
+
+TEST_TIME_AUGMENTATIONS = ("flip", "five")
+"""Views of an image whose answers are averaged: it and its mirror image; its centre and its corners."""

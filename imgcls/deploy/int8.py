@@ -26,7 +26,7 @@ class LabelledImages:
     """What a network is measured on.
 
     Args:
-        images: uint8 ``[N, size, size, 3]``.
+        images: uint8 ``[N, height, width, 3]``.
         labels: int ``[N]``, numbers of the export's classes.
     """
 
@@ -47,7 +47,7 @@ def quantize(
 
     Args:
         contract: that is in ``directory``, too.
-        calibration: uint8 ``[N, size, size, 3]``.
+        calibration: uint8 ``[N, height, width, 3]``.
         max_drop: of the share of right answers on ``validation``.
 
     Returns:

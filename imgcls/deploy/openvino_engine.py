@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import io
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,15 +53,28 @@ def openvino(
     """
     require_openvino()
     require_harmless(directory)
-    import openvino as ov
-
-    core = ov.Core()
+    core = openvino_core()
     if bfloat16 and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
         raise UserError("This processor cannot compute in bfloat16. Leave out predict.bfloat16.")
     # By itself it takes bfloat16 where the processor has it.
     properties = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32", "PERFORMANCE_HINT": HINTS[mode]}
     compiler = _Compiler(core, read_graph(core, directory), properties, directory, model_cache)
     return _Network(compiler, threads or cpu.usable_cores(), divided=mode == "throughput")
+
+
+@cache
+def openvino_core() -> "ov.Core":
+    """OpenVINO and its plugin for the CPU, once for a process and never let go.
+
+    Where the processor has AMX, the plugin gives the thread that loads it a stack for handlers of signals, and goes
+    back to the one before when it goes (2026.4). Of two plugins the first to go leaves the other a stack that is not
+    there any more, and the next signal is a segmentation fault.
+    """
+    import openvino as ov
+
+    core = ov.Core()
+    core.get_property(DEVICE, "FULL_DEVICE_NAME")  # loads it
+    return core
 
 
 def require_openvino(*packages: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgcls.deploy.contract import MODEL_FILES, OPENVINO_FILES
-from imgcls.deploy.openvino_engine import read_graph, require_openvino
+from imgcls.deploy.openvino_engine import openvino_core, read_graph, require_openvino
 from imgcls.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ def convert(directory: Path) -> dict[str, str]:
         UserError: the extra is missing, or OpenVINO cannot read the graph.
     """
     require_openvino()
-    import openvino as ov
-
-    model = read_graph(ov.Core(), directory)
+    model = read_graph(openvino_core(), directory)
     save(model, directory)
     del model  # which has the files open
     for name in MODEL_FILES:

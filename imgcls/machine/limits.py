@@ -10,6 +10,9 @@ TEXT_BYTES = 4 << 20
 LIST_BYTES = 4 << 30
 """A list of samples or of pictures: some 80 million lines."""
 
+LABEL_BYTES = 1 << 20
+"""What stands beside an image in a shard and holds its label."""
+
 TABLE_BYTES = 64 << 20
 """What a run logged and noted, ``train.log`` and ``metrics.csv``, for those that draw it."""
 
@@ -71,6 +74,15 @@ DIRECTORY_BYTES = 4 << 20
 
 HEADER_BYTES = 4096
 """The description of one tensor, in ``.npy`` and in a fluid record."""
+
+ZIP_TABLE_BYTES = 1 << 30
+"""The table of contents of a zip of images: some ten million."""
+
+PACKED_BYTES = 256 << 20
+"""An image that is packed may become so long."""
+
+ROW_GROUP_BYTES = 4 << 30
+"""What a parquet file keeps together, before it is compressed."""
 
 TAR_HEADER_BYTES = 16 << 20
 """The long names and pax headers of a tar, together; one takes 64 KiB at most."""

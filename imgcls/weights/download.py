@@ -6,7 +6,6 @@ published file's, that counts. ``$IMGCLS_WEIGHTS_URL`` names a mirror that has t
 """
 
 import contextlib
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from imgcls.errors import UserError
+from imgcls.machine.cache import CACHE_VARIABLE, cache_directory
 from imgcls.machine.files import NO_LOCKS, atomic_write, sha256
 from imgcls.machine.reading import read_text
-from imgcls.weights.cache import CACHE_VARIABLE, cache_directory
+from imgcls.machine.turns import one_at_a_time
 from imgcls.weights.fluid.files import check_tar
 from imgcls.weights.transfer import SCHEMES, DownloadFailed, download, without_secrets
 
@@ -51,7 +51,7 @@ def fetch(url: str, cache: str | Path | None = None, timeout: float = TIMEOUT, p
         raise UserError(f"Weights come over http or https, not from '{without_secrets(url)}'. Check {MIRROR_VARIABLE}.")
     target = Path(cache or cache_directory()) / name
     if not (target.exists() and _record(target).exists()):
-        with _os_errors(target), _lock(target):
+        with _os_errors(target), one_at_a_time(target.with_name(f"{target.name}.lock"), f"downloads {target.name}"):
             if not target.exists():
                 _download(url, target, timeout, pinned)
             elif not _record(target).exists():
@@ -124,20 +124,6 @@ def _note(target: Path, digest: str) -> None:
 def _sha256(path: Path) -> str:
     with _os_errors(path):
         return sha256(path)
-
-
-@contextlib.contextmanager
-def _lock(target: Path) -> Iterator[None]:
-    """Held by one process at a time; the system frees it when its holder dies."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(target.with_name(target.name + ".lock"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    with open(descriptor, "wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another process that downloads %s", target.name)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

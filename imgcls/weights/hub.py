@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from imgcls.errors import UserError
+from imgcls.machine.cache import cache_directory
 from imgcls.machine.limits import IMAGE_SIDE
 from imgcls.machine.reading import read_json, shown
-from imgcls.weights.cache import cache_directory
 
 PREFIXES = ("hf-hub:", "hf_hub:")
 FILES = ("model.safetensors", "pytorch_model.bin")

@@ -9,7 +9,7 @@ import pytest
 from locations import ROOT
 
 from imgcls.data.formats.image_files import LeftOut
-from imgcls.data.formats.tar_index import TarIndex, _save, _shards
+from imgcls.data.formats.tar_index import ShardIndex, _shards, save_index
 
 COUNT = 1_281_167
 EVERY = 8
@@ -51,10 +51,10 @@ print(seen)
 TAR = """
 import re, sys
 from time import process_time
-from imgcls.data.formats.tar import tar_samples
+from imgcls.data.formats.shards import shard_samples
 from imgcls.data.formats.tar_index import read_index
 started = process_time()
-samples = tar_samples(read_index(sys.argv[1]), sys.argv[1])
+samples = shard_samples(read_index(sys.argv[1]), sys.argv[1])
 ready = process_time()
 with open("/proc/self/status") as file:
     peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", file.read()).group(1)) / 1024
@@ -93,8 +93,10 @@ def test_an_index_of_shards_is_ready_at_once_and_small(tmp_path):
     classes = np.arange(COUNT, dtype=np.int32) % 1000
     offsets = 120_000 * np.arange(COUNT, dtype=np.int64)
     folders = tuple(f"n{i:08d}" for i in range(1000))
-    index = TarIndex(_shards(tmp_path), folders, b"".join(names), lengths, classes, zeros, offsets, lengths, LeftOut())
-    _save(index, tmp_path / "index.npz")
+    index = ShardIndex(
+        _shards(tmp_path), folders, b"".join(names), lengths, classes, zeros, offsets, lengths, LeftOut()
+    )
+    save_index(index, tmp_path / "index.npz")
     count, path, share, peak = run(TAR, tmp_path, EVERY)[0].split()
     assert int(count) == COUNT
     assert path == f"{tmp_path}/00000.tar/{names[-1].decode()}"

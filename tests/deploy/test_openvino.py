@@ -1,15 +1,19 @@
 """Exports under OpenVINO: the network's numbers from every kind of graph, however batches are divided and kept."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from locations import ROOT
 
 import imgcls
 from imgcls.deploy import onnx_graph
 from imgcls.deploy.contract import read_contract
 from imgcls.deploy.exporter import export
-from imgcls.deploy.openvino_engine import openvino
+from imgcls.deploy.openvino_engine import openvino, openvino_core
 from imgcls.deploy.predictor import NetworkPredictor, open_export
 from imgcls.errors import UserError
 
@@ -92,9 +96,7 @@ def test_what_is_compiled_is_kept_whole(own, images, expected, tmp_path):
 
 def test_float32_unless_asked(own, images, expected):
     """By itself OpenVINO takes bfloat16 on processors that have it."""
-    import openvino as ov
-
-    if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         with pytest.raises(UserError, match="cannot compute in bfloat16"):
             open_export(own, "openvino", bfloat16=True)
         return
@@ -121,3 +123,23 @@ def test_networks_with_other_operators(name, contract_for, tmp_path):
     found = open_export(tmp_path / name, "openvino").logits(images)
     assert np.abs(found - expected).max() <= NEAR * np.ptp(expected)
     assert imgcls.model_info(name).name == name
+
+
+def test_a_signal_after_engines_that_went(own, images):
+    """Each has a stack for handlers of signals, on processors with AMX, and some go back to one that is gone."""
+    code = """
+import os, signal, sys
+import numpy as np
+from imgcls.deploy.predictor import open_export
+engines = [open_export(sys.argv[1], "openvino") for _ in range(2)]
+for engine in engines:
+    engine.logits(np.load(sys.argv[2]))
+del engine, engines[0]
+del engines
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    np.save(own.parent / "images.npy", images)
+    command = [sys.executable, "-c", code, str(own), str(own.parent / "images.npy")]
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr

@@ -4,28 +4,37 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from imgcls.data.choices import MULTI_LABEL, SHARED, SPLITS
+from imgcls.data.choices import FILES, MULTI_LABEL, NUMBERED, SHARED, SPLITS
+from imgcls.data.formats import hugging_face, webdataset
 from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.list_file import CHECK_ALL_UP_TO, read_list
 from imgcls.data.formats.samples import Samples, in_classes, require_directory, require_samples_in_every_class
-from imgcls.data.formats.share import kept_for_validation
+from imgcls.data.formats.shards import labelled_shards, shard_samples
+from imgcls.data.formats.share import folds_of, kept_for_validation
 from imgcls.data.formats.synthetic import synthetic_samples
+from imgcls.data.formats.table_list import Columns, is_table, names_of, read_table, table_samples
 from imgcls.data.formats.tag_list import TagLines, read_tag_list
 from imgcls.data.formats.tags import TaggedSamples, in_tags, merge_folders, tagged
-from imgcls.data.formats.tar import TarSamples, tar_samples
 from imgcls.data.formats.tar_index import LIST, read_index
+from imgcls.data.formats.zip_folders import has_zip_split, zip_samples
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError, close_matches
 
-FORMATS = ("folder", "list", "tar", "sample", "synthetic")
+FORMATS = (*FILES, "sample", "synthetic")
 SPLIT_FOLDERS = {"train", "val", "test", "valid", "validation"}
 """Directories of these names alone are splits, not classes."""
+
+LABELLED = {"webdataset": webdataset, "huggingface": hugging_face}
+"""Formats whose files hold labels beside the images: modules with ``index_of`` and ``has_split``."""
+
+NAMES_FROM = "Set data.train_list, or data.num_classes to the number of classes."
 
 SAMPLE_PHOTOS = Path(__file__).parents[2] / "assets" / "sample_photos"
 
@@ -48,13 +57,17 @@ def build_samples(
     val_seed: int = 0,
     num_classes_key: str = "model.num_classes",
     multi_label: bool = False,
+    columns: Columns | None = None,
+    folds: int | None = None,
+    fold: int | None = None,
 ) -> Samples:
     """The samples of one split.
 
     Args:
         format: ``folder`` (``root/train`` and ``root/val``, a directory per class in each), ``list``
-            (lists of ``path label`` lines), ``tar`` (tar files in ``root/train`` and ``root/val``),
-            ``sample`` (the bundled photos) or ``synthetic``.
+            (lists of ``path label`` lines, or tables), ``tar`` (tar files in ``root/train`` and ``root/val``),
+            ``webdataset``, ``zip``, ``huggingface`` (see the modules of these names), ``sample`` (the bundled
+            photos) or ``synthetic``.
         train_list: list file, relative to the working directory or to ``root``; ``train_list.txt`` when left out.
         val_list: likewise, ``val_list.txt``.
         class_map: file of lines ``index name``, see ``read_class_map``.
@@ -67,15 +80,17 @@ def build_samples(
         num_samples: size of a synthetic data set.
         on_wrong_line: called for wrong lines of the split's list, see ``read_list``.
         left_out: takes note of the split's files that are no images, see ``image_files``.
-        val_share: of ``folder`` and ``list``: take this share of each class for validation, from the class
-            directories of ``root`` (or ``root/train``) or the training list; 0 for none.
-        val_seed: decides which ones, see ``kept_for_validation``.
+        val_share: take this share of each class for validation, from the class directories of ``root`` (or
+            ``root/train``), the training list or the training shards; 0 for none.
+        val_seed: decides which ones, see ``kept_for_validation`` and ``folds_of``.
         num_classes_key: where ``num_classes`` was set, for messages.
         multi_label: samples have any number of classes: ``TaggedSamples``, from a list of ``path 0,3,7`` lines, a CSV
             file, or folders in which a picture lies once for each of its tags.
+        columns: of tables, WebDataset and Hugging Face: where images and labels are.
+        folds: divide the training samples into so many parts, and take number ``fold`` for validation.
 
     Raises:
-        UserError: see ``read_folder``, ``read_list``, ``read_index`` and ``tar_samples``; or the class
+        UserError: see ``read_folder``, ``read_list``, ``read_index`` and ``shard_samples``; or the class
             count differs from ``num_classes``.
     """
     if format not in FORMATS:
@@ -90,15 +105,21 @@ def build_samples(
         raise UserError(f"data.multi_label=true is for data={', data='.join(MULTI_LABEL)}, not for data={format}.")
     if val_share and format not in SHARED:
         raise UserError(f"data.val_share={val_share} is for data={' and data='.join(SHARED)}; leave it out.")
+    if folds is not None and (format not in SHARED or fold is None or not 0 <= fold < folds):
+        raise UserError(f"data.folds={folds} is for data={' and data='.join(SHARED)}, with data.fold=0 to {folds - 1}.")
     if class_names is not None:
         class_names = tuple(map(class_name, class_names))
     names_of_labels = class_names
-    if class_map is not None and (class_names is None or format in ("list", "tar")):
+    if class_map is not None and (class_names is None or format in NUMBERED):
         names_of_labels = read_class_map(class_map)
         require_class_count(num_classes, len(names_of_labels), f"the class map {class_map}", num_classes_key)
     elif class_names is not None:
         require_class_count(num_classes, len(class_names), "the checkpoint", num_classes_key)
     allow_empty_classes = allow_empty_classes or split == "val"
+    columns = columns or Columns()
+    asked, divides = split, bool(val_share) or folds is not None
+    if divides:
+        split = "train"  # of which both are parts
 
     if format == "synthetic":
         samples = synthetic_samples(num_samples, num_classes or len(names_of_labels or ()) or 10)
@@ -114,21 +135,41 @@ def build_samples(
     elif format == "list":
         lists = {"train": train_list, "val": val_list}
         options = (check_files, allow_empty_classes, on_wrong_line)
-        samples = _from_lists(root, lists, split, num_classes, names_of_labels, val_share, *options)
+        samples = _from_lists(root, lists, split, num_classes, names_of_labels, val_share, columns, *options)
+        if is_table(samples_list := lists["train"] or ""):
+            require_class_count(num_classes, samples.num_classes, printable(samples_list), num_classes_key)
     else:
-        root = SAMPLE_PHOTOS if format == "sample" else require_directory(root, "data.root")
+        root = SAMPLE_PHOTOS if format == "sample" else _root(root, format)
+        options = (allow_empty_classes, left_out)
         if format == "tar":
-            samples = _from_shards(root, split, num_classes, names_of_labels, allow_empty_classes, left_out)
+            samples = _from_shards(root, split, num_classes, names_of_labels, *options)
+        elif format == "zip":
+            samples = _from_zip(root, split, divides or val_share is not None, names_of_labels, val_share, *options)
+        elif format in LABELLED:
+            named = LABELLED[format]
+            read = partial(named.index_of, root, columns=columns)
+            samples = labelled_shards(
+                root, split, read, named.has_split(root, "train"), num_classes, names_of_labels, *options
+            )
         else:
-            samples = _from_folders(root, split, names_of_labels, allow_empty_classes, left_out, val_share)
+            samples = _from_folders(root, split, names_of_labels, *options, val_share, folds is not None)
         require_class_count(num_classes, samples.num_classes, printable(root), num_classes_key)
         samples = merge_folders(samples) if multi_label else samples
     if class_names is not None:
         samples = (in_tags if multi_label else in_classes)(samples, class_names, printable(samples.root))
-    if val_share:
+    if not divides:
+        return samples
+    if folds is None:
         kept = kept_for_validation(samples, val_share, val_seed)
-        return samples.subset(np.flatnonzero(kept if split == "val" else ~kept))
-    return samples
+    else:
+        kept = folds_of(samples, folds, val_seed, allow_empty_classes) == fold
+    return samples.subset(np.flatnonzero(kept if asked == "val" else ~kept))
+
+
+def _root(root: str | None, format: str) -> Path:
+    if format == "zip" and root is not None and Path(root).is_file():
+        return Path(root)
+    return require_directory(root, "data.root")
 
 
 def _from_folders(
@@ -138,9 +179,10 @@ def _from_folders(
     allow_empty_classes: bool,
     left_out: LeftOut | None,
     val_share: float | None,
+    in_folds: bool,
 ) -> Samples:
-    if val_share:
-        directory = training = _undivided(root)
+    if val_share or in_folds:
+        directory = training = _undivided(root, in_folds)
     else:
         known = class_names is not None or val_share is not None  # what the directories mean
         directory, training = _directories(root, split, "folder", "<class name>/<image>", known)
@@ -151,17 +193,33 @@ def _from_folders(
     return read_folder(directory, class_names, allow_empty_classes, left_out)
 
 
-def _undivided(root: Path) -> Path:
-    """Where the class directories are that ``data.val_share`` divides."""
+def _undivided(root: Path, in_folds: bool) -> Path:
+    """Where the class directories are that ``data.val_share`` divides; folds leave ``val`` aside."""
     folders = set(class_folders(root))
     if not {"train", "val"} & folders or folders - SPLIT_FOLDERS:
         return root
-    if "val" in folders:
+    if "val" in folders and not in_folds:
         raise UserError(
             f"{printable(root)} has a directory 'val' already: leave data.val_share out. It is for class directories "
             "that are not divided."
         )
     return root / "train"
+
+
+def _from_zip(
+    root: Path,
+    split: str,
+    undivided: bool,
+    class_names: tuple[str, ...] | None,
+    val_share: float | None,
+    allow_empty_classes: bool,
+    left_out: LeftOut | None,
+) -> Samples:
+    if val_share and has_zip_split(root, "val"):
+        raise UserError(f"{printable(root)} has a directory 'val' already: leave data.val_share out.")
+    options = (allow_empty_classes, left_out)
+    samples = zip_samples(root, split, undivided or class_names is not None, class_names, *options)
+    return replace(samples, class_names=_display_names(samples.class_names)) if class_names is None else samples
 
 
 def _from_shards(
@@ -171,7 +229,7 @@ def _from_shards(
     class_names: tuple[str, ...] | None,
     allow_empty_classes: bool,
     left_out: LeftOut | None,
-) -> TarSamples:
+) -> Samples:
     directory, training = _directories(root, split, "tar", "<name>.tar")
     index = read_index(directory)
     if left_out is not None:
@@ -182,12 +240,12 @@ def _from_shards(
     if of_training.folders is None:
         if num_classes is None and class_names is None:
             num_classes = int(of_training.classes.max()) + 1
-        return tar_samples(index, directory, class_names, num_classes, allow_empty_classes)
+        return shard_samples(index, directory, class_names, num_classes, allow_empty_classes)
     display = _display_names(of_training.folders)
     if class_names in (None, display):
-        samples = tar_samples(index, directory, of_training.folders, None, allow_empty_classes)
+        samples = shard_samples(index, directory, of_training.folders, None, allow_empty_classes)
         return replace(samples, class_names=display)
-    return tar_samples(index, directory, class_names, None, allow_empty_classes)
+    return shard_samples(index, directory, class_names, None, allow_empty_classes)
 
 
 def _directories(root: Path, split: str, format: str, content: str, undivided: bool = False) -> tuple[Path, Path]:
@@ -224,19 +282,29 @@ def _from_lists(
     num_classes: int | None,
     class_names: tuple[str, ...] | None,
     val_share: float | None,
+    columns: Columns,
     check_files: str,
     allow_empty_classes: bool,
     on_wrong_line: Callable[[int, str], None] | None,
 ) -> Samples:
     root = require_directory(root, "data.root")
-    _require_undivided(root, lists, val_share)
-    if val_share:
-        split = "train"
-    list_file = _find_list(root, lists[split], split)
+    if columns.split is None:
+        _require_undivided(root, lists, val_share)
+    list_file = _find_list(root, lists["train" if columns.split else split], split)
+    if columns.split and not is_table(list_file):
+        raise UserError(
+            f"data.split_column={columns.split} is for a table: data.train_list=<name>.csv holds both splits."
+        )
+    if is_table(list_file):
+        table = read_table(list_file, columns, split, on_wrong_line)
+        if class_names is None and split == "val":
+            training = list_file if columns.split else _find_list(root, lists["train"], "train", NAMES_FROM)
+            ignored = on_wrong_line and (lambda number, fault: None)
+            class_names = names_of(read_table(training, columns, "train", ignored), num_classes)
+        return table_samples(root, table, num_classes, class_names, check_files, allow_empty_classes, on_wrong_line)
     if split == "val" and num_classes is None and class_names is None:
         # The validation list may lack the last classes; the training list says how many there are.
-        advice = "Set data.train_list, or data.num_classes to the number of classes."
-        training = _find_list(root, lists["train"], "train", advice)
+        training = _find_list(root, lists["train"], "train", NAMES_FROM)
         ignored = on_wrong_line and (lambda number, fault: None)
         num_classes = read_list(root, training, None, None, "none", True, ignored).num_classes
     return read_list(root, list_file, num_classes, class_names, check_files, allow_empty_classes, on_wrong_line)
@@ -262,12 +330,11 @@ def _from_tag_lists(
 ) -> TaggedSamples:
     root = require_directory(root, "data.root")
     _require_undivided(root, lists, val_share)
-    list_file = _find_list(root, lists["train" if val_share else split], "train" if val_share else split)
+    list_file = _find_list(root, lists[split], split)
     ignored = on_wrong_line and (lambda number, fault: None)
-    if class_names is None and split == "val" and not val_share:
+    if class_names is None and split == "val":
         # The validation list may lack the last classes; the training list says which there are.
-        advice = "Set data.train_list, or data.num_classes to the number of classes."
-        training = read_tag_list(_find_list(root, lists["train"], "train", advice), num_classes, None, ignored)
+        training = read_tag_list(_find_list(root, lists["train"], "train", NAMES_FROM), num_classes, None, ignored)
         class_names = _names_of_tags(training, num_classes)
     counted = len(class_names) if class_names else num_classes
     read = read_tag_list(list_file, counted, class_names, on_wrong_line)
@@ -307,7 +374,11 @@ def _places(root: Path, name: str, here: bool) -> tuple[Path, ...]:
 
 def has_split(format: str, root: str | None, val_list: str | None, split: str) -> bool:
     """Whether the data is divided already: it has a directory, or for ``list`` a list, of this split."""
-    root = require_directory(root, "data.root")
+    root = _root(root, format)
+    if format in LABELLED:
+        return LABELLED[format].has_split(root, split)
+    if format == "zip":
+        return has_zip_split(root, split)
     if format == "list":
         return any(map(Path.is_file, _places(root, val_list or f"{split}_list.txt", val_list is not None)))
     return (root / split).is_dir()

@@ -44,6 +44,9 @@ FOREIGN_FILE = re.compile(rb"syno\w*(_thumb|@)", re.IGNORECASE)
 ENDING = re.compile(r"\.\w*[^\W\d_]\w*")
 """With a letter in it: that of ``Screenshot 10.21.33`` is none."""
 
+HEAD = 65536
+"""Bytes at the start of a file without an ending that say whether it is an image."""
+
 KINDS_SHOWN = 10
 
 HIDDEN, WITHOUT_ENDING, OUTSIDE = "hidden", "without an ending", "beside the class directories"

@@ -61,16 +61,14 @@ def read_list(
     if num_classes is None and class_names is not None:
         num_classes = len(class_names)
     name = printable(list_file)
-    text = _read_bytes(list_file, name)
+    text = read_list_bytes(list_file, name)
     lines = _checked_lines(text, num_classes, name, on_wrong_line)
     if b"\\" in text and _is_of_windows(text, lines, os.fspath(root)):
         text = text.replace(b"\\", b"/")
     if class_names is None:
         class_names = default_class_names(num_classes or int(lines.labels.max()) + 1)
     samples = Samples(os.fspath(root), text, lines.starts, lines.path_ends, lines.labels.astype(np.int32), class_names)
-    if check_files == "auto":
-        check_files = "all" if len(samples) <= CHECK_ALL_UP_TO else "sample"
-    _refuse_missing_files(samples, lines.numbers, name, check_files)
+    refuse_missing_files(samples, lines.numbers, name, check_files)
     if not allow_empty_classes:
         require_samples_in_every_class(
             samples, name, "Add images, lower num_classes, or set data.allow_empty_classes=true."
@@ -107,7 +105,12 @@ class _Lines(NamedTuple):
     labels: np.ndarray  # -1 where the line has no path or no label
 
 
-def _read_bytes(list_file: str | os.PathLike, name: str) -> bytes:
+def read_list_bytes(list_file: str | os.PathLike, name: str) -> bytes:
+    """The content of a list, which messages call ``name``.
+
+    Raises:
+        UserError: it cannot be read, is too large, or is UTF-16.
+    """
     try:
         text = read_bytes(list_file, LIST_BYTES)
     except OSError as error:
@@ -215,7 +218,17 @@ def _split(line: bytes) -> tuple[bytes, bytes]:
     return (parts[0], parts[1]) if len(parts) == 2 else (b"", line)
 
 
-def _refuse_missing_files(samples: Samples, line_numbers: np.ndarray, name: str, check_files: str) -> None:
+def refuse_missing_files(samples: Samples, line_numbers: np.ndarray, name: str, check_files: str) -> None:
+    """Refuse a list whose files are not there.
+
+    Args:
+        check_files: see ``read_list``.
+
+    Raises:
+        UserError: naming the first lines.
+    """
+    if check_files == "auto":
+        check_files = "all" if len(samples) <= CHECK_ALL_UP_TO else "sample"
     if check_files == "none":
         return
     count = len(samples) if check_files == "all" else min(SAMPLE_SIZE, len(samples))

@@ -10,6 +10,7 @@ import numpy as np
 
 from imgcls.data.paths import advice_on_form, bullet_list, printable
 from imgcls.errors import UserError, close_matches
+from imgcls.machine.reading import open_regular
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,36 @@ class Samples:
     def source(self, index: int) -> str | bytes:
         """What the image of one sample is decoded from: a path, or the content."""
         return self.path(index)
+
+    def size(self, index: int) -> int:
+        """Bytes of the file of one sample.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return os.stat(self.path(index)).st_size
+
+    def stamp(self, index: int) -> tuple[int, ...]:
+        """What changes when the file of one sample does: its size, and when it was written.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        status = os.stat(self.path(index))
+        return status.st_size, status.st_mtime_ns
+
+    def tail(self, index: int, count: int) -> bytes:
+        """The last bytes of the file of one sample.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with open_regular(self.path(index)) as file:
+            return os.pread(file.fileno(), count, max(0, os.fstat(file.fileno()).st_size - count))
+
+    def is_there(self) -> bool:
+        """Whether the files can still be got at: where they cannot, none of them is bad."""
+        return os.path.isdir(self.root)
 
     def label(self, index: int) -> int:
         """Label of one sample, ``0 <= label < num_classes``."""

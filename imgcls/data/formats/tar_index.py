@@ -9,7 +9,7 @@ size or time.
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from imgcls.data.formats.class_names import folder_of_class
-from imgcls.data.formats.image_files import LeftOut, suffixes, takes_file, takes_folder
+from imgcls.data.formats.image_files import HEAD, LeftOut, suffixes, takes_file, takes_folder
 from imgcls.data.formats.list_file import parse_list
+from imgcls.data.formats.packed import Shard, state_of
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
@@ -29,24 +30,13 @@ from imgcls.machine.tar import members
 
 INDEX = "index.npz"
 LIST = b"list.txt"
-HEAD = 65536
-"""Bytes at the start of a member without an ending that say whether it is an image."""
 VERSION = 3
 
 log = logging.getLogger("imgcls")
 
 
-@dataclass(frozen=True)
-class Shard:
-    """A tar file as it was when it was indexed."""
-
-    name: str
-    size: int
-    mtime_ns: int
-
-
 @dataclass(frozen=True, eq=False)
-class TarIndex:
+class ShardIndex:
     """The images of a directory of shards, in the order of shards and members (or list lines).
 
     Args:
@@ -71,7 +61,7 @@ class TarIndex:
     left_out: LeftOut
 
 
-def read_index(directory: str | os.PathLike) -> TarIndex:
+def read_index(directory: str | os.PathLike) -> ShardIndex:
     """The index of the shards in ``directory``: the one that is kept there, or a new one.
 
     Raises:
@@ -79,11 +69,11 @@ def read_index(directory: str | os.PathLike) -> TarIndex:
     """
     directory = Path(directory)
     shards = _shards(directory)
-    kept = _load(directory / INDEX)
+    kept = load_index(directory / INDEX)
     if kept is not None and kept.shards == shards:
         return kept
     index = _build(directory, shards)
-    _save(index, directory / INDEX)
+    save_index(index, directory / INDEX)
     return index
 
 
@@ -99,19 +89,20 @@ def _shards(directory: Path) -> tuple[Shard, ...]:
                 else "scripts/make_shards.py makes them from a folder or from lists."
             )
         )
-    states = [(path.name, path.stat()) for path in paths]
-    return tuple(Shard(name, state.st_size, state.st_mtime_ns) for name, state in states)
+    return tuple(state_of(path, path.name) for path in paths)
 
 
 @dataclass(frozen=True, slots=True)
-class _Member:
+class TarMember:
+    """What a shard holds under a name, but for directories; ``is_plain``: a whole file, no link."""
+
     name: bytes
     offset: int
     size: int
     is_plain: bool
 
 
-def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
+def _build(directory: Path, shards: tuple[Shard, ...]) -> ShardIndex:
     names, tables, classes = [], [], []
     number_of: dict[bytes, int] = {}  # folders as they come
     listed: list[bool] = []
@@ -139,7 +130,7 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
         sorted_number = {folder: number for number, folder in enumerate(folder_of.values())}
         classes = np.array([sorted_number[folder] for folder in number_of], np.int32)[classes]
     lengths, offsets, sizes = np.ascontiguousarray(np.concatenate(tables).T)
-    return TarIndex(
+    return ShardIndex(
         shards,
         None if listed[0] else tuple(folder_of),
         b"".join(names),
@@ -152,24 +143,33 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> TarIndex:
     )
 
 
-def _scan(path: Path, left_out: LeftOut) -> tuple[list[_Member], list[int] | None]:
+def _scan(path: Path, left_out: LeftOut) -> tuple[list[TarMember], list[int] | None]:
     """The images of one shard; with labels if it holds a list, which then says which images count."""
-    members = list(_members(path))
+    members = list(shard_members(path))
     list_member = next((member for member in members if member.name == LIST), None)
     if list_member is None:
         images, labels = [member for member in members if _is_image(path, member, left_out)], None
     else:
         images, labels = _listed(path, members, list_member)
+    require_plain(images, path)
+    return images, labels
+
+
+def require_plain(images: Iterable[TarMember], path: Path) -> None:
+    """Refuse a shard that has an image as a link, or in pieces.
+
+    Raises:
+        UserError: naming the first.
+    """
     odd = next((image for image in images if not image.is_plain), None)
     if odd is not None:
         raise UserError(
             f"{printable(path)} holds {printable(odd.name)} as a link or in pieces. Make the shard anew with the files "
             "themselves (tar --dereference --hard-dereference)."
         )
-    return images, labels
 
 
-def _is_image(path: Path, member: _Member, left_out: LeftOut) -> bool:
+def _is_image(path: Path, member: TarMember, left_out: LeftOut) -> bool:
     def head() -> bytes:
         with path.open("rb") as file:
             return os.pread(file.fileno(), min(member.size, HEAD), member.offset)
@@ -178,7 +178,7 @@ def _is_image(path: Path, member: _Member, left_out: LeftOut) -> bool:
     return all(takes_folder(folder, left_out) for folder in folders) and takes_file(name, head, left_out)
 
 
-def _listed(path: Path, members: list[_Member], list_member: _Member) -> tuple[list[_Member], list[int]]:
+def _listed(path: Path, members: list[TarMember], list_member: TarMember) -> tuple[list[TarMember], list[int]]:
     name = f"{printable(path)}/{printable(LIST)}"
     with path.open("rb") as file:
         text = os.pread(file.fileno(), list_member.size, list_member.offset)
@@ -192,14 +192,19 @@ def _listed(path: Path, members: list[_Member], list_member: _Member) -> tuple[l
     return [by_name[listed] for listed in paths], labels
 
 
-def _members(path: Path) -> Iterator[_Member]:
+def shard_members(path: Path) -> Iterator[TarMember]:
+    """All members of a shard, in order.
+
+    Raises:
+        UserError: it is no whole plain tar file.
+    """
     name = printable(path)
     try:
         with open_regular(path) as file:
             for member in members(file, name):
                 if member.kind != "directory":
                     is_plain = member.kind == "file"
-                    yield _Member(os.path.normpath(member.path), member.offset, member.size, is_plain)
+                    yield TarMember(os.path.normpath(member.path), member.offset, member.size, is_plain)
     except ValueError as error:
         if error.at:
             raise UserError(f"{name} is cut off or damaged at byte {error.at:,}. Copy or make it anew.") from error
@@ -210,7 +215,7 @@ def _members(path: Path) -> Iterator[_Member]:
         raise UserError(f"Cannot read {name}: {error.strerror or error}.") from error
 
 
-def _folder(member: _Member, path: Path) -> bytes:
+def _folder(member: TarMember, path: Path) -> bytes:
     folder = os.path.basename(os.path.dirname(member.name))
     if not folder:
         raise UserError(
@@ -223,14 +228,19 @@ def _folder(member: _Member, path: Path) -> bytes:
 ARRAYS = ("lengths", "classes", "shard_of", "offsets", "sizes")
 
 
-def _save(index: TarIndex, path: Path) -> None:
-    """Whole or not at all; where nothing can be written, the next start looks through the shards again."""
+def save_index(index: ShardIndex, path: Path, about: str = "") -> None:
+    """Whole or not at all; where nothing can be written, the next start looks through the shards again.
+
+    Args:
+        about: what it depends on beside the shards.
+    """
     header = {
         "version": VERSION,
         "suffixes": _known(),
         "shards": [asdict(shard) for shard in index.shards],
         "folders": index.folders,
         "left_out": {"files": index.left_out.files, "folders": index.left_out.folders},
+        **({"about": about} if about else {}),
     }
     try:
         with atomic_write(path, shared=True) as partial, partial.open("wb") as file:
@@ -249,25 +259,25 @@ def _known() -> list[str]:
     return [suffix.decode() for suffix in suffixes()]
 
 
-def _load(path: Path) -> TarIndex | None:
-    """``None`` for no index, a damaged one, or one of another version or other readers."""
+def load_index(path: Path, about: str = "") -> ShardIndex | None:
+    """``None`` for no index, a damaged one, or one of another version, other readers or ``about`` something else."""
     try:
         with open_regular(path) as file:
             arrays = read_arrays(file)
         header: dict[str, Any] = json.loads(arrays["header"].tobytes())
-        if (header["version"], header["suffixes"]) != (VERSION, _known()):
+        if (header["version"], header["suffixes"], header.get("about", "")) != (VERSION, _known(), about):
             return None
         shards = tuple(Shard(**shard) for shard in header["shards"])
         folders = None if header["folders"] is None else tuple(map(str, header["folders"]))
         left_out = LeftOut(**header["left_out"])
         columns = {name: arrays[name] for name in ARRAYS}
-        index = TarIndex(shards, folders, arrays["names"].tobytes(), left_out=left_out, **columns)
+        index = ShardIndex(shards, folders, arrays["names"].tobytes(), left_out=left_out, **columns)
         return index if _is_sound(index) else None
     except Exception:  # no such file, or whatever zipfile, numpy and json make of a damaged one
         return None
 
 
-def _is_sound(index: TarIndex) -> bool:
+def _is_sound(index: ShardIndex) -> bool:
     """Whether all that it says lies within the shards and the names that it says it of: it may have come with them."""
     columns = [getattr(index, name) for name in ARRAYS]
     if len({column.shape for column in columns}) != 1 or any(column.dtype.kind != "i" for column in columns):

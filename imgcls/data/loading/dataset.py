@@ -101,10 +101,10 @@ class ImageDataset(ClassificationDataset):
             with open_image(source, name, self.max_pixels) as photo:
                 return self.transform.of_file(photo, rng)
         except BadImage as error:
-            root = self.samples.root
-            if not os.path.isdir(root):  # all files are gone, and none is bad
+            if not self.samples.is_there():  # all files are gone, and none is bad
+                root = printable(self.samples.root)
                 raise UserError(
-                    f"The data directory {printable(root)} is not there any more. Is its disk mounted? data.root says "
-                    "where the images are."
+                    f"The data directory {root} is not there any more. Is its disk mounted? data.root says where the "
+                    "images are."
                 ) from error
             raise
