@@ -156,6 +156,8 @@ def test_a_signal_while_it_is_made_ends_the_export_and_leaves_nothing(tmp_path):
     assert process.returncode == 128 + signal.SIGTERM
     assert "Stopped by SIGTERM" in said
     assert "Traceback" not in said
+    while Path(f"/proc/{maker[0]}").exists() and time.monotonic() < until + 120:
+        time.sleep(0.02)  # it ends with its parent
     assert not Path(f"/proc/{maker[0]}").exists()
     assert not (tmp_path / "served").exists()
     assert [path.name for path in tmp_path.rglob("*") if "served" in path.name] == []
