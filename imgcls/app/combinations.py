@@ -39,6 +39,9 @@ NEVER_WITH_DALI = {
     "eval.tta": "five",
 }
 
+INT8_PACKAGES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
+"""What makes int8 layers, for each format of an export that can have them."""
+
 MIXING = ("random_erasing", "cutmix", "mixup")
 """Callbacks that change the pictures of a batch."""
 
@@ -367,13 +370,14 @@ def _quantized(config: DictConfig) -> Iterator[str]:
     if not _get(config, "export.quantize"):
         return
     settings = config.export
-    if settings.format != "openvino":
-        yield f"export.quantize={settings.quantize} is for export.format=openvino."
+    if settings.format not in INT8_PACKAGES:
+        yield f"export.quantize={settings.quantize} is for export.format={' and export.format='.join(INT8_PACKAGES)}."
     if settings.output == "features":
         yield f"export.quantize={settings.quantize} is measured by its answers, and features are none. Leave one out."
-    for package in ("openvino", "nncf"):
+    for package in INT8_PACKAGES.get(settings.format, ()):
         if find_spec(package) is None:
-            yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[int8]"'
+            extra = "int8" if settings.format == "openvino" else "onnx"
+            yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[{extra}]"'
 
 
 def _search(config: DictConfig) -> Iterator[str]:
