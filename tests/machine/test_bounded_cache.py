@@ -31,9 +31,9 @@ def test_what_was_used_last_stays(tmp_path):
     cache = BoundedCache(tmp_path, 300 * PARTS)
     alike = [f"x{number}" for number in range(9999) if cache._path(f"x{number}").parent.name == "07"][:4]
     for age, name in enumerate(alike[:3]):
-        cache.put(name, name.encode() * 20)
+        cache.put(name, bytes([age]) * 80)
         os.utime(cache._path(name), (age, age))
-    assert cache.get(alike[0]) == alike[0].encode() * 20
+    assert cache.get(alike[0]) == bytes(80)
     cache.put(alike[3], b"new" * 20)
     assert cache.get(alike[1]) is None
     assert cache.get(alike[3]) == b"new" * 20
