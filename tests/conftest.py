@@ -52,6 +52,7 @@ def heard():
     logging.disable(logging.NOTSET)
     log.disabled = False
     handlers, filters, level, propagate = list(log.handlers), list(log.filters), log.level, log.propagate
+    log.propagate = True  # before the test itself begins: pytest listens in another place to those that do not
     yield
     log.handlers[:], log.filters[:], log.level, log.propagate = handlers, filters, level, propagate
 
