@@ -38,6 +38,9 @@ NEVER_WITH_DALI = {
     "eval.tta": "five",
 }
 
+INT8_PACKAGES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
+"""What makes int8 layers, for each format of an export that can have them."""
+
 MIXING = ("random_erasing", "cutmix", "mixup")
 """Callbacks that change the pictures of a batch."""
 
@@ -236,6 +239,8 @@ def _waits(config: DictConfig) -> Iterator[str]:
         return
     if _get(config, "callbacks.early_stopping.enabled"):
         yield "callbacks.early_stopping waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
+    if _get(config, "callbacks.pruning.enabled"):
+        yield "callbacks.pruning compares trainer.monitor, and trainer.eval_every=0 evaluates nothing."
     if _get(config, "lr_schedule.name") == "plateau":
         yield "lr_schedule=plateau waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
 
@@ -354,13 +359,14 @@ def _quantized(config: DictConfig) -> Iterator[str]:
     if not _get(config, "export.quantize"):
         return
     settings = config.export
-    if settings.format != "openvino":
-        yield f"export.quantize={settings.quantize} is for export.format=openvino."
+    if settings.format not in INT8_PACKAGES:
+        yield f"export.quantize={settings.quantize} is for export.format={' and export.format='.join(INT8_PACKAGES)}."
     if settings.output == "features":
         yield f"export.quantize={settings.quantize} is measured by its answers, and features are none. Leave one out."
-    for package in ("openvino", "nncf"):
+    for package in INT8_PACKAGES.get(settings.format, ()):
         if find_spec(package) is None:
-            yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[int8]"'
+            extra = "int8" if settings.format == "openvino" else "onnx"
+            yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[{extra}]"'
 
 
 def _search(config: DictConfig) -> Iterator[str]:

@@ -241,6 +241,14 @@ class EarlyStoppingConfig:
 
 
 @dataclass
+class PruningConfig:
+    enabled: bool = key(free=True, unrecorded=False)
+    min_jobs: int = key(at_least(1), free=True, unrecorded=4)
+    warmup_epochs: int = key(at_least(0), free=True, unrecorded=1)
+    keep: float = key(between(0, 1), free=True, unrecorded=0.5)
+
+
+@dataclass
 class NanGuardConfig:
     enabled: bool = key(free=True)
 
@@ -253,6 +261,7 @@ class CallbacksConfig:
     label_smoothing: LabelSmoothingConfig = section(LabelSmoothingConfig)
     ema: EMAConfig = section(EMAConfig)
     early_stopping: EarlyStoppingConfig = section(EarlyStoppingConfig)
+    pruning: PruningConfig = section(PruningConfig)
     nan_guard: NanGuardConfig = section(NanGuardConfig)
     extra: list[dict[str, Any]] = key(free=True)
 
