@@ -103,6 +103,9 @@ class DataConfig:
     max_pixels: int = key(at_least(1))  # with on_error=skip, which images are left out
     max_decode_seconds: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=30.0)
     worker_timeout: int = key(at_least(1), free=True, of_the_job=True)
+    remote_timeout: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=20.0)
+    remote_retries: int = key(at_least(0), free=True, of_the_job=True, unrecorded=4)
+    remote_cache_gb: float = key(at_least(0), free=True, of_the_job=True, unrecorded=10.0)
     on_error: str = key(one_of("fail", "skip"), free=True, of_the_job=True)
     max_errors: int = key(at_least(0), free=True, of_the_job=True)
     cache: str | None = key(one_of("ram"), of_the_job=True)  # its JPEGs are shrunk less than a single crop's
