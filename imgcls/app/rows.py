@@ -45,6 +45,13 @@ def switch_or(*choices: str) -> Rule:
     return Rule((False, True, *choices).__contains__, f"be true, false or {' or '.join(choices)}", each=True)
 
 
+def auto_or(rule: Rule) -> Rule:
+    def holds(value: Any) -> bool:
+        return value == "auto" or (not isinstance(value, str) and rule.holds(value))
+
+    return Rule(holds, f"{rule.words} or auto")
+
+
 NOT_EMPTY = Rule(bool, "name at least one")
 BOUNDS = Rule(
     lambda pair: len(pair) == 2 and 0 < pair[0] <= pair[1],
