@@ -18,7 +18,7 @@ def main(config: DictConfig) -> float:
     """Returns the top-1 accuracy, or the mean average precision of pictures with several classes each."""
     require_paddle()
     from imgcls.app.data import make_loader
-    from imgcls.app.engine_evaluation import is_exported, load_export
+    from imgcls.app.engine_evaluation import averaged, is_exported, load_export
     from imgcls.app.evaluation import evaluation_samples
     from imgcls.app.program import given_keys
     from imgcls.app.source import build_network, load_source
@@ -49,25 +49,26 @@ def main(config: DictConfig) -> float:
         network = build_network(sections.model, samples.num_classes, require_all=True)
     load = partial(
         make_loader,
-        transform=seen.transform(),
         data=sections.data,
         size=sections.transform.size,
         batch_size=settings.batch_size,
         num_workers=settings.num_workers,
         directory=directory,
     )
-    trainer = Trainer(network, (lambda images: images) if exported else seen.normalize)
+    answering = averaged(network, source, settings.tta) if settings.tta else network
+    trainer = Trainer(answering, (lambda images: images) if exported or settings.tta else seen.normalize)
     origin = {
         "model": sections.model.name,
         "source": str(settings.source or sections.model.pretrained),
         **({"checkpoint": source.checkpoint.name, "weights": source.weights} if source.checkpoint else {}),
         "data": sections.data.root or sections.data.name,
         "split": settings.split,
+        **({"tta": settings.tta} if settings.tta else {}),
     }
     if source.multi_label:
         return evaluate_tags(settings, source, samples, trainer, load, origin, directory)
     meter = DetailedMeter(samples.num_classes, settings.topk)
-    loader = load(samples)
+    loader = load(samples, seen.transform(five=settings.tta == "five"))
     result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
 
     answers = meter.answers()
@@ -84,7 +85,7 @@ def main(config: DictConfig) -> float:
     if settings.report:
         # Made-up pictures depend on their number in the whole set: a part of it would be other ones.
         shown = surest_mistakes(answers, limit=0 if sections.data.format == "synthetic" else MISTAKES)
-        pictures = load(samples.subset(answers.indices[shown])) if len(shown) else ()
+        pictures = load(samples.subset(answers.indices[shown]), seen.transform()) if len(shown) else ()
         content = page_content(
             summary=summary,
             class_names=samples.class_names,
@@ -92,7 +93,7 @@ def main(config: DictConfig) -> float:
             reliability=reliability(answers.scores, answers.right),
             panels=read_curves(source.checkpoint),
             mistakes=explained_mistakes(
-                network, (images for images, *_ in pictures), trainer.preprocess, answers, shown, samples
+                network, (images for images, *_ in pictures), seen.normalize, answers, shown, samples
             ),
         )
         document = page(f"{sections.model.name} on {len(answers):,} pictures", content)

@@ -26,7 +26,7 @@ def main(config: DictConfig) -> None:
     settings = config.predict
     left_out = LeftOut()
     inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
-    pictures = find_images(inputs, left_out)
+    pictures = find_images(inputs, left_out, "predict.input")
     if settings.source is not None:
         require_reader_of(settings.source, settings.engine)
     require_paddle()
@@ -41,6 +41,7 @@ def main(config: DictConfig) -> None:
     from imgcls.deploy.reader import ImageReader, read_batches
     from imgcls.deploy.results import ClassFile
     from imgcls.deploy.sorting import Folders
+    from imgcls.deploy.views import SeveralViews
     from imgcls.machine.device import select_device
 
     start_log()
@@ -65,13 +66,16 @@ def main(config: DictConfig) -> None:
         folders = Folders(Path(settings.sort_to), source.class_names, link=settings.sort_by == "link")
         folders.prepare(inputs, pictures)
     wanted = {"output": settings.output, "topk": topk, "threshold": settings.threshold}
+    predictor = source.predictor
+    if settings.tta is not None:
+        wanted["tta"], predictor = settings.tta, SeveralViews(predictor, settings.tta)
     resume = agree(directory, {**source.origin, **wanted}, settings.resume)
     if settings.output == "features":
         write_command(config, directory)
-        answers, answer = FeatureFile(directory, resume), source.predictor.features
+        answers, answer = FeatureFile(directory, resume), predictor.features
     else:
         answers = ClassFile(directory, source.class_names, topk, threshold, resume, thresholds)
-        answer = source.predictor.probabilities
+        answer = predictor.probabilities
     left = remaining(pictures, answers.paths()) if resume else pictures
     if resume:
         log.info("%s of %s pictures were done before", f"{len(pictures) - len(left):,}", f"{len(pictures):,}")
@@ -85,7 +89,7 @@ def main(config: DictConfig) -> None:
         unreadable.append(str(error))
 
     with_bar = progress_bar(left, desc="predicting", unit=" pictures")
-    read = ImageReader(source.preprocessing.transform(), config.data.max_pixels)
+    read = ImageReader(source.preprocessing.transform(five=settings.tta == "five"), config.data.max_pixels)
     num_workers, start = (settings.num_workers, "spawn") if len(left) > FEW else (min(1, settings.num_workers), "fork")
     shape = read.transform.image_shape
     kept = f"answers so far are in {answers.path}; go on with predict.resume=true run.name={directory.name}"

@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,9 @@ if "--full" in sys.argv:  # Paddle's own allocator keeps what the largest networ
 if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared out among the workers, one thread each
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"), "1")
 
-import imgcls  # noqa: F401  sets the CPU up before any test imports Paddle
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, here and by what is started here
+
+import imgcls  # noqa: E402, F401  sets the CPU up before any test imports Paddle
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "reference")]  # for `locations` and `weights`
 
@@ -49,6 +52,7 @@ def heard():
     logging.disable(logging.NOTSET)
     log.disabled = False
     handlers, filters, level, propagate = list(log.handlers), list(log.filters), log.level, log.propagate
+    log.propagate = True  # before the test itself begins: pytest listens in another place to those that do not
     yield
     log.handlers[:], log.filters[:], log.level, log.propagate = handlers, filters, level, propagate
 

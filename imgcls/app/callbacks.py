@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.resume import config_hash, resume_command
+from imgcls.app.resume import JOB, config_hash, resume_command
 from imgcls.callbacks.checkpoint import Checkpoint
 from imgcls.callbacks.early_stopping import EarlyStopping
 from imgcls.callbacks.evaluation import Evaluation
@@ -20,6 +20,7 @@ from imgcls.callbacks.plateau import Plateau
 from imgcls.callbacks.preemption import Preemption
 from imgcls.callbacks.profiler import Profiler
 from imgcls.callbacks.progress import ProgressBar
+from imgcls.callbacks.pruning import Pruning
 from imgcls.callbacks.same_batch import SameBatch
 from imgcls.callbacks.start_up import StartUp
 from imgcls.data.loading.loader import Loader
@@ -103,6 +104,11 @@ def training_callbacks(
     stopping, schedule = dict(config.callbacks.get("early_stopping") or {"enabled": False}), config.lr_schedule
     if stopping.pop("enabled"):
         limit.append(EarlyStopping(**stopping, **monitored))
+    pruning = dict(config.callbacks.get("pruning") or {"enabled": False})
+    if pruning.pop("enabled"):
+        if not JOB.fullmatch(run.path.name):
+            raise UserError("callbacks.pruning compares the jobs of a sweep: start one with -m, or leave it out.")
+        limit.append(Pruning(run.path, **pruning, **monitored))
     if schedule.name == "plateau":
         waiting = {key: schedule[key] for key in WAITING}
         limit.append(Plateau(drops, **waiting, **monitored))

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
 from imgcls.app.rows import problems, rows
-from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, SHARED
+from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, REMOTE, SHARED
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.functional.monitoring import (
     AP_OF,
@@ -21,6 +21,7 @@ from imgcls.functional.monitoring import (
     on_request,
     view_of,
 )
+from imgcls.machine.store import SCHEMES, scheme_of, waits
 from imgcls.models.registry import list_models
 from imgcls.weights.choices import OURS, PEERS
 
@@ -34,7 +35,12 @@ NEVER_WITH_DALI = {
     "data.cache": "ram",
     "transform.interpolation": "area",
     "transform.resampling": "opencv",
+    "transform.fit": "letterbox",
+    "eval.tta": "five",
 }
+
+INT8_PACKAGES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
+"""What makes int8 layers, for each format of an export that can have them."""
 
 MIXING = ("random_erasing", "cutmix", "mixup")
 """Callbacks that change the pictures of a batch."""
@@ -65,9 +71,7 @@ def _keys(config: DictConfig, program: str) -> Iterator[str]:
 
 
 def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
-    size, resize = _get(config, "transform.size"), _get(config, "transform.resize_size")
-    if resize is not None and size > resize:
-        yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
+    yield from _shape(config)
     if _get(config, "transform.autoaugment") and _get(config, "transform.randaugment.num_layers"):
         yield "transform.autoaugment and transform.randaugment are alternatives; switch one of them off."
     said = _get(config, "model.pretrained_from")
@@ -108,7 +112,9 @@ def _files(config: DictConfig) -> Iterator[str]:
     if root is None and format in FILES and "trainer" in config:
         what = "<name>.zip" if format == "zip" else "<directory>"
         yield f"data.root is required: data={config.data.name} needs data.root={what}."
-    if root is not None and format == "zip":
+    if scheme_of(root):
+        yield from _address(config, format)
+    elif root is not None and format == "zip":
         if not Path(root).exists():
             yield f"data.root={root}: there is no such zip."
     elif root is not None and format != "synthetic" and not Path(root).is_dir():
@@ -120,6 +126,40 @@ def _files(config: DictConfig) -> Iterator[str]:
         value = _get(config, f"data.{key}")
         if value is not None and format not in COLUMNED[key] and "trainer" in config:
             yield f"data.{key}={value} is for data={' and data='.join(COLUMNED[key])}; leave it out."
+
+
+def _shape(config: DictConfig) -> Iterator[str]:
+    """What the picture is cut to, and how."""
+    size, resize = _get(config, "transform.size"), _get(config, "transform.resize_size")
+    fit = _get(config, "transform.fit")
+    short = min(size) if isinstance(size, ListConfig) and size else size
+    if resize is not None and fit in ("letterbox", "stretch"):
+        yield f"transform.resize_size={resize} is for transform.fit=crop: transform.fit={fit} shows the whole picture."
+    elif resize is not None and isinstance(short, int) and short > resize:
+        yield f"transform.resize_size={resize} is smaller than transform.size={size}: the centre crop would not fit."
+    for program in ("eval", "predict"):
+        if _get(config, f"{program}.tta") == "five" and fit != "crop":
+            yield f"{program}.tta=five cuts corners off, and transform.fit={fit} shows the whole picture: take flip."
+
+
+def _address(config: DictConfig, format: str) -> Iterator[str]:
+    """What goes with a ``data.root`` that is an address."""
+    data, root = config.data, config.data.root
+    if scheme_of(root) not in SCHEMES:
+        yield f"data.root={root}: data comes from {'://, '.join(SCHEMES)}:// or a directory."
+    if format not in REMOTE:
+        yield f"data.root={root}: at an address there can be data={', data='.join(REMOTE)}."
+    if find_spec("fsspec") is None:
+        yield f'data.root={root} needs the package fsspec: pip install "imgcls[remote]"'
+    for key, value in {"check_files": ("all", "sample"), "multi_label": (True,), "backend": ("dali",)}.items():
+        if data[key] in value:
+            yield f"data.{key}={data[key]}: not with data.root={root}; leave it out."
+    longest = (data.remote_retries + 1) * data.remote_timeout + sum(waits(data.remote_retries))
+    if longest > data.worker_timeout:
+        yield (
+            f"data.remote_timeout={data.remote_timeout:g} and data.remote_retries={data.remote_retries} may take "
+            f"{longest:.0f} s for one picture: data.worker_timeout={data.worker_timeout} must be more."
+        )
 
 
 def _dali(config: DictConfig) -> Iterator[str]:
@@ -222,6 +262,8 @@ def _waits(config: DictConfig) -> Iterator[str]:
         return
     if _get(config, "callbacks.early_stopping.enabled"):
         yield "callbacks.early_stopping waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
+    if _get(config, "callbacks.pruning.enabled"):
+        yield "callbacks.pruning compares trainer.monitor, and trainer.eval_every=0 evaluates nothing."
     if _get(config, "lr_schedule.name") == "plateau":
         yield "lr_schedule=plateau waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing."
 
@@ -329,13 +371,14 @@ def _quantized(config: DictConfig) -> Iterator[str]:
     if not _get(config, "export.quantize"):
         return
     settings = config.export
-    if settings.format != "openvino":
-        yield f"export.quantize={settings.quantize} is for export.format=openvino."
+    if settings.format not in INT8_PACKAGES:
+        yield f"export.quantize={settings.quantize} is for export.format={' and export.format='.join(INT8_PACKAGES)}."
     if settings.output == "features":
         yield f"export.quantize={settings.quantize} is measured by its answers, and features are none. Leave one out."
-    for package in ("openvino", "nncf"):
+    for package in INT8_PACKAGES.get(settings.format, ()):
         if find_spec(package) is None:
-            yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[int8]"'
+            extra = "int8" if settings.format == "openvino" else "onnx"
+            yield f'export.quantize={settings.quantize} needs the package {package}: pip install "imgcls[{extra}]"'
 
 
 def _search(config: DictConfig) -> Iterator[str]:

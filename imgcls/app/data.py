@@ -19,9 +19,12 @@ from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.loader import Loader, build_loader
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.loading.synthetic import SyntheticDataset
+from imgcls.data.pictures.preprocessing import fill_of
+from imgcls.data.pictures.size import Size, as_size
 from imgcls.data.pictures.transforms import Transform, train_transform
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.errors import UserError
+from imgcls.machine.store import Store, scheme_of
 from imgcls.run.logs import log
 
 
@@ -69,6 +72,7 @@ def read_samples(
         columns=columns_of(data),
         folds=data.folds,
         fold=data.fold,
+        store=store_of(data),
     )
     if left_out and not (
         (data.val_share or data.folds) and split == "val"
@@ -82,10 +86,19 @@ def columns_of(data: DictConfig) -> Columns:
     return Columns(data.image_column, data.label_column, data.split_column)
 
 
+def store_of(data: DictConfig) -> Store | None:
+    """Where the files lie, if ``data.root`` is an address."""
+    if scheme_of(data.root) is None:
+        return None
+    return Store(data.root, data.remote_timeout, data.remote_retries, int(data.remote_cache_gb * 1e9))
+
+
 def training_transform(transform: DictConfig) -> Transform:
-    """From a decoded image to uint8 ``[size, size, 3]``, with everything that is random in training."""
+    """From a decoded image to uint8 ``[height, width, 3]``, with everything that is random in training."""
     return train_transform(
-        size=transform.size,
+        size=as_size(transform.size),
+        fit=transform.fit,
+        fill=fill_of(transform.mean),
         scale=tuple(transform.scale),
         ratio=tuple(transform.ratio),
         interpolation=transform.interpolation,
@@ -104,7 +117,7 @@ def make_loader(
     transform: Transform,
     data: DictConfig,
     *,
-    size: int,
+    size: Size,
     batch_size: int,
     num_workers: int,
     seed: int = 0,
@@ -115,14 +128,14 @@ def make_loader(
     """Batches of this rank: uint8 images ``[N, H, W, 3]``, labels and sample numbers.
 
     Args:
-        transform: of pictures from files; synthetic ones are made in the right ``size``.
+        transform: of pictures from files; synthetic ones are made in the right ``size``, as the configuration says it.
         batch_size: over all ranks.
         shuffle: for training: a new order each epoch, and a batch for every rank at every step.
         training: whether synthetic pictures are those of training; as ``shuffle`` says when left out.
         directory: where ``bad_files.txt`` goes when files that cannot be read are skipped.
 
     Raises:
-        UserError: the ranks cannot have equal shares of a batch for training.
+        UserError: the ranks cannot have equal shares of a batch for training; synthetic pictures have no such crops.
     """
     ranks = current_ranks()
     if shuffle and batch_size % ranks.count:
@@ -132,7 +145,10 @@ def make_loader(
         )
     if data.format == "synthetic":
         of_training = shuffle if training is None else training
-        dataset = SyntheticDataset(samples, size, seed=seed + (not of_training))  # other pictures for validation
+        other = not of_training  # pictures for validation
+        dataset = SyntheticDataset(samples, as_size(size), seed=seed + other)
+        if transform.image_shape not in (None, dataset.image_shape):
+            raise UserError("data=synthetic makes pictures of the network's size: there are no corners (tta=five).")
     else:
         held = _held(samples, transform, data) if data.cache == "ram" else None
         dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels, cache=held)

@@ -8,25 +8,28 @@ from omegaconf import DictConfig
 
 from imgcls.app.source import Source
 from imgcls.deploy.contract import is_export, read_contract
-from imgcls.deploy.predictor import ExportPredictor, open_export
+from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
+from imgcls.deploy.views import LEAST, SeveralViews
 from imgcls.errors import UserError
 
 NOT_OF_PADDLE = ("onnx", "openvino")
 """Kinds of graphs from which no network is read."""
 
-LEAST = 1e-30
-"""A probability below it is taken for it, so that it has a logarithm."""
 
+class AsNetwork(paddle.nn.Layer):
+    """A predictor as a layer from uint8 ``[N, H, W, 3]`` to logits, or what has the same softmax.
 
-class ExportedNetwork(paddle.nn.Layer):
-    """A layer from uint8 ``[N, size, size, 3]`` to logits, or what has the same softmax, under an export's engine."""
+    Args:
+        gives_logits: as not every export does.
+    """
 
-    def __init__(self, predictor: ExportPredictor):
+    def __init__(self, predictor: Predictor, gives_logits: bool = True):
         super().__init__()
         self.predictor = predictor
+        self.gives_logits = gives_logits
 
     def forward(self, images: paddle.Tensor) -> paddle.Tensor:
-        if self.predictor.contract.output == "logits":
+        if self.gives_logits:
             return paddle.to_tensor(self.predictor.logits(images.numpy()))
         probabilities = self.predictor.probabilities(images.numpy())
         return paddle.to_tensor(np.log(np.maximum(probabilities, LEAST)))
@@ -51,7 +54,7 @@ def is_exported(settings: DictConfig) -> bool:
     return engine_alone
 
 
-def load_export(config: DictConfig, directory: str, engine: str | None) -> tuple[Source, ExportedNetwork]:
+def load_export(config: DictConfig, directory: str, engine: str | None) -> tuple[Source, AsNetwork]:
     """What an export says of itself under the command's own data, and what computes it.
 
     Raises:
@@ -65,7 +68,18 @@ def load_export(config: DictConfig, directory: str, engine: str | None) -> tuple
         raise UserError(f"{Path(directory)} is for pictures of any number of classes: evaluate the run itself.")
     result, seen = config.copy(), contract.preprocessing
     result.model.name = contract.model
-    for key in ("size", "resize_size", "interpolation", "mean", "std", "resampling"):
+    for key in ("size", "fit", "resize_size", "interpolation", "mean", "std", "resampling"):
         value = getattr(seen, key)
         result.transform[key] = list(value) if isinstance(value, tuple) else value
-    return Source(result, contract.class_names, None), ExportedNetwork(predictor)
+    return Source(result, contract.class_names, None), AsNetwork(predictor, contract.output == "logits")
+
+
+def averaged(network: paddle.nn.Layer, source: Source, kind: str) -> AsNetwork:
+    """A layer that answers as the mean over the views of ``eval.tta``.
+
+    Args:
+        network: of the source, or its export as a layer.
+    """
+    is_export = isinstance(network, AsNetwork)
+    one = network.predictor if is_export else NetworkPredictor(network, source.preprocessing(), source.activation)
+    return AsNetwork(SeveralViews(one, kind))

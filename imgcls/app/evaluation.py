@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from omegaconf import DictConfig
 
-from imgcls.app.data import read_samples
+from imgcls.app.data import read_samples, store_of
 from imgcls.app.source import Source, has_plain_names
 from imgcls.data.formats.build import has_split
 from imgcls.data.formats.samples import Samples
@@ -58,7 +58,7 @@ def evaluation_samples(source: Source, split: str, given: Iterable[str]) -> Samp
 
 def _undivided(data: DictConfig, split: str, key: str, value: float) -> None:
     """No share, where the other data is divided; the run's may be meant where it is not."""
-    if has_split(data.format, data.root, data.val_list, split):
+    if has_split(data.format, data.root, data.val_list, split, store_of(data)):
         return None
     raise UserError(
         f"The run took a share of its pictures for validation ({key}={value}), and you name other "

@@ -35,7 +35,7 @@ def merge_export(config: DictConfig, source: str, given: list[str]) -> tuple[Dic
     recorded = OmegaConf.create({"model": model_section(catalogue()[contract.model])})
     result = overlay(config, recorded, given, ("model",))
     seen = contract.preprocessing
-    for key in ("size", "resize_size", "interpolation", "mean", "std"):
+    for key in ("size", "fit", "resize_size", "interpolation", "mean", "std"):
         if f"transform.{key}" not in given and "transform" not in given:
             value = getattr(seen, key)
             OmegaConf.update(result, f"transform.{key}", list(value) if isinstance(value, tuple) else value)

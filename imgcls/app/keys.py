@@ -17,8 +17,10 @@ from imgcls.app.rows import (
     JITTER,
     NOT_EMPTY,
     PART,
+    PIXELS,
     POSITIVE,
     SHARES,
+    SIZE,
     at_least,
     auto_or,
     between,
@@ -28,7 +30,15 @@ from imgcls.app.rows import (
     section,
     switch_or,
 )
-from imgcls.data.choices import AUTOAUGMENT_POLICIES, FILE_CHECKS, INTERPOLATIONS, RESAMPLINGS, SPLITS
+from imgcls.data.choices import (
+    AUTOAUGMENT_POLICIES,
+    FILE_CHECKS,
+    FITS,
+    INTERPOLATIONS,
+    RESAMPLINGS,
+    SPLITS,
+    TEST_TIME_AUGMENTATIONS,
+)
 from imgcls.deploy.choices import (
     ENGINE_MODES,
     ENGINE_NAMES,
@@ -93,6 +103,9 @@ class DataConfig:
     max_pixels: int = key(at_least(1))  # with on_error=skip, which images are left out
     max_decode_seconds: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=30.0)
     worker_timeout: int = key(at_least(1), free=True, of_the_job=True)
+    remote_timeout: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=20.0)
+    remote_retries: int = key(at_least(0), free=True, of_the_job=True, unrecorded=4)
+    remote_cache_gb: float = key(at_least(0), free=True, of_the_job=True, unrecorded=10.0)
     on_error: str = key(one_of("fail", "skip"), free=True, of_the_job=True)
     max_errors: int = key(at_least(0), free=True, of_the_job=True)
     cache: str | None = key(one_of("ram"), of_the_job=True)  # its JPEGs are shrunk less than a single crop's
@@ -109,7 +122,8 @@ class RandAugmentConfig:
 
 @dataclass
 class TransformConfig:
-    size: int = key(at_least(1))
+    size: Any = key(SIZE, PIXELS)
+    fit: str = key(one_of(*FITS), unrecorded="crop")
     resize_size: int | None = key(at_least(1))
     interpolation: str = key(one_of(*INTERPOLATIONS))
     resampling: str | None = key(one_of(*RESAMPLINGS), unrecorded="pillow")  # that of the weights when left out
@@ -230,6 +244,14 @@ class EarlyStoppingConfig:
 
 
 @dataclass
+class PruningConfig:
+    enabled: bool = key(free=True, unrecorded=False)
+    min_jobs: int = key(at_least(1), free=True, unrecorded=4)
+    warmup_epochs: int = key(at_least(0), free=True, unrecorded=1)
+    keep: float = key(between(0, 1), free=True, unrecorded=0.5)
+
+
+@dataclass
 class NanGuardConfig:
     enabled: bool = key(free=True)
 
@@ -242,6 +264,7 @@ class CallbacksConfig:
     label_smoothing: LabelSmoothingConfig = section(LabelSmoothingConfig)
     ema: EMAConfig = section(EMAConfig)
     early_stopping: EarlyStoppingConfig = section(EarlyStoppingConfig)
+    pruning: PruningConfig = section(PruningConfig)
     nan_guard: NanGuardConfig = section(NanGuardConfig)
     extra: list[dict[str, Any]] = key(free=True)
 
@@ -326,6 +349,7 @@ class EvalConfig:
     num_workers: int = key(at_least(0))
     topk: list[int] = key(POSITIVE)
     weights: str = key(WEIGHTS)
+    tta: str | None = key(one_of(*TEST_TIME_AUGMENTATIONS))
     tune: bool = key()
     report: bool = key()
 
@@ -338,6 +362,7 @@ class PredictConfig:
     format: str = key(one_of("jsonl", "csv"))
     topk: int | None = key(at_least(1))
     threshold: float | None = key(between(0, 1))
+    tta: str | None = key(one_of(*TEST_TIME_AUGMENTATIONS))
     sort_to: str | None = key(path=True)  # a directory
     sort_by: str = key(one_of("copy", "link"))
     batch_size: int = key(at_least(1))

@@ -20,6 +20,12 @@ class OwnDirectory(Callback):
     def __init__(self) -> None:
         self._held = contextlib.ExitStack()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # what goes to the processes of a launcher holds nothing there
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()
+
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         claim(config)
 

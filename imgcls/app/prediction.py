@@ -15,6 +15,7 @@ from imgcls.app.run_record import read_record
 from imgcls.app.source import Source, build_network, load_source, recorded_source
 from imgcls.data.formats.class_names import default_class_names
 from imgcls.data.pictures.preprocessing import Preprocessing
+from imgcls.data.pictures.size import plain
 from imgcls.deploy.agreement import bundled_photos, measure_agreement
 from imgcls.deploy.contract import Contract, is_export, read_contract, unrecorded_class_names
 from imgcls.deploy.fastest import Fastest
@@ -197,8 +198,8 @@ def _engine_options(settings: DictConfig) -> dict[str, Any]:
 
 
 def _any_images(contract: Contract, count: int) -> np.ndarray:
-    size = contract.preprocessing.size
-    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+    seen = contract.preprocessing
+    return np.random.default_rng(0).integers(0, 256, (count, seen.height, seen.width, 3), np.uint8)
 
 
 def _tensorrt(contract: Contract, precision: str, batch_size: int) -> TensorRT:
@@ -217,7 +218,8 @@ def _open_network(config: DictConfig) -> PredictionSource:
     origin = {
         "model": model.name,
         "weights": sha256(weights) if weights and weights.is_file() else str(model.pretrained),
-        "size": seen.size,
+        "size": plain(seen.size),
+        **({"fit": seen.fit} if seen.fit != "crop" else {}),
         "resize_size": seen.resize_size,
         "interpolation": seen.interpolation,
         **({"resampling": seen.resampling} if seen.resampling != USUAL else {}),

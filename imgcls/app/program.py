@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -52,6 +53,12 @@ HOLD_THEIRS = ("train", "export")
 
 failures: dict[int, Exception] = {}
 """Jobs of this process that have failed, by their number in the sweep."""
+
+when_broken_off: list[Callable[[], None]] = []
+"""What is still to be done for a sweep whose launcher fails."""
+
+LAUNCHERS_OWN = ("TerminatedWorkerError", "UncompletedJobError", "FailedJobError")
+"""What launchers raise when the process of a job was killed."""
 
 HYDRAS_OWN = ("See https", "full_key:", "object_type=", "reference_type=")
 """How lines of its messages begin that tell a user nothing."""
@@ -166,24 +173,11 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     # Hydra would otherwise print and exit by itself; the messages below are ours.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     failures.clear()
-
-    def job(config: DictConfig) -> float | None:
-        # Raised through Hydra, an error would get Hydra's own words on top; a sweep goes on after one.
-        try:
-            settings = require_named_files(typed(config, name))
-            with _written_alone(name):
-                return function(settings)
-        except Exception as error:
-            number = HydraConfig.get().job.num if HydraConfig.get().mode is RunMode.MULTIRUN else 0
-            failures[number] = error
-            report(error, name)
-            return None
-        finally:
-            with contextlib.suppress(OSError):
-                output_directory().rmdir()  # where nothing was written
-
+    when_broken_off.clear()
     try:
-        import_modules(imports(sys.argv[1:]))
+        modules = imports(sys.argv[1:])
+        import_modules(modules)
+        job = _Job(name, function, modules)
         sys.argv[1:] = canonical(sys.argv[1:], name)
         if launch.in_rank() and not launch.is_first():
             sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp()}")  # rank 0 makes the run's directory
@@ -198,10 +192,46 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
         where = error.filename or "The working directory"
         return report(UserError(f"{where}: {error.strerror}. Choose another directory with run.root=..."))
     except (Exception, Interrupted) as error:
+        if isinstance(error, Exception):
+            for task in [*when_broken_off]:
+                task()
         return report(error, name)
     if len(failures) > 1 or any(failures):
         print(f"Failed jobs of this sweep: {listed(failures)}", file=sys.stderr)
-    return max((_status(error) for error in failures.values()), default=0)
+    return max((exit_status(error) for error in failures.values()), default=0)
+
+
+class _Job:
+    """What Hydra runs with each configuration, in this process or, as its launcher likes, in another.
+
+    Args:
+        name: of the program.
+        function: does its work.
+        modules: that the user has named; another process imports them as it receives this.
+    """
+
+    def __init__(self, name: str, function: Callable[[DictConfig], float | None], modules: list[str]):
+        self.name, self.function, self.modules = name, function, modules
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        register_model_group()
+        import_modules(self.modules)
+
+    def __call__(self, config: DictConfig) -> float | None:
+        # Raised through Hydra, an error would get Hydra's own words on top; a sweep goes on after one.
+        try:
+            settings = require_named_files(typed(config, self.name))
+            with _written_alone(self.name):
+                return self.function(settings)
+        except Exception as error:
+            number = HydraConfig.get().job.num if HydraConfig.get().mode is RunMode.MULTIRUN else 0
+            failures[number] = error
+            report(error, self.name)
+            return None
+        finally:
+            with contextlib.suppress(OSError):
+                output_directory().rmdir()  # where nothing was written
 
 
 def _check_before_writing(directory: str, name: str) -> None:
@@ -220,10 +250,11 @@ def report(error: BaseException, program: str = "train") -> int:
     else:
         message = escape_controls(message, lines=True)
         print(message if isinstance(error, Interrupted) else f"error: {message}", file=sys.stderr)
-    return _status(error)
+    return exit_status(error)
 
 
-def _status(error: BaseException) -> int:
+def exit_status(error: BaseException) -> int:
+    """What a program ends with after an error: that of a mistake of the user's, or of a bug."""
     if isinstance(error, Interrupted):
         return error.status
     return 1 if user_message(error) is None else USER_ERROR_STATUS
@@ -233,6 +264,11 @@ def user_message(error: BaseException, program: str = "train") -> str | None:
     """The message for a mistake in the command or the data; ``None`` for a bug."""
     if isinstance(error, UserError):
         return str(error)
+    if type(error).__name__ in LAUNCHERS_OWN:
+        return (
+            "The process of a job ended early: it was killed, or ran out of memory or time. Jobs that ended are in the "
+            "leaderboard. The same command with hydra.sweep.dir=<the sweep's> trainer.resume=auto goes on."
+        )
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, InterpolationResolutionError | GrammarParseError):
         return _broken_reference(cause)

@@ -20,7 +20,7 @@ from imgcls.errors import UserError
 def quantization_images(
     source: Source, settings: DictConfig, classes: int, given: Iterable[str]
 ) -> Iterator[tuple[np.ndarray, LabelledImages]]:
-    """Images for calibration, uint8 ``[N, size, size, 3]``, and the validation split; in files, for they may be many.
+    """Images for calibration, uint8 ``[N, H, W, 3]``, and the validation split; in files, for they may be many.
 
     Args:
         classes: of the network.
@@ -47,16 +47,16 @@ def quantization_images(
 
 
 def _read(samples: Samples, source: Source, settings: DictConfig, file: Path) -> LabelledImages:
-    size, seen = source.config.transform.size, source.preprocessing()
+    seen = source.preprocessing()
     loader = make_loader(
         samples,
         seen.transform(),
         source.config.data,
-        size=size,
+        size=seen.size,
         batch_size=BATCH,
         num_workers=settings.num_workers,
     )
-    images = np.memmap(file, np.uint8, "w+", shape=(len(samples), size, size, 3))
+    images = np.memmap(file, np.uint8, "w+", shape=(len(samples), seen.height, seen.width, 3))
     labels: list[int] = []
     for batch, of_batch, _ in loader:
         images[len(labels) : len(labels) + len(batch)] = batch.numpy()

@@ -75,6 +75,13 @@ CLASS_WEIGHTS = Rule(
 POSITIVE = Rule(lambda values: bool(values) and min(values) >= 1, "be a list of positive numbers", example="[1,5]")
 
 
+SIZE = Rule(
+    lambda value: type(value) is int or (isinstance(value, list) and [type(side) for side in value] == [int, int]),
+    "be a number of pixels, or height and width as [192,320]",
+)
+PIXELS = Rule(lambda value: type(value) is not int or value >= 1, "be at least 1", each=True)
+
+
 def _is_weights(value: Any) -> bool:
     numbers = isinstance(value, list) and all(isinstance(one, int | float) and one >= 0 for one in value)
     return numbers and any(value)

@@ -137,13 +137,17 @@ def _problems(content: dict[str, Any]) -> Iterator[str]:
     model, data, transform = (
         values if isinstance(values := content.get(section), dict) else {} for section in SECTIONS
     )
-    sides = {f"transform.{key}": transform.get(key) for key in ("size", "resize_size")}
-    sides |= {f"model.{key}": model.get(key) for key in ("input_size", "resize_size")}
-    for key, side in sides.items():
+    size = transform.get("size")
+    edges = size if isinstance(size, list) else [size]
+    given = {f"transform.size[{number}]" if len(edges) > 1 else "transform.size": e for number, e in enumerate(edges)}
+    given |= {"transform.resize_size": transform.get("resize_size")}
+    given |= {f"model.{key}": model.get(key) for key in ("input_size", "resize_size")}
+    for key, side in given.items():
         if isinstance(side, int) and side > IMAGE_SIDE:
             yield f"{key} is more than {IMAGE_SIDE} pixels."
-    given = [transform.get("size"), model.get("input_size"), model.get("resize_size")]
-    if all(isinstance(side, int) and side > 0 for side in given) and in_proportion(*given) > IMAGE_SIDE:
+    numbers = [*edges, model.get("input_size"), model.get("resize_size")]
+    are_sides = all(isinstance(side, int) and side > 0 for side in numbers)
+    if are_sides and in_proportion(min(edges), *numbers[-2:]) > IMAGE_SIDE:
         yield f"transform.size and the model's sizes make a short side of more than {IMAGE_SIDE} pixels."
     arguments = model.get("args")
     numbers = [value for _, value in _leaves(arguments if isinstance(arguments, dict) else {})]

@@ -19,6 +19,7 @@ from imgcls.app.run_record import RunRecord, merge_record, read_record, require_
 from imgcls.data.choices import NUMBERED
 from imgcls.data.formats.class_names import read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing, in_proportion
+from imgcls.data.pictures.size import as_size, sides
 from imgcls.deploy.contract import is_export
 from imgcls.errors import UserError
 from imgcls.models.bounds import at_most
@@ -165,10 +166,12 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "auto"
 
 def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:
     """How a network sees an image; the short side in the model's own proportion unless it is given."""
-    resize_size = transform.resize_size or in_proportion(transform.size, model.input_size, model.resize_size)
+    size, fit = as_size(transform.size), transform.get("fit") or "crop"
+    in_whole = min(sides(size)) if fit != "crop" else in_proportion(size, model.input_size, model.resize_size)
     return Preprocessing(
-        size=transform.size,
-        resize_size=resize_size,
+        size=size,
+        resize_size=transform.resize_size or in_whole,
+        fit=fit,
         interpolation=transform.interpolation,
         resampling=transform.get("resampling") or USUAL,
         mean=tuple(transform.mean),

@@ -10,6 +10,7 @@ from imgcls.app.source import Source
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.loader import Loader
 from imgcls.data.paths import printable
+from imgcls.data.pictures.transforms import Transform
 from imgcls.engine.meters import TagMeter
 from imgcls.engine.trainer import Trainer
 from imgcls.machine.progress import WithBar
@@ -24,7 +25,7 @@ def evaluate_tags(
     source: Source,
     samples: Samples,
     trainer: Trainer,
-    load: Callable[[Samples], Loader],
+    load: Callable[[Samples, Transform], Loader],
     origin: dict[str, Any],
     directory: Path,
 ) -> float:
@@ -35,7 +36,8 @@ def evaluate_tags(
     """
     thresholds = None if settings.tune else source.thresholds or [0.5] * samples.num_classes
     meter = TagMeter(len(samples), samples.class_names, thresholds=thresholds)
-    loader = load(samples)
+    plain = source.preprocessing().transform()
+    loader = load(samples, source.preprocessing().transform(five=settings.tta == "five"))
     result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
     origin = {**origin, "left_out": len(samples) - meter.samples}
     told = "tuned on these pictures" if settings.tune else "of the checkpoint" if source.thresholds else "0.5"
@@ -49,7 +51,9 @@ def evaluate_tags(
     if settings.report:
         wrong = surest_wrong_tags(meter)
         indices = meter.indices[[mistake.position for mistake in wrong]] if wrong else []
-        images = (image for batch, *_ in (load(samples.subset(indices)) if wrong else ()) for image in batch.numpy())
+        images = (
+            image for batch, *_ in (load(samples.subset(indices), plain) if wrong else ()) for image in batch.numpy()
+        )
         pictures = (
             (mistake, printable(samples.path(int(index))), jpeg(image))
             for mistake, index, image in zip(wrong, indices, images, strict=True)

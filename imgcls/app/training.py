@@ -33,6 +33,7 @@ from imgcls.app.source import build_network, own_modules, preprocessing
 from imgcls.app.teacher import distillation, with_photos
 from imgcls.callbacks.checkpoint import recorded_progress, restore
 from imgcls.callbacks.history import History
+from imgcls.callbacks.pruning import Pruning
 from imgcls.data.formats.class_names import class_names_text
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.dali import DaliLoader
@@ -328,6 +329,8 @@ def _finish(run: Run, trainer: Trainer, settings: DictConfig) -> float | None:
     best = best_row(history.rows, f"val_{monitor}", better) or {}
     metrics = {name.removeprefix("val_"): value for name, value in best.items() if name.startswith("val_")}
     summary = {"best": {**metrics, "epoch": best.get("epoch")}, "epochs": trainer.progress.epoch}
+    if any(isinstance(callback, Pruning) and callback.pruned_at for callback in trainer.callbacks):
+        summary["pruned"] = True
     write_json(run.path / "summary.json", summary)
     if best:
         lowest = ", the lowest," if better == "min" else ""

@@ -66,7 +66,6 @@ class Program:
                 stdout=subprocess.PIPE,
                 stderr=self.errors,
                 env=dict(environment),
-                text=True,
                 encoding="utf-8",
                 errors="replace",
             )

@@ -11,6 +11,9 @@ NUMBERED = ("list", "tar", "webdataset", "huggingface")
 SHARED = FILES
 """Formats that can give a share of each class for validation, or be divided into folds."""
 
+REMOTE = ("list", "tar", "webdataset")
+"""Those that can lie at an address."""
+
 COLUMNED = {
     "image_column": ("list", "webdataset", "huggingface"),
     "label_column": ("list", "webdataset", "huggingface"),
@@ -40,3 +43,9 @@ RESAMPLINGS = ("pillow", "opencv")
 """Whose way of resizing."""
 
 AUTOAUGMENT_POLICIES = ("imagenet",)
+
+FITS = ("crop", "letterbox", "stretch")
+"""How an image comes into a rectangle of another shape: its centre, whole with bars, whole and distorted."""
+
+TEST_TIME_AUGMENTATIONS = ("flip", "five")
+"""Views of an image whose answers are averaged: it and its mirror image; its centre and its corners."""

@@ -26,7 +26,7 @@ class Agreement:
 
 
 def measure_agreement(predictor: Predictor, exact: Predictor, images: np.ndarray, batch_size: int = 8) -> Agreement:
-    """Compare two predictors on ``images``, uint8 ``[N, size, size, 3]``."""
+    """Compare two predictors on ``images``, uint8 ``[N, height, width, 3]``."""
     same, largest = 0, 0.0
     for start in range(0, len(images), batch_size):
         part = images[start : start + batch_size]
@@ -37,7 +37,7 @@ def measure_agreement(predictor: Predictor, exact: Predictor, images: np.ndarray
 
 
 def bundled_photos(preprocessing: Preprocessing, every: int = 1) -> np.ndarray:
-    """Each ``every``-th of the 36 photos for validation, uint8 ``[N, size, size, 3]``."""
+    """Each ``every``-th of the 36 photos for validation, uint8 ``[N, height, width, 3]``."""
     transform = preprocessing.transform()
     paths = sorted(SAMPLE_PHOTOS.glob("val/*/*.jpg"))[::every]
     return np.stack([transform(decode_image(path), np.random.default_rng(0)) for path in paths])

@@ -11,6 +11,7 @@ import yaml
 from imgcls.data.choices import INTERPOLATIONS, RESAMPLINGS
 from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
 from imgcls.data.pictures.preprocessing import Preprocessing
+from imgcls.data.pictures.size import as_size, in_words, plain, sides
 from imgcls.deploy.choices import ACTIVATIONS, LAYOUTS, OUTPUTS
 from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
@@ -32,7 +33,10 @@ FILES = {"paddle": MODEL_FILES, "pir": PIR_FILES, "onnx": ONNX_FILES, "openvino"
 FORMAT, FORMAT_OF_TAGS = 1, 2
 """The second is that of graphs whose images have any number of classes: who does not know of them must not read it."""
 
-CHANNEL_ORDER, CROP = "RGB", "center"
+CHANNEL_ORDER = "RGB"
+CROPS = {"crop": "center", "letterbox": "letterbox", "stretch": "stretch"}
+"""The word of the file for each of ``FITS``; who does not know the later ones must not read such an export."""
+
 LARGEST = 1e6  # of what a value in 0 to 1 is shifted and divided by
 ADVICE = "Export the model again."
 
@@ -41,8 +45,8 @@ ADVICE = "Export the model again."
 class Contract:
     """What goes into an exported graph and what comes out of it.
 
-    An image goes through ``preprocessing``; its ``size`` is ``image_size`` in the file. A ``float`` graph
-    takes ``(image / 255 - mean) / std`` as float32 ``[N, 3, H, W]``; a ``uint8`` graph takes the bytes,
+    An image goes through ``preprocessing``; its ``size`` is ``image_size`` in the file, its ``fit`` is ``crop``. A
+    ``float`` graph takes ``(image / 255 - mean) / std`` as float32 ``[N, 3, H, W]``; a ``uint8`` graph takes the bytes,
     ``[N, H, W, 3]``, and normalises by itself.
 
     Args:
@@ -94,8 +98,8 @@ class Contract:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Of one image of the preprocessing's size as the graph takes it."""
-        size = self.preprocessing.size
-        return (size, size, 3) if self.input == "uint8" else (3, size, size)
+        seen = self.preprocessing
+        return (seen.height, seen.width, 3) if self.input == "uint8" else (3, seen.height, seen.width)
 
 
 def model_files(directory: Path) -> tuple[str, ...]:
@@ -189,12 +193,12 @@ def _as_mapping(contract: Contract) -> dict[str, Any]:
         "input": contract.input,
         "layout": LAYOUTS[contract.input],
         "channel_order": CHANNEL_ORDER,
-        "image_size": seen.size,
+        "image_size": plain(seen.size),
         "resize_size": seen.resize_size,
         "interpolation": seen.interpolation,
         "resampling": seen.resampling,
         "jpeg_reductions": list(seen.jpeg_reductions),
-        "crop": CROP,
+        "crop": CROPS[seen.fit],
         "mean": list(seen.mean),
         "std": list(seen.std),
         "output": contract.output,
@@ -229,7 +233,8 @@ def _from_mapping(content: Mapping[str, Any]) -> Contract:
 
 def _preprocessing(content: Mapping[str, Any]) -> Preprocessing:
     return Preprocessing(
-        size=content["image_size"],
+        size=as_size(content["image_size"]),
+        fit=next(fit for fit, crop in CROPS.items() if crop == content["crop"]),
         resize_size=content["resize_size"],
         interpolation=content["interpolation"],
         resampling=content.get("resampling", OPTIONAL["resampling"]),
@@ -250,9 +255,8 @@ def _contradictions(content: dict[str, Any]) -> Iterator[str]:
     layout, wanted = content["layout"], LAYOUTS[content["input"]]
     if layout != wanted:
         yield f"layout is {layout}, but that of a graph for {content['input']} is {wanted}"
-    size, resize = content["image_size"], content["resize_size"]
-    if resize < size:
-        yield f"resize_size is {resize}, less than the image_size of {size}"
+    if seen.resize_size < min(sides(seen.size)):
+        yield f"resize_size is {seen.resize_size}, less than the image_size of {in_words(seen.size)}"
     activation, thresholds = content.get("activation", "softmax"), content.get("thresholds")
     if (activation == "sigmoid") != (content["format"] == FORMAT_OF_TAGS):
         yield f"activation is {activation}, which format {content['format']} has not"
@@ -290,6 +294,10 @@ def _is_size(value: object) -> bool:
     return type(value) is int and 1 <= value <= IMAGE_SIDE
 
 
+def _is_one_size_or_two(value: object) -> bool:
+    return _is_size(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_size, value)))
+
+
 def _are_thresholds(value: object) -> bool:
     is_list = isinstance(value, list) and all(type(number) in (int, float) and 0 <= number <= 1 for number in value)
     return value is None or is_list
@@ -323,12 +331,12 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "input": _one_of(*LAYOUTS),
     "layout": _one_of(*LAYOUTS.values()),
     "channel_order": _one_of(CHANNEL_ORDER),
-    "image_size": (_is_size, f"a number of pixels up to {IMAGE_SIDE}"),
+    "image_size": (_is_one_size_or_two, f"a number of pixels up to {IMAGE_SIDE}, or two: height and width"),
     "resize_size": (_is_size, f"a number of pixels up to {IMAGE_SIDE}"),
     "interpolation": _one_of(*INTERPOLATIONS),
     "resampling": _one_of(*RESAMPLINGS),
     "jpeg_reductions": (_are_numbers, "a list of numbers"),
-    "crop": _one_of(CROP),
+    "crop": _one_of(*CROPS.values()),
     "mean": (_are_three, "three numbers"),
     "std": (_are_three_positive, "three positive numbers"),
     "output": _one_of(*OUTPUTS),

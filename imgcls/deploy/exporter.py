@@ -47,7 +47,7 @@ def export(
 
     Args:
         contract: what is wanted; ``sha256`` is filled in here.
-        images: uint8 ``[N, size, size, 3]``; the written files must give the network's answers for
+        images: uint8 ``[N, height, width, 3]``; the written files must give the network's answers for
             them in every engine. Left out, nothing is checked.
         graph: one of ``choices.GRAPHS``.
         quantize: replaces the float files in a directory, once they have been compared, by others of the same

@@ -63,8 +63,8 @@ def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
     """
     if contract.output == "features":
         require_methods(network, "an export of features", "forward_features")
-    size = contract.preprocessing.size
-    height = width = None if contract.dynamic_size else size
+    seen = contract.preprocessing
+    height, width = (None, None) if contract.dynamic_size else (seen.height, seen.width)
     with evaluation_mode(network):
         if contract.dynamic_size:
             _require_any_size(network, contract)
@@ -95,14 +95,14 @@ def save_layer(graph: nn.Layer, network: nn.Layer, directory: str | Path, spec: 
 
 
 def _require_any_size(network: nn.Layer, contract: Contract) -> None:
-    size = contract.preprocessing.size
-    height, width = (size + more for more in OTHER_SIZE)
+    own = contract.preprocessing
+    height, width = own.height + OTHER_SIZE[0], own.width + OTHER_SIZE[1]
     try:
         with paddle.no_grad():
             network(paddle.zeros([1, 3, height, width]))
     except (ValueError, RuntimeError, UserError) as error:
         raise UserError(
-            f"{contract.model} is for pictures of {size} x {size} pixels: it cannot take "
+            f"{contract.model} is for pictures of {own.width} x {own.height} pixels: it cannot take "
             f"{width} x {height}. Leave out export.dynamic_size."
         ) from error
 

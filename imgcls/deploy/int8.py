@@ -1,34 +1,24 @@
-"""int8 for OpenVINO: as many layers as the accuracy allows, with NNCF; extra ``int8``."""
+"""int8 for graphs of OpenVINO and ONNX: as many layers as the accuracy allows, made in a process of its own."""
 
-import logging
+import json
+import mmap
 import os
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from imgcls.deploy.contract import OPENVINO_FILES, Contract
-from imgcls.deploy.openvino_engine import openvino, read_graph, require_openvino
-from imgcls.deploy.openvino_graph import save
-from imgcls.deploy.predictor import ExportPredictor
+from imgcls.deploy.contract import Contract
 from imgcls.errors import UserError
-from imgcls.machine.files import remove
+from imgcls.machine.reading import read_json
 
-if TYPE_CHECKING:
-    import openvino as ov
-
-LAYERS = ("Convolution", "GroupConvolution", "MatMul")
-"""Operators of OpenVINO that are worth it."""
-
-INT8_TYPES = ("i8", "u8")
-WITHOUT_REPORTS = "NNCF_CI"
-"""A variable that keeps NNCF from telling its makers what it is used for."""
-
-BATCH = 8
-DIGITS = 4
+PACKAGE_AT = Path(__file__).parents[2]
+TASK, RESULT = "task.json", "result.json"
 
 
 @dataclass(frozen=True)
@@ -36,7 +26,7 @@ class LabelledImages:
     """What a network is measured on.
 
     Args:
-        images: uint8 ``[N, size, size, 3]``.
+        images: uint8 ``[N, height, width, 3]``.
         labels: int ``[N]``, numbers of the export's classes.
     """
 
@@ -50,13 +40,14 @@ class LabelledImages:
 def quantize(
     directory: Path, contract: Contract, calibration: np.ndarray, validation: LabelledImages, max_drop: float
 ) -> dict[str, Any]:
-    """Replace the float graph of an OpenVINO export by one with int8 layers.
+    """Replace the float graph of an export for OpenVINO or ONNX by one with int8 layers.
 
     The ranges of activations are learned from ``calibration``; if that costs more than ``max_drop``, the
     layers that cost the most compute in float again, until it does not.
 
     Args:
-        calibration: uint8 ``[N, size, size, 3]``.
+        contract: that is in ``directory``, too.
+        calibration: uint8 ``[N, height, width, 3]``.
         max_drop: of the share of right answers on ``validation``.
 
     Returns:
@@ -65,112 +56,64 @@ def quantize(
     Raises:
         UserError: the extra is missing; no graph with int8 layers keeps the bound.
     """
-    nncf = _nncf()
-    import openvino as ov
-
-    core = ov.Core()
-    before = _probabilities(directory, contract, validation)
-    predictor = ExportPredictor(contract, lambda images: images)  # for its network_input
-
-    def network_input(image: np.ndarray) -> np.ndarray:
-        return predictor.network_input(image[np.newaxis])
-
-    def accuracy(compiled: "ov.CompiledModel", entries: Iterator[tuple[np.ndarray, int]]) -> tuple[float, list[float]]:
-        right = [float(compiled(network_input(image))[0].argmax() == label) for image, label in entries]
-        return float(np.mean(right)), right
-
-    quantized = nncf.quantize_with_accuracy_control(
-        read_graph(core, directory),
-        calibration_dataset=nncf.Dataset(list(calibration), network_input),
-        validation_dataset=nncf.Dataset(list(zip(validation.images, validation.labels, strict=True)), lambda e: e[0]),
-        validation_fn=accuracy,
-        max_drop=max_drop,
-        drop_type=nncf.DropType.ABSOLUTE,
-        subset_size=len(calibration),
-        preset=nncf.QuantizationPreset.MIXED,
-    )
-    int8, layers = _int8_layers(quantized)
-    _replace(quantized, directory)
-    after = _probabilities(directory, contract, validation)
-    cost = _cost(before, after, validation.labels)
-    if not int8 or cost["float"] - cost["int8"] > max_drop + 1e-9:
-        raise UserError(
-            f"int8 cannot be had within export.max_drop={max_drop:g}: the share of right answers on {len(validation)} "
-            f"pictures is {cost['float']:.4f} in float and {cost['int8']:.4f} with {int8} of {layers} layers in int8. "
-            "Nothing was written. Allow more, or export without export.quantize."
-        )
-    return {
-        "precision": "int8",
-        "layers": int8,
-        "of_layers": layers,
-        "metric": "top1",
-        **cost,
-        "max_drop": max_drop,
-        "pictures": len(validation),
-        "calibrated_on": len(calibration),
-        "nncf": metadata.version("nncf"),
-    }
+    with tempfile.TemporaryDirectory() as scratch:
+        task = {
+            "graph": contract.graph,
+            "calibration": _stored(calibration, Path(scratch) / "calibration"),
+            "validation": _stored(validation.images, Path(scratch) / "validation"),
+            "labels": validation.labels.tolist(),
+            "max_drop": max_drop,
+        }
+        return _in_own_process(directory, task, Path(scratch))
 
 
 def quantize_for_measuring(directory: Path, count: int) -> None:
-    """The same with noise in place of images and without a bound: for how fast it is, not for answers.
+    """The same for OpenVINO with noise in place of images and without a bound: for how fast it is, not for answers.
 
     Args:
         count: of the images.
     """
-    nncf = _nncf()
-    import openvino as ov
-
-    model = read_graph(ov.Core(), directory)
-    shape = [1, *(dimension.get_length() for dimension in list(model.inputs[0].partial_shape)[1:])]
-    images = np.random.default_rng(0).standard_normal((count, *shape), np.float32)
-    _replace(nncf.quantize(model, nncf.Dataset(list(images)), subset_size=count), directory)
+    with tempfile.TemporaryDirectory() as scratch:
+        _in_own_process(directory, {"noise": count}, Path(scratch))
 
 
-def _nncf() -> Any:
-    """The package, which says nothing to anybody and only warnings here."""
-    require_openvino("nncf")
-    os.environ.setdefault(WITHOUT_REPORTS, "1")
-    import nncf
-
-    nncf.set_log_level(logging.WARNING)
-    return nncf
-
-
-def _probabilities(directory: Path, contract: Contract, validation: LabelledImages) -> np.ndarray:
-    predictor = ExportPredictor(contract, openvino(directory))
-    parts = [validation.images[start : start + BATCH] for start in range(0, len(validation), BATCH)]
-    return np.concatenate([predictor.probabilities(np.asarray(part)) for part in parts])
-
-
-def _cost(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    right = {"float": before.argmax(axis=1) == labels, "int8": after.argmax(axis=1) == labels}
-    return {
-        **{name: round(float(values.mean()), DIGITS) for name, values in right.items()},
-        "same_class": round(float((before.argmax(axis=1) == after.argmax(axis=1)).mean()), DIGITS),
-        "largest_difference": round(float(np.abs(before - after).max()), DIGITS),
-    }
-
-
-def _int8_layers(model: "ov.Model") -> tuple[int, int]:
-    """How many layers have weights in int8, and so compute in it; of how many."""
-    layers = [node for node in model.get_ops() if node.get_type_name() in LAYERS]
-    return sum(_weights_type(node) in INT8_TYPES for node in layers), len(layers)
+def _in_own_process(directory: Path, task: dict[str, Any], scratch: Path) -> Any:
+    """What ``int8_process`` answers. Where this process is stopped, that one is ended first."""
+    (scratch / TASK).write_text(json.dumps({**task, "directory": str(directory.absolute())}), encoding="utf-8")
+    known = os.environ.get("PYTHONPATH")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE_AT), *([known] if known else [])])}
+    command = [sys.executable, "-P", "-m", "imgcls.deploy.int8_process", str(scratch), str(os.getpid())]
+    # A session of its own: an interrupt from the keyboard is for this process alone.
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        status = process.wait()
+    finally:
+        process.kill()
+        process.wait()
+    if status < 0:
+        raise UserError(
+            f"The process that makes int8 was ended by {signal.Signals(-status).name}, most likely because the machine "
+            "ran out of memory. Nothing was written. Calibrate on fewer pictures, or export without export.quantize."
+        )
+    if status:
+        raise RuntimeError(f"the process that makes int8 ended with status {status}; what it says is above")
+    answer = read_json(scratch / RESULT)
+    if "error" in answer:
+        raise UserError(answer["error"])
+    return answer["cost"]
 
 
-def _weights_type(layer: "ov.Node") -> str:
-    """The type of the tensor that a layer's weights are made of, through scales and conversions."""
-    node = layer.input_value(1).get_node()
-    while node.get_type_name() != "Constant" and node.get_input_size():
-        node = node.input_value(0).get_node()
-    return node.get_output_element_type(0).get_type_name()
-
-
-def _replace(model: "ov.Model", directory: Path) -> None:
-    """Write the files anew: the old ones may be what the model still reads its tensors from."""
-    new = directory / "int8"
-    new.mkdir()
-    save(model, new)
-    for name in OPENVINO_FILES:
-        (new / name).replace(directory / name)
-    remove(new)
+def _stored(images: np.ndarray, file: Path) -> dict[str, Any]:
+    """A file of images for another process: theirs, where they are in one; else ``file``."""
+    base: Any = images
+    while isinstance(base, np.ndarray):
+        base = base.base
+    offset = 0
+    if isinstance(base, mmap.mmap) and isinstance(images, np.memmap) and images.flags.c_contiguous:
+        images.flush()
+        file = Path(images.filename)
+        begins = images.offset - images.offset % mmap.ALLOCATIONGRANULARITY
+        offset = begins + images.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
+    else:
+        images.tofile(file)
+    return {"file": str(file), "offset": offset, "shape": list(images.shape)}

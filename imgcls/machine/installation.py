@@ -3,7 +3,9 @@
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 import warnings
 from dataclasses import dataclass
 from importlib import metadata
@@ -82,6 +84,15 @@ def require_paddle() -> None:
     warnings.filterwarnings("ignore", "No ccache found", UserWarning)
     with _without_thread_warning():
         import paddle  # noqa: F401
+    _take_signals_back()
+
+
+def _take_signals_back() -> None:
+    """Have signals go to the handlers that Python was told of: Paddle's import puts one of its own before them."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if callable(handler := signal.getsignal(number)):
+                signal.signal(number, handler)
 
 
 def require_line() -> Line:

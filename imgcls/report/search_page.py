@@ -159,4 +159,4 @@ def path_name(path: str) -> str:
 def write_page(file: Path, page: str) -> None:
     """Whole or not at all."""
     with atomic_write(file) as partial:
-        partial.write_text(page, "ascii")
+        partial.write_text(page, encoding="ascii")

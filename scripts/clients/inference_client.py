@@ -17,32 +17,24 @@ from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
 from answers import answer, probabilities
+from fitting import fit, shrink_factor
 from operators import check_model, check_reader, model_file
 from plain_yaml import read
 
-FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
-
 
 def read_picture(path, contract):
-    image, size, shrink = Image.open(path), contract["image_size"], 1
-    whole, scale = image.size, contract["resize_size"] / min(image.size)
+    image, shrink = Image.open(path), 1
+    turned = image.getexif().get(274) in (5, 6, 7, 8)
+    width, height = image.size[::-1] if turned else image.size
     if image.format in ("JPEG", "MPO"):  # the decoder shrinks a large one, as long as there are pixels enough
-        factors = (n for n in contract["jpeg_reductions"] if all(side >= n * round(side * scale) for side in whole))
-        shrink = next(factors, 1)
+        shrink = shrink_factor(contract, width, height)
         image.draft(None, (image.width // shrink, image.height // shrink))
-    turned, image = image.getexif().get(274) in (5, 6, 7, 8), ImageOps.exif_transpose(image)
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     white, opacity = Image.new("RGB", image.size, "white"), image.convert("RGBA").getchannel("A")
     canvas = Image.composite(image.convert("RGB"), white, opacity)
-    width, height = canvas.size if shrink == 1 else whole[::-1] if turned else whole
-    wide, high = round(width * scale), round(height * scale)
-    (across, down), (left, top) = (width / wide, height / high), ((wide - size) // 2, (high - size) // 2)
-    if cv2:  # resizes all of it, as the original did; FILTERS are in the order of its numbers
-        canvas = cv2.resize(np.asarray(canvas), (wide, high), None, 0, 0, [*FILTERS].index(contract["interpolation"]))
-        return canvas[top : top + size, left : left + size]
-    box = [edge / shrink for edge in (left * across, top * down, (left + size) * across, (top + size) * down)]
-    return np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
+    return fit(canvas, contract, *(canvas.size if shrink == 1 else (width, height)), shrink)
 
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -54,7 +46,8 @@ try:
     contract = read(options.directory / "inference.yaml")
     check_model(options.directory)  # an operator can write files as well
     check_reader(options.directory, paddle.__version__)  # which would end on a program that is not its own
-    cv2 = __import__("cv2") if contract.get("resampling") == "opencv" else None  # of opencv-python-headless
+    if contract.get("resampling") == "opencv":
+        import cv2  # noqa: F401  of opencv-python-headless
 except (ValueError, ImportError) as refused:
     sys.exit(f"error: {refused}")
 mean, std = np.array(contract["mean"]), np.array(contract["std"])

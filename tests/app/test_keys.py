@@ -263,6 +263,13 @@ MAY_CHANGE = {
     "trainer.num_workers": 7,
     "trainer.gpus": 2,
     "trainer.processes": 2,
+    "callbacks.pruning.enabled": True,
+    "callbacks.pruning.min_jobs": 7,
+    "callbacks.pruning.warmup_epochs": 7,
+    "callbacks.pruning.keep": 0.7,
+    "data.remote_timeout": 7.0,
+    "data.remote_retries": 3,
+    "data.remote_cache_gb": 7.0,
     "data.image_column": "photo",
     "data.label_column": "kind",
     "data.split_column": "part",
@@ -350,3 +357,44 @@ def test_other_channels_than_three_are_refused_in_words(program):
     composed(program, "++model.args.in_channels=3")
     with pytest.raises(UserError, match="Leave it out: grey pictures need nothing"):
         composed(program, "++model.args.in_channels=1")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.folds=5"], "data.folds=5: add data.fold=0, or -m data.fold=0,1,2,3,4 for a run on each."),
+        (["data.fold=1"], "data.fold=1: add data.folds=<number>"),
+        (["data.folds=5", "data.fold=5"], "data.fold=5: must be less than data.folds=5"),
+        (["data.folds=5", "data.fold=0", "data.val_share=0.2"], "both divide the pictures"),
+        (["data.folds=5", "data.fold=0", "trainer.eval_every=0"], "trainer.eval_every=0 evaluates nothing"),
+        (["data.split_column=part"], "data.split_column=part is for data=list"),
+        (["callbacks.pruning.enabled=true", "trainer.eval_every=0"], "callbacks.pruning compares trainer.monitor"),
+    ],
+)
+def test_folds_columns_and_pruning_fit_the_rest(overrides, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        composed("train", "data=folder", "data.root=.", *overrides)
+    composed("train", "data=zip", "data.root=.", "data.folds=5", "data.fold=4")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data=folder"], "at an address there can be data=list, data=tar, data=webdataset"),
+        (["data=tar", "data.backend=dali"], "data.backend=dali: not with data.root=s3://photos"),
+        (["data=list", "data.check_files=all"], "data.check_files=all: not with data.root=s3://photos"),
+        (["data=tar", "data.remote_retries=9"], "for one picture: data.worker_timeout=120 must be more"),
+        (["data=tar", "data.root=ftp://photos"], "data.root=ftp://photos: data comes from s3://"),
+    ],
+)
+def test_what_goes_with_an_address(overrides, words):
+    pytest.importorskip("fsspec")
+    composed("train", "data=tar", "data.root=s3://photos/of mine")
+    with pytest.raises(UserError, match=re.escape(words)):
+        composed("train", "data.root=s3://photos", *overrides)
+
+
+def test_a_zip_is_not_a_folder(tmp_path):
+    (tmp_path / "photos.zip").write_bytes(b"")
+    with pytest.raises(UserError, match="write data=zip"):
+        composed("train", "data=folder", f"data.root={tmp_path}/photos.zip")

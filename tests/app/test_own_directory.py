@@ -1,7 +1,8 @@
 """Jobs that start in one second: each has a directory of its own; a directory that was named has one writer."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import pickle
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 from omegaconf import OmegaConf
@@ -95,3 +96,19 @@ def test_a_sweep_that_was_named_has_one_writer(tmp_path, capfd):
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
     assert f"error: Another process is writing the run {tmp_path}" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_launcher_sends_to_its_processes_holds_nothing(tmp_path):
+    holder, config = OwnDirectory(), composed(tmp_path, hydra=[f"hydra.sweep.dir={tmp_path}"])
+    holder.on_multirun_start(config)
+    try:
+        copy = pickle.loads(pickle.dumps(holder))
+        copy.on_multirun_end(config)
+        with pytest.raises(UserError, match="Another process is writing"), ProcessPoolExecutor(1) as pool:
+            pool.submit(_hold_sweep, tmp_path / "sweep-1200").result()
+    finally:
+        holder.on_multirun_end(config)
+
+
+def _hold_sweep(path):
+    os.close(hold(path))

@@ -69,7 +69,6 @@ def test_a_training_checkpoint_of_the_original_goes_on_with_its_pixels():
 
 def test_it_is_said_and_what_it_means(caplog, monkeypatch):
     caplog.set_level(logging.INFO, "imgcls")
-    monkeypatch.setattr(logging.getLogger("imgcls"), "propagate", True)
     monkeypatch.setattr(pixels.opencv, "is_installed", lambda: False)
     tell("opencv", "opencv")
     tell("pillow", "opencv")

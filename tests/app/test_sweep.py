@@ -6,8 +6,8 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from imgcls.app.program import failures
-from imgcls.app.sweep import Leaderboard
+from imgcls.app.program import exit_status, failures
+from imgcls.app.sweep import NOTES, Leaderboard
 from imgcls.errors import UserError
 
 
@@ -21,12 +21,13 @@ def no_failures():
 def job(directory, number, overrides, best):
     """A job as Hydra tells of it, which wrote what it reached unless it failed."""
     output = directory / f"job-{number}"
-    output.mkdir()
+    output.mkdir(parents=True)
     if best is None:
         failures[number] = UserError("It failed.")
     else:
         (output / "summary.json").write_text(json.dumps({"best": best}))
     told = {"job": {"num": number}, "runtime": {"output_dir": str(output)}, "overrides": {"task": overrides}}
+    told["sweep"] = {"dir": str(directory)}
     return OmegaConf.create({"hydra": told})
 
 
@@ -59,13 +60,17 @@ def test_the_best_is_first_and_a_failed_job_last(tmp_path, capsys):
 
 
 def test_the_lowest_loss_is_first(tmp_path, capsys):
-    board = Leaderboard()
-    for number, loss in enumerate((2.0, 0.5, float("nan"), 1.0)):
-        board.on_job_end(job(tmp_path, number, [f"trainer.seed={number}"], {"loss": loss, "top1": loss / 4}), None)
-    assert [row["job"] for row in end(tmp_path, board, "loss")] == ["1", "3", "0", "2"]
+    def order(directory, *monitored):
+        board = Leaderboard()
+        for number, loss in enumerate((2.0, 0.5, float("nan"), 1.0)):
+            config = job(tmp_path / directory, number, [f"trainer.seed={number}"], {"loss": loss, "top1": loss / 4})
+            board.on_job_end(config, None)
+        return [row["job"] for row in end(tmp_path / directory, board, *monitored)]
+
+    assert order("a", "loss") == ["1", "3", "0", "2"]
     assert "best: job 1, loss 0.5000, the lowest, in" in capsys.readouterr().out
-    assert [row["job"] for row in end(tmp_path, board, "top1")] == ["0", "3", "1", "2"]
-    assert [row["job"] for row in end(tmp_path, board, "loss", "max")] == ["0", "3", "1", "2"]
+    assert order("b", "top1") == ["0", "3", "1", "2"]
+    assert order("c", "loss", "max") == ["0", "3", "1", "2"]
 
 
 def test_jobs_that_go_on_are_ranked_by_what_their_runs_had(tmp_path):
@@ -115,3 +120,47 @@ def test_a_job_is_announced_by_what_it_changes(tmp_path, capsys):
     del config.hydra.job["num"]  # of a single run
     Leaderboard().on_job_start(config)
     assert capsys.readouterr().out == ""
+
+
+def test_what_jobs_reached_is_known_wherever_they_ran(tmp_path, capsys):
+    job_of = {number: job(tmp_path, number, [f"trainer.seed={number}"], {"top1": number / 4}) for number in range(4)}
+    for number in (0, 1):  # each with a callback of its own, as after a way through a pipe
+        Leaderboard().on_job_start(job_of[number])
+        Leaderboard().on_job_end(job_of[number], None)
+    Leaderboard().on_job_start(job_of[2])  # and killed
+    failures[3] = UserError("It failed.")
+    Leaderboard().on_job_end(job_of[3], None)
+    failures.clear()  # of the other process
+    rows = end(tmp_path, Leaderboard())
+    assert [(row["job"], row["status"]) for row in rows] == [
+        ("1", "done"),
+        ("0", "done"),
+        ("2", "ended early"),
+        ("3", "failed"),
+    ]
+    assert {number: exit_status(error) for number, error in failures.items()} == {2: 1, 3: 2}
+    assert not (tmp_path / NOTES).exists()
+
+
+def test_a_new_sweep_forgets_the_jobs_of_one_that_was_killed(tmp_path):
+    config = job(tmp_path, 0, ["trainer.seed=0"], {"top1": 0.5})
+    Leaderboard().on_job_start(config)
+    Leaderboard().on_multirun_start(config)
+    assert end(tmp_path, Leaderboard()) == []
+
+
+def test_folds_have_a_mean_and_a_deviation(tmp_path, capsys):
+    tops = {"0.1": (0.5, 0.6, 0.7), "0.01": (0.8, 0.8, None)}
+    number = 0
+    for lr, values in tops.items():
+        for fold, top1 in enumerate(values):
+            overrides = ["data.folds=3", f"data.fold={fold}", f"optimizer.lr={lr}"]
+            best = None if top1 is None else {"top1": top1, "epoch": fold}
+            Leaderboard().on_job_end(job(tmp_path, number, overrides, best), None)
+            number += 1
+    end(tmp_path, Leaderboard())
+    rows = list(csv.DictReader((tmp_path / "folds.csv").read_text().splitlines()))
+    assert [(row["optimizer.lr"], row["folds"]) for row in rows] == [("0.01", "2"), ("0.1", "3")]
+    assert [float(row["top1"]) for row in rows] == pytest.approx([0.8, 0.6])
+    assert [float(row["top1_deviation"]) for row in rows] == pytest.approx([0.0, 0.1])
+    assert "best: optimizer.lr=0.01, top1 0.8000 ± 0.0000 over 2 folds" in capsys.readouterr().out

@@ -49,7 +49,7 @@ def test_predict():
     assert figures["predict_rate"] > 0
 
 
-@pytest.mark.parametrize("name", ["mobilenetv1_x0_25", "googlenet", "darts_4m"])
+@pytest.mark.parametrize("name", ["mobilenetv1_x0_25", "googlenet", pytest.param("darts_4m", marks=pytest.mark.full)])
 def test_model(name):
     """Also with three heads in training, and where one pass of oneDNN fails on the graph."""
     figures = measure_model(name, size=64, batch_size=1, steps=1, warmup=0, repeats=2)

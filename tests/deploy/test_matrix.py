@@ -38,8 +38,9 @@ needs_onnx = pytest.mark.skipif(
 
 
 def one_of_each_family_or_full(name: str):
-    """By default the smallest of each family, unless that is a large network as well."""
-    by_default = name in families() and imgcls.model_info(name).params < BY_DEFAULT
+    """By default the smallest of each family, unless that is large or slow as well."""
+    info = imgcls.model_info(name)
+    by_default = name in families() and info.params < BY_DEFAULT and info.macs < FAST
     return pytest.param(name, marks=[] if by_default else [pytest.mark.full])
 
 
@@ -66,7 +67,8 @@ def _free_memory():
 
 
 BY_DEFAULT = 10e6  # parameters
-LIGHT = ("mobilenetv3_small_x1_0", "alexnet", "googlenet")
+FAST = 500e6  # multiplications and additions
+LIGHT = ("alexnet", "googlenet")
 PUBLISHED = imgcls.list_models(published=True)
 
 

@@ -110,7 +110,7 @@ def test_a_missing_package_is_named(exports, monkeypatch):
         open_export(exports["float"], "openvino")
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3_small_x1_0", "darts_4m"])
+@pytest.mark.parametrize("name", ["mobilenetv3_small_x1_0", pytest.param("darts_4m", marks=pytest.mark.full)])
 def test_networks_with_other_operators(name, contract_for, tmp_path):
     """Squeeze and excitation, swish; and where a pass of oneDNN fails."""
     from matrix import filled, images_for_any, uncropped

@@ -113,8 +113,7 @@ def test_only_float16_is_scaled(scaler, level, dtype):
 
 
 @pytest.mark.skipif(paddle.device.is_compiled_with_cuda(), reason="on a GPU both are real")
-def test_a_cpu_says_what_it_makes_of_half_precision(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("imgcls"), "propagate", True)
+def test_a_cpu_says_what_it_makes_of_half_precision(caplog):
     with caplog.at_level(logging.WARNING, "imgcls"):
         assert settings("O1", "float16").here() == settings("O0", "float16")
         assert "trainer.amp.level=O1 with float16 has no effect on the CPU" in caplog.text

@@ -59,7 +59,7 @@ def watch(process, log: Path, updates: int) -> tuple[np.ndarray, set[int]]:
 @pytest.mark.parametrize(
     ("workers", "epochs", "updates"),
     [
-        (2, 1, 500),
+        (2, 1, 200),
         pytest.param(2, 1, 5000, marks=pytest.mark.full),
         pytest.param(0, 1, 5000, marks=pytest.mark.full),
         pytest.param(2, 40, 40, marks=pytest.mark.full),

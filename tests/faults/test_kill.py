@@ -37,7 +37,7 @@ def stop_inside_a_save(process, checkpoints):
         process.send_signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.full)])
 def test_a_run_killed_again_and_again(start, tmp_path, undisturbed, kills):
     """Every other kill waits for a save to be under way, half of these are sure to hit it.
 
@@ -46,7 +46,7 @@ def test_a_run_killed_again_and_again(start, tmp_path, undisturbed, kills):
     rng = random.Random(kills)
     run = tmp_path / "outputs" / "tiny"
     checkpoints = run / "checkpoints"
-    epochs = 5 if kills == 10 else 40
+    epochs = 5 if kills == 5 else 40
     arguments = (*RUN, f"trainer.epochs={epochs}", "trainer.resume=auto")
     inside = 0
     for number in range(kills):

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 import pytest
 import weights
-from zoo import NAMES, filled, one_per_family_or_full, small_family_or_full, smaller_size, specification
+from zoo import NAMES, filled, small_family_or_full, smaller_size, specification
 
 import imgcls
 from imgcls.errors import UserError
@@ -49,7 +49,7 @@ def training_step(network: paddle.nn.Layer, images: paddle.Tensor) -> dict[str, 
     return found
 
 
-@pytest.mark.parametrize("name", map(one_per_family_or_full, NAMES))
+@pytest.mark.parametrize("name", map(small_family_or_full, NAMES))
 def test_same_numbers(name):
     """Logits and features; in training also gradients and running statistics.
 

@@ -16,8 +16,7 @@ IN_STIX = "\u1d81"
 
 
 @pytest.fixture
-def warned(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("imgcls"), "propagate", True)
+def warned(caplog):
     return lambda: [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 

@@ -101,9 +101,8 @@ def test_missing_tensors_are_an_error_unless_allowed(source, network):
     assert equal(network, before, ["head.bias"])
 
 
-def test_what_is_not_filled_or_not_used_is_a_warning(source, network, tmp_path, monkeypatch, caplog):
+def test_what_is_not_filled_or_not_used_is_a_warning(source, network, tmp_path, caplog):
     """Which Python shows where nothing was done about logs; what fits exactly is none."""
-    monkeypatch.setattr("imgcls.run.logs.log.propagate", True)
     info, path = model_info("shufflenetv2_x0_25"), str(tmp_path / "weights.pdparams")
     for extra, exclude, words in (
         ({}, [], None),

@@ -23,6 +23,7 @@ from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.paths import printable
 from imgcls.data.pictures.crops import CropResize, RandomCropResize
 from imgcls.data.pictures.decode import UPRIGHT, BadImage, Source, decode_image, open_image
+from imgcls.data.pictures.fits import FiveCrops, Letterbox, RandomLetterbox
 from imgcls.data.pictures.in_time import in_time
 from imgcls.data.pictures.transforms import HorizontalFlip, Transform
 from imgcls.data.pictures.work import check_work
@@ -159,7 +160,7 @@ class DaliLoader:
             # a box that ends left of its start is mirrored
             images = fn.resize(
                 window,
-                size=[self.crop.size] * 2,
+                size=[self.crop.height, self.crop.width],
                 roi_start=box_start,
                 roi_end=box_end,
                 interp_type=getattr(types, INTERPOLATIONS[self.crop.resampling]),
@@ -254,6 +255,8 @@ def _crop_and_flip(transform: Transform) -> tuple[CropResize, HorizontalFlip | N
         )
     if transform.resampling == "opencv":
         raise UserError("data.backend=dali resizes as Pillow does, not as transform.resampling=opencv. Use pillow.")
+    if isinstance(crop, Letterbox | RandomLetterbox | FiveCrops):
+        raise UserError("data.backend=dali crops and stretches, it has no letterbox and no views. Use pillow.")
     if crop.resampling not in INTERPOLATIONS:
         raise UserError("data.backend=dali has no interpolation 'area'. Choose another or use pillow.")
     return crop, flip

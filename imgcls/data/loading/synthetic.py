@@ -4,6 +4,7 @@ import numpy as np
 
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.dataset import ClassificationDataset
+from imgcls.data.pictures.size import Size, sides
 
 GRID = 4
 
@@ -14,19 +15,18 @@ class SyntheticDataset(ClassificationDataset):
     Each class has a coarse pattern of coloured squares; half of every pixel is that, half is noise.
 
     Args:
-        size: side of the square images.
+        size: of the images.
     """
 
-    def __init__(self, samples: Samples, size: int, seed: int = 0):
+    def __init__(self, samples: Samples, size: Size, seed: int = 0):
         super().__init__(samples)
-        self.size = size
-        self.image_shape = (size, size, 3)
+        self.image_shape = (*sides(size), 3)
         self.seed = seed
 
     def image(self, epoch: int, index: int) -> np.ndarray:
-        noise = np.random.default_rng([self.seed, 0, index]).integers(0, 128, (self.size, self.size, 3), np.uint8)
+        noise = np.random.default_rng([self.seed, 0, index]).integers(0, 128, self.image_shape, np.uint8)
         pattern = np.random.default_rng([self.seed, 1, self.samples.label(index)]).integers(
             0, 128, (GRID, GRID, 3), np.uint8
         )
-        square = np.arange(self.size) * GRID // self.size
-        return noise + pattern[square][:, square]
+        rows, columns = (np.arange(side) * GRID // side for side in self.image_shape[:2])
+        return noise + pattern[rows][:, columns]

@@ -7,60 +7,97 @@ from PIL import Image
 
 from imgcls.data import choices
 from imgcls.data.pictures.decode import Box, ImageFile
+from imgcls.data.pictures.size import Size, as_size, sides
 from imgcls.errors import UserError, close_matches
 
 INTERPOLATIONS = {name: Image.Resampling[filter] for name, filter in choices.INTERPOLATIONS.items()}
 
 
-class CropResize:
-    """A box of the image, resized to a square of ``size``; a subclass says which box.
+Place = tuple[int, int, int, int]
+"""Left, top, right and bottom in a result."""
 
-    Results are images, or of ``opencv`` uint8 arrays ``[size, size, 3]``.
+
+class CropResize:
+    """A box of the image, resized to ``size``; a subclass says which box, and what of the result it fills.
+
+    Results are images, or of ``opencv`` uint8 arrays ``[height, width, 3]``.
     """
 
     crop_first = False
     """Whether the box is cut out before it is resized, so that what lies around it has no influence."""
 
-    def __init__(self, size: int, interpolation: str = "linear"):
-        require(size >= 1, "size", size, "1 or more pixels")
-        self.size = size
+    fill = (0, 0, 0)
+    """Colour of what no part of the image covers."""
+
+    def __init__(self, size: Size, interpolation: str = "linear"):
+        self.size = as_size(size)
+        self.height, self.width = sides(self.size)
+        require(min(self.height, self.width) >= 1, "size", size, "1 or more pixels")
         self.resampling = _resampling(interpolation)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Of every result."""
+        return self.height, self.width, 3
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
         """The box in an image of this size."""
         raise NotImplementedError
 
-    def smallest_side(self, width: int, height: int) -> float:
-        """Length that no side of a box in an image of this size is shorter than."""
-        left, top, right, bottom = self.box(width, height, np.random.default_rng(0))
-        return min(right - left, bottom - top)
+    def plan(self, width: int, height: int, rng: np.random.Generator) -> tuple[Box, Place]:
+        """The box in an image of this size, and where in the result it goes: everywhere, unless a subclass says so."""
+        return self.box(width, height, rng), (0, 0, self.width, self.height)
 
-    def cut(self, image: Image.Image, box: Box) -> Image.Image:
-        return image.resize((self.size, self.size), self.resampling, box=box)
+    def smallest_extent(self, width: int, height: int) -> tuple[float, float]:
+        """Width and height that no box in an image of this size falls short of."""
+        left, top, right, bottom = self.box(width, height, np.random.default_rng(0))
+        return right - left, bottom - top
+
+    def cut(self, image: Image.Image, box: Box, size: Size | None = None) -> Image.Image:
+        """The box of the image, resized; to a part of the result where a ``size`` is given."""
+        height, width = sides(size or self.size)
+        return image.resize((width, height), self.resampling, box=box)
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        return self.cut(image, self.box(*image.size, rng))
+        box, place = self.plan(*image.size, rng)
+        return self.placed(image, box, place)
 
     def of_file(self, photo: ImageFile, rng: np.random.Generator) -> Image.Image:
-        """The same from a photo, decoded at a resolution that leaves the box ``size`` pixels high and wide."""
-        return self.cut(*photo.decode_around(self.box(*photo.size, rng), self.size, self.crop_first))
+        """The same from a photo, decoded at a resolution that leaves the box as many pixels as it is resized to."""
+        box, place = self.plan(*photo.size, rng)
+        return self.placed(*photo.decode_around(box, size_of(place), self.crop_first), place)
+
+    def placed(self, image: Image.Image, box: Box, place: Place) -> Image.Image:
+        """The box, resized, at its place of the result."""
+        return self.on_canvas(self.cut(image, box, size_of(place)), place)
+
+    def on_canvas(self, part: Image.Image, place: Place) -> Image.Image:
+        """A part of the result at its place, on ``fill``."""
+        if place == (0, 0, self.width, self.height):
+            return part
+        canvas = Image.new("RGB", (self.width, self.height), self.fill)
+        canvas.paste(part, place[:2])
+        return canvas
 
     def decode(self, photo: ImageFile) -> Image.Image:
         """The photo as small as any box of it allows; one image to crop again and again."""
-        return photo.decode_shrunk(self.smallest_side(*photo.size), self.size)[0]
+        return photo.decode_shrunk(self.smallest_extent(*photo.size), self.size)[0]
 
 
 class RandomCropResize(CropResize):
-    """A crop of random area, shape and place, resized to a square.
+    """A crop of random area, shape and place, resized to ``size``.
 
     The area is bounded so that a crop of the drawn shape always fits; nothing is tried again.
+
+    Args:
+        ratio: smallest and largest width over height of the crop, as multiples of those of ``size``.
     """
 
     crop_first = True
 
     def __init__(
         self,
-        size: int,
+        size: Size,
         scale: tuple[float, float],
         ratio: tuple[float, float],
         interpolation: str = "linear",
@@ -71,47 +108,63 @@ class RandomCropResize(CropResize):
         self.scale = scale
         self.ratio = ratio
 
-    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
-        return random_crop_box(width, height, self.scale, self.ratio, rng)
+    def aspects(self, width: int, height: int) -> tuple[float, float]:
+        """Smallest and largest width over height of a crop from an image of this size."""
+        of_size = self.width / self.height
+        return self.ratio[0] * of_size, self.ratio[1] * of_size
 
-    def smallest_side(self, width: int, height: int) -> float:
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
+        return random_crop_box(width, height, self.scale, self.aspects(width, height), rng)
+
+    def smallest_extent(self, width: int, height: int) -> tuple[float, float]:
         # Boxes get wider with their aspect and lower, also where the image bounds their area.
-        narrowest, widest = self.ratio
+        narrowest, widest = self.aspects(width, height)
         area = width * height
         least_width = math.sqrt(area * self._least_share(width, height, narrowest)) * math.sqrt(narrowest)
         least_height = math.sqrt(area * self._least_share(width, height, widest)) / math.sqrt(widest)
-        return max(1, int(min(least_width, least_height)))
+        return max(1, int(least_width)), max(1, int(least_height))
 
     def _least_share(self, width: int, height: int, aspect: float) -> float:
         return min(self.scale[0], height / width * aspect, width / height / aspect)
 
-    def cut(self, image: Image.Image, box: Box) -> Image.Image:
+    def cut(self, image: Image.Image, box: Box, size: Size | None = None) -> Image.Image:
         left, top, right, bottom = whole_pixels(box)
         crop = image.crop((left, top, right, bottom))
-        return super().cut(crop, (box[0] - left, box[1] - top, box[2] - left, box[3] - top))
+        return super().cut(crop, (box[0] - left, box[1] - top, box[2] - left, box[3] - top), size)
 
 
 class Resize(CropResize):
-    """The whole image as a square."""
+    """The whole image, whatever its shape."""
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
         return 0, 0, width, height
 
 
 class ResizeCentreCrop(CropResize):
-    """Short side to ``resize_size``, then the central square of ``size``.
+    """Resized to cover ``size`` and some more, then the central ``size``.
 
-    Only the pixels of the crop are computed, so a very long and thin image costs no more than a square one.
+    Of a square the short side becomes ``resize_size``; of anything else the image just covers a rectangle of
+    its shape whose short side that is. Only the pixels of the crop are computed, so a very long and thin
+    image costs no more than a square one.
     """
 
-    def __init__(self, size: int, resize_size: int, interpolation: str = "linear"):
+    def __init__(self, size: Size, resize_size: int, interpolation: str = "linear"):
         super().__init__(size, interpolation)
-        require(resize_size >= size, "resize_size", resize_size, f"at least the size of the crop, {size}")
+        short = min(self.height, self.width)
+        require(resize_size >= short, "resize_size", resize_size, f"at least the size of the crop, {short}")
         self.resize_size = resize_size
 
+    def resized_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of all of an image of this size before the crop."""
+        return cover(width, height, self.size, self.resize_size)
+
     def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
-        resized_width, resized_height = resize_short_size(width, height, self.resize_size)
-        left, top, right, bottom = centre_crop_box(resized_width, resized_height, self.size)
+        return self.box_at(width, height, centre_crop_box(*self.resized_size(width, height), self.size))
+
+    def box_at(self, width: int, height: int, crop: Box) -> Box:
+        """A crop of the resized image, in pixels of the image itself."""
+        resized_width, resized_height = self.resized_size(width, height)
+        left, top, right, bottom = crop
         across, down = width / resized_width, height / resized_height
         return left * across, top * down, right * across, bottom * down
 
@@ -136,16 +189,44 @@ def whole_pixels(box: Box) -> tuple[int, int, int, int]:
     return math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3])
 
 
-def resize_short_size(width: int, height: int, size: int) -> tuple[int, int]:
-    """Width and height once the short side is ``size``, rounded as Python rounds."""
-    scale = size / min(width, height)
+def cover(width: int, height: int, size: Size, resize_size: int) -> tuple[int, int]:
+    """Width and height once the image covers a rectangle of the shape of ``size`` whose short side is ``resize_size``.
+
+    Of a square: once the short side is ``resize_size``. Rounded as Python rounds.
+    """
+    high, wide = sides(size)
+    short = min(high, wide)
+    scale = max(resize_size * wide / short / width, resize_size * high / short / height)
     return round(width * scale), round(height * scale)
 
 
-def centre_crop_box(width: int, height: int, size: int) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the central square."""
-    left, top = (width - size) // 2, (height - size) // 2
-    return left, top, left + size, top + size
+def contain(width: int, height: int, size: Size) -> tuple[int, int]:
+    """Width and height once the image is as large as ``size`` has room for."""
+    high, wide = sides(size)
+    scale = min(wide / width, high / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def resize_short_size(width: int, height: int, size: int) -> tuple[int, int]:
+    """Width and height once the short side is ``size``."""
+    return cover(width, height, size, size)
+
+
+def centre_crop_box(width: int, height: int, size: Size) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the central ``size``."""
+    high, wide = sides(size)
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high
+
+
+def corner_boxes(width: int, height: int, size: Size) -> list[tuple[int, int, int, int]]:
+    """Boxes of ``size`` in the four corners."""
+    high, wide = sides(size)
+    return [(left, top, left + wide, top + high) for top in (0, height - high) for left in (0, width - wide)]
+
+
+def size_of(place: Place) -> Size:
+    return as_size((place[3] - place[1], place[2] - place[0]))
 
 
 def _resampling(interpolation: str) -> Image.Resampling:

@@ -23,6 +23,7 @@ from imgcls.data.paths import printable
 from imgcls.data.pictures import readers
 from imgcls.data.pictures.jpeg_rows import is_whole_and_sequential, rows_to_decode, with_rows
 from imgcls.data.pictures.pillow_internals import replace_file
+from imgcls.data.pictures.size import Size, sides
 from imgcls.data.pictures.work import EXIF_AS_USUAL, TooMuchWork, check_exif, check_work
 from imgcls.errors import UserError
 
@@ -193,25 +194,25 @@ class ImageFile:
                 self._decoded = _to_rgb(_upright(self._image, orientation))
         return self._decoded
 
-    def decode_around(self, box: Box, size: int, crop_first: bool = False) -> tuple[Image.Image, Box]:
+    def decode_around(self, box: Box, size: Size, crop_first: bool = False) -> tuple[Image.Image, Box]:
         """What is in the box and around it, shrunk if that has more pixels than needed; the box in its coordinates.
 
         A JPEG that has not been decoded yet is shrunk as by ``decode_shrunk``; anything else comes as it is.
 
         Args:
-            size: side in pixels that the box is going to be resized to.
+            size: in pixels, that the box is going to be resized to.
             crop_first: the box is going to be cut out before it is resized. What lies below it may then be
                 missing, for the time that takes. Otherwise all must be there: the sides of the image decide about
                 Pillow's rounding.
         """
         if crop_first and self._can_shrink():
             self._leave_out_below(box[3])
-        image, reduction = self.decode_shrunk(min(box[2] - box[0], box[3] - box[1]), size)
+        image, reduction = self.decode_shrunk((box[2] - box[0], box[3] - box[1]), size)
         return image, box if reduction == 1 else tuple(edge / reduction for edge in box)
 
-    def decode_shrunk(self, side: float, size: int) -> tuple[Image.Image, int]:
-        """The whole image, shrunk by the largest factor that leaves ``size`` of ``side`` pixels; and that factor."""
-        reduction = self._shrink(largest_reduction(side, size)) if self._can_shrink() else 1
+    def decode_shrunk(self, extent: float | tuple[float, float], size: Size) -> tuple[Image.Image, int]:
+        """The whole image, shrunk by the largest factor that leaves ``size`` of ``extent``; and that factor."""
+        reduction = self._shrink(largest_reduction(extent, size)) if self._can_shrink() else 1
         return self.decode(), reduction
 
     def plain_jpeg(self) -> bytes | None:
@@ -253,9 +254,15 @@ class ImageFile:
             return reduction if self._image.draft(None, wanted) else 1
 
 
-def largest_reduction(side: float, size: int) -> int:
-    """The largest factor of ``REDUCTIONS``, or 1, that leaves ``size`` of ``side`` pixels."""
-    return next((factor for factor in REDUCTIONS if side >= factor * size), 1)
+def largest_reduction(extent: float | tuple[float, float], size: Size) -> int:
+    """The largest factor of ``REDUCTIONS``, or 1, that leaves ``size`` of an extent.
+
+    Args:
+        extent: pixels of both sides, or width and height.
+    """
+    across, down = extent if isinstance(extent, tuple) else (extent, extent)
+    height, width = sides(size)
+    return next((factor for factor in REDUCTIONS if across >= factor * width and down >= factor * height), 1)
 
 
 @cache

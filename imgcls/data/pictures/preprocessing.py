@@ -1,12 +1,16 @@
 """How a network sees an image, as one object that travels with its weights."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from imgcls.data.pictures.decode import REDUCTIONS
+from imgcls.data.pictures.fits import Colour
+from imgcls.data.pictures.size import Size, sides
 from imgcls.data.pictures.transforms import Transform, eval_transform
+from imgcls.errors import UserError
 from imgcls.models.registry import ModelInfo
 
 if TYPE_CHECKING:
@@ -17,35 +21,53 @@ if TYPE_CHECKING:
 class Preprocessing:
     """From an upright RGB image of any size to a network's input, in evaluation.
 
-    The short side is resized to ``resize_size`` and the central square of ``size`` is cut out; then
+    By ``fit="crop"`` the short side is resized to ``resize_size`` and the central square of ``size`` is cut out (of
+    another shape, see ``ResizeCentreCrop``); ``letterbox`` and ``stretch`` show the whole image. Then
     ``(image / 255 - mean) / std``, channels first. Training crops at random and shares the rest.
 
     Pixels belong to weights: Pillow averages when it shrinks, OpenCV, which the original used, does not.
 
     Args:
-        size: side of the network's input in pixels.
-        resize_size: length of the short side before the crop.
+        size: of the network's input in pixels: the side of a square, or height and width.
+        resize_size: length of the short side before the crop; of no meaning for other fits.
         interpolation: a key of ``choices.INTERPOLATIONS``.
         mean: of each channel, of values in 0 to 1.
         std: likewise.
         resampling: one of ``choices.RESAMPLINGS``; with ``opencv`` images come out to the bit as of the
             original's reader, and what reads them needs OpenCV.
+        fit: one of ``choices.FITS``.
     """
 
-    size: int
+    size: Size
     resize_size: int
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resampling: str = "pillow"
+    fit: str = "crop"
+
+    @property
+    def height(self) -> int:
+        """Of the network's input."""
+        return sides(self.size)[0]
+
+    @property
+    def width(self) -> int:
+        """Of the network's input."""
+        return sides(self.size)[1]
+
+    @property
+    def fill(self) -> Colour:
+        """Colour of the bars of a letterboxed image: the mean, which becomes 0."""
+        return fill_of(self.mean)
 
     @property
     def jpeg_reductions(self) -> tuple[int, ...]:
-        """The first that leaves ``size`` pixels of the square is the factor by which the decoder shrinks a JPEG."""
+        """The first that leaves pixels enough for ``size`` is the factor by which the decoder shrinks a JPEG."""
         return () if self.resampling == "opencv" else REDUCTIONS
 
     @classmethod
-    def of_model(cls, info: ModelInfo, size: int | None = None) -> Self:
+    def of_model(cls, info: ModelInfo, size: Size | None = None) -> Self:
         """As a model was evaluated by its authors; of another ``size``, in the same proportion to ``resize_size``."""
         size = size or info.input_size
         return cls(
@@ -56,13 +78,26 @@ class Preprocessing:
             std=info.std,
         )
 
-    def transform(self) -> Transform:
-        """From an image to uint8 ``[size, size, 3]``.
+    def transform(self, five: bool = False) -> Transform:
+        """From an image to uint8 ``[height, width, 3]``.
+
+        Args:
+            five: its corners as well, one below the other, see ``FiveCrops``; for ``fit="crop"``.
 
         Raises:
-            UserError: a value outside its range, or OpenCV is needed and not installed.
+            UserError: a value outside its range, OpenCV is needed and not installed, or there are no corners to cut.
         """
-        return eval_transform(self.size, self.resize_size, self.interpolation, resampling=self.resampling)
+        if five and self.fit != "crop":
+            raise UserError(f"Five crops need transform.fit=crop: {self.fit} shows the whole picture. Take tta=flip.")
+        return eval_transform(
+            self.size,
+            self.resize_size,
+            self.interpolation,
+            resampling=self.resampling,
+            fit=self.fit,
+            fill=self.fill,
+            five=five,
+        )
 
     def normalize(self, images: "paddle.Tensor", dtype: str = "float32") -> "paddle.Tensor":
         """From uint8 ``[N, H, W, C]`` to ``[N, C, H, W]``, on the device of the images."""
@@ -82,6 +117,11 @@ class Preprocessing:
         return np.clip(np.round(values * 255), 0, 255).astype(np.uint8)
 
 
-def in_proportion(size: int, model_size: int, model_resize_size: int) -> int:
-    """The length of the short side before the crop that is to ``size`` as a model's own is to its input."""
-    return round(size * model_resize_size / model_size)
+def fill_of(mean: Iterable[float]) -> Colour:
+    """The colour of bars that become 0 once the mean is subtracted, but for rounding."""
+    return tuple(min(max(round(255 * value), 0), 255) for value in mean)
+
+
+def in_proportion(size: Size, model_size: int, model_resize_size: int) -> int:
+    """The length of the short side before the crop that is to that of ``size`` as a model's own is to its input."""
+    return round(min(sides(size)) * model_resize_size / model_size)

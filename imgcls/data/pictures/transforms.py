@@ -13,14 +13,20 @@ from PIL import Image, ImageEnhance
 from imgcls.data.pictures.autoaugment import AutoAugment
 from imgcls.data.pictures.crops import CropResize, RandomCropResize, Resize, ResizeCentreCrop, require
 from imgcls.data.pictures.decode import ImageFile
+from imgcls.data.pictures.fits import Colour, FiveCrops, Letterbox, RandomLetterbox, RandomStretch
 from imgcls.data.pictures.opencv import (
     OpenCVCrop,
+    OpenCVFiveCrops,
+    OpenCVLetterbox,
     OpenCVRandomCropResize,
+    OpenCVRandomLetterbox,
+    OpenCVRandomStretch,
     OpenCVResize,
     OpenCVResizeCentreCrop,
     flipped,
 )
 from imgcls.data.pictures.randaugment import RandAugment
+from imgcls.data.pictures.size import Size
 
 Step = Callable[[Image.Image, np.random.Generator], Image.Image]
 """One transform of an RGB image; all that is random in it comes from the generator."""
@@ -42,8 +48,7 @@ class Transform:
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
         """``(height, width, 3)`` of every result; ``None`` where nothing is resized."""
-        size = next((transform.size for transform in self.transforms if isinstance(transform, CropResize)), None)
-        return size and (size, size, 3)
+        return next((one.image_shape for one in self.transforms if isinstance(one, CropResize)), None)
 
     @property
     def resampling(self) -> str:
@@ -62,8 +67,18 @@ class Transform:
         return first.decode(photo) if isinstance(first, CropResize) else photo.decode()
 
 
+RANDOM_CROPS = {
+    ("crop", "pillow"): RandomCropResize,
+    ("crop", "opencv"): OpenCVRandomCropResize,
+    ("stretch", "pillow"): RandomStretch,
+    ("stretch", "opencv"): OpenCVRandomStretch,
+    ("letterbox", "pillow"): RandomLetterbox,
+    ("letterbox", "opencv"): OpenCVRandomLetterbox,
+}
+
+
 def train_transform(
-    size: int,
+    size: Size,
     *,
     scale: tuple[float, float],
     ratio: tuple[float, float],
@@ -75,13 +90,15 @@ def train_transform(
     autoaugment: str | None = None,
     randaugment: tuple[int, float] = (0, 0.0),
     extra: Sequence[Step] = (),
+    fit: str = "crop",
+    fill: Colour = (0, 0, 0),
 ) -> Transform:
     """Rotate, crop at random, resize, jitter colours, flip, augment; those that are off draw no numbers.
 
     Args:
-        size: side of the result in pixels.
+        size: of the result in pixels.
         scale: smallest and largest area of the crop, as a share of the image.
-        ratio: smallest and largest width over height of the crop.
+        ratio: smallest and largest width over height of the crop, as multiples of those of ``size``.
         flip: probability of a horizontal flip.
         interpolation: a key of ``INTERPOLATIONS``.
         resampling: whose: ``pillow`` or ``opencv``.
@@ -91,12 +108,14 @@ def train_transform(
         autoaugment: name of an ``AutoAugment`` policy.
         randaugment: number of ``RandAugment`` layers, 0 for none, and their magnitude.
         extra: more steps after these; each leaves the image's size as it is.
+        fit: one of ``FITS``: what the image is made before it is cropped.
+        fill: colour of the bars of a letterboxed image.
 
     Raises:
         UserError: a value outside its range.
     """
-    crop = OpenCVRandomCropResize if resampling == "opencv" else RandomCropResize
-    transforms = [crop(size, scale, ratio, interpolation)]
+    options = {"fill": fill} if fit == "letterbox" else {}
+    transforms = [RANDOM_CROPS[fit, resampling](size, scale, ratio, interpolation, **options)]
     if rotation:
         transforms.insert(0, RandomRotation(rotation))
     if any(color_jitter):
@@ -111,23 +130,37 @@ def train_transform(
 
 
 def eval_transform(
-    size: int, resize_size: int, interpolation: str = "linear", crop: bool = True, resampling: str = "pillow"
+    size: Size,
+    resize_size: int,
+    interpolation: str = "linear",
+    crop: bool = True,
+    resampling: str = "pillow",
+    fit: str = "crop",
+    fill: Colour = (0, 0, 0),
+    five: bool = False,
 ) -> Transform:
-    """Resize the short side and cut out the centre; or, without ``crop``, squeeze the whole image.
+    """Resize and cut out the centre; or show the whole image, letterboxed or stretched.
 
     Args:
-        size: side of the result in pixels.
-        resize_size: length of the short side before the crop.
-        crop: ``False`` resizes the whole image to a square, whatever its shape, and ignores ``resize_size``.
+        size: of the result in pixels.
+        resize_size: length of the short side before the crop, see ``ResizeCentreCrop``.
+        crop: ``False`` is ``fit="stretch"``, which ignores ``resize_size`` as ``letterbox`` does.
         resampling: whose: ``pillow`` or ``opencv``.
+        fit: one of ``FITS``.
+        fill: colour of the bars of a letterboxed image.
+        five: the four corners as well, one below the other, see ``FiveCrops``; for ``fit="crop"``.
 
     Raises:
         UserError: a value outside its range.
     """
     opencv = resampling == "opencv"
-    if crop:
-        return Transform([(OpenCVResizeCentreCrop if opencv else ResizeCentreCrop)(size, resize_size, interpolation)])
-    return Transform([(OpenCVResize if opencv else Resize)(size, interpolation)])
+    if fit == "letterbox":
+        return Transform([(OpenCVLetterbox if opencv else Letterbox)(size, interpolation, fill)])
+    if fit == "stretch" or not crop:
+        return Transform([(OpenCVResize if opencv else Resize)(size, interpolation)])
+    if five:
+        return Transform([(OpenCVFiveCrops if opencv else FiveCrops)(size, resize_size, interpolation)])
+    return Transform([(OpenCVResizeCentreCrop if opencv else ResizeCentreCrop)(size, resize_size, interpolation)])
 
 
 class RandomRotation:

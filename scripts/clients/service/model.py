@@ -6,12 +6,14 @@ from importlib.util import find_spec
 import numpy as np
 from answers import are_several, check_tags, probabilities
 from engines import FILES, graph_kind, load_engine, paddle_version
+from fitting import CROPS, FILTERS
 from operators import check_model, check_reader
-from pictures import FILTERS, network_input
+from pictures import network_input
 from plain_yaml import read
 
+LARGEST = 4096
 CHOICES = {"input": ["float", "uint8"], "output": ["logits", "probabilities"], "interpolation": list(FILTERS)}
-CHOICES |= {"format": [1, 2], "channel_order": ["RGB"], "crop": ["center"], "image_size": range(1, 4097)}
+CHOICES |= {"format": [1, 2], "channel_order": ["RGB"], "crop": list(CROPS)}
 CHOICES |= {"resampling": [None, "pillow", "opencv"], "jpeg_reductions": [[8, 4, 2], []]}
 
 
@@ -22,12 +24,15 @@ def read_contract(directory):
         if not isinstance(contract, dict) or contract.get(key) not in choices:
             raise ValueError(f"in inference.yaml {key} is missing, or none of {list(choices)!s:.60}")
     check_tags(contract)
-    layout, size = {"float": "NCHW", "uint8": "NHWC"}[contract["input"]], contract["image_size"]
+    layout, size = {"float": "NCHW", "uint8": "NHWC"}[contract["input"]], contract.get("image_size")
+    edges = size if isinstance(size, list) and len(size) == 2 else [size]
+    if not all(type(edge) is int and 1 <= edge <= LARGEST for edge in edges):
+        raise ValueError(f"in inference.yaml image_size is missing, or no number or two from 1 to {LARGEST}")
     if contract.get("resampling") == "opencv" and not find_spec("cv2"):
         raise ValueError("its pictures are resized by OpenCV: pip install opencv-python-headless")
     if (contract["jpeg_reductions"] == []) != (contract.get("resampling") == "opencv"):
         raise ValueError("in inference.yaml jpeg_reductions contradicts resampling")
-    if contract["layout"] != layout or contract["resize_size"] < size:
+    if contract["layout"] != layout or contract["resize_size"] < min(edges):
         raise ValueError("in inference.yaml layout contradicts input, or resize_size contradicts image_size")
     names = FILES[graph_kind(directory)]
     sums = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}

@@ -10,13 +10,12 @@ import io
 import json
 import signal
 import sys
-from importlib import import_module
 
 import numpy as np
+from fitting import fit, resized_size, shrink_factor
 from PIL import Image, ImageOps
 from work import EXIF_AS_USUAL, TooMuchWork, check_exif, check_work
 
-FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "AVIF")  # Pillow's others hold no photos
 REFUSALS = {Image.DecompressionBombError: 1, TooMuchWork: 2, Exception: 3}
 LARGE = 300 << 20  # bytes that a process has kept after a picture, for which it is better replaced
@@ -24,16 +23,17 @@ PR_SET_PDEATHSIG, M_MMAP_THRESHOLD = 1, -3
 
 
 def network_input(data, contract, max_pixels):
-    """Float32 ``[3, size, size]`` or uint8 ``[size, size, 3]``, to the bit as inference_client.py computes it."""
+    """Float32 ``[3, height, width]`` or uint8 ``[height, width, 3]``, to the bit as inference_client.py computes it."""
     check_work(data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        whole, size, shrink = image.size, contract["image_size"], 1
-        scale, is_opencv = contract["resize_size"] / min(whole), contract.get("resampling") == "opencv"
-        if whole[0] * whole[1] * max(1, is_opencv * scale**2) > max_pixels:  # OpenCV resizes all of it
+        turned, shrink = _is_turned(image), 1
+        width, height = image.size[::-1] if turned else image.size
+        across, down = resized_size(contract, width, height)
+        is_opencv = contract.get("resampling") == "opencv"
+        if max(width * height, is_opencv * across * down) > max_pixels:  # OpenCV resizes all of it
             raise Image.DecompressionBombError
         if image.format in ("JPEG", "MPO"):  # the decoder shrinks a large one, as long as there are pixels enough
-            factors = (n for n in contract["jpeg_reductions"] if all(side >= n * round(side * scale) for side in whole))
-            shrink = next(factors, 1)
+            shrink = shrink_factor(contract, width, height)
             image.draft(None, (image.width // shrink, image.height // shrink))
         image.load()
         with contextlib.suppress(Exception):  # a damaged EXIF block does not damage the picture
@@ -46,19 +46,21 @@ def network_input(data, contract, max_pixels):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     opacity = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     canvas = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, "white"), opacity)
-    width, height = canvas.size if shrink == 1 else sorted(whole, reverse=canvas.width > canvas.height)
-    sides = round(width * scale), round(height * scale)
-    (left, top), (across, down) = ((side - size) // 2 for side in sides), (width / sides[0], height / sides[1])
-    box = [edge / shrink for edge in (left * across, top * down, (left + size) * across, (top + size) * down)]
-    if is_opencv:
-        number = list(FILTERS).index(contract["interpolation"])
-        pixels = import_module("cv2").resize(np.asarray(canvas), sides, interpolation=number)
-        pixels = np.ascontiguousarray(pixels[top : top + size, left : left + size])
-    else:
-        pixels = np.asarray(canvas.resize((size, size), Image.Resampling[FILTERS[contract["interpolation"]]], box=box))
+    pixels = fit(canvas, contract, *(canvas.size if shrink == 1 else (width, height)), shrink)
     mean, std = np.array(contract["mean"]), np.array(contract["std"])
     gain, shift = np.float32(1 / (255 * std)), np.float32(-mean / std)
-    return pixels if contract["input"] == "uint8" else np.ascontiguousarray((pixels * gain + shift).transpose(2, 0, 1))
+    if contract["input"] == "uint8":
+        return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray((pixels * gain + shift).transpose(2, 0, 1))
+
+
+def _is_turned(image):
+    """Whether a picture's EXIF block says that it lies on its side; a damaged block says nothing."""
+    with contextlib.suppress(Exception):
+        check_exif(image.info.get("exif") or b"")
+        if len(image.info.get("Raw profile type exif", "")) <= 2 * EXIF_AS_USUAL:
+            return image.getexif().get(274) in (5, 6, 7, 8)
+    return False
 
 
 def give_memory_back():
