@@ -301,7 +301,7 @@ class TrainerConfig:
     eval_batch_size: int = key(at_least(1), free=True)
     num_workers: int = key(at_least(0), free=True)
     gpus: int | None = key(at_least(0), free=True, note="It says how many (CPU: 0); CUDA_VISIBLE_DEVICES says which.")
-    processes: int | str = key(auto_or(at_least(1)), free=True)
+    processes: int | str = key(*auto_or(at_least(1)), free=True)
     nodes: int = key(at_least(1), free=True, fingerprint=False)
     node_rank: int = key(at_least(0), free=True, fingerprint=False)
     master: str | None = key(free=True, fingerprint=False)

@@ -54,8 +54,8 @@ def test_a_number_stays():
     assert with_processes(config) == (config, [])
 
 
-def test_wrong_values(ask, tmp_path):
-    for value in ("0", "many"):
-        result = ask("train", f"trainer.processes={value}", cwd=tmp_path)
-        assert result.returncode == 2
-        assert f"trainer.processes={value}: must be at least 1 or auto." in result.stderr
+@pytest.mark.parametrize(("value", "words"), [("0", "at least 1"), ("many", "a whole number or auto")])
+def test_wrong_values(value, words, ask, tmp_path):
+    result = ask("train", f"trainer.processes={value}", cwd=tmp_path)
+    assert result.returncode == 2
+    assert f"trainer.processes={value}: must be {words}." in result.stderr
