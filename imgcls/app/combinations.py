@@ -88,6 +88,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _lr_find(config)
     yield from _logger(config)
     yield from _answers(config)
+    yield from _neighbours(config)
     yield from _quantized(config)
     yield from _search(config)
     if "trainer" in config and not own_metrics and "lr_find" not in config and "preview" not in config:
@@ -364,7 +365,18 @@ def _answers(config: DictConfig) -> Iterator[str]:
         return
     for name, default in {"format": "jsonl", "threshold": None, "sort_to": None}.items():
         if (value := config.predict[name]) != default:
-            yield f"predict.{name}={value} is for classes; predict.output=features has none. Leave one of them out."
+            yield f"predict.{name}={value} is for classes; predict.output=features has none. Leave one out."
+
+
+def _neighbours(config: DictConfig) -> Iterator[str]:
+    if not (count := _get(config, "eval.knn")):
+        return
+    if config.eval.split != "val":
+        yield f"eval.knn={count} asks the training pictures, each of which would find itself: leave out eval.split."
+    if config.eval.report:
+        yield f"eval.knn={count}: no last layer tells where it looked, as eval.report=true shows. Leave one out."
+    if config.eval.tune or _get(config, "data.multi_label"):
+        yield f"eval.knn={count} is for one class a picture."
 
 
 def _quantized(config: DictConfig) -> Iterator[str]:

@@ -68,6 +68,7 @@ class ModelConfig:
     pretrained_from: str | None = key(default=None, free=True)  # whose, where the file does not tell
     exclude: list[str] = key(default=[], free=True)  # patterns of tensors not to load
     freeze: list[str] = key(default=[])  # patterns of tensors not to train
+    freeze_batch_norms: bool = key(default=False, unrecorded=False)  # nor their statistics to follow the pictures
     data_format: str = key(one_of(*DATA_FORMATS), default="NCHW")
     input_size: int = key(at_least(1))
     resize_size: int = key()
@@ -349,6 +350,7 @@ class EvalConfig:
     num_workers: int = key(at_least(0))
     topk: list[int] = key(POSITIVE)
     weights: str = key(WEIGHTS)
+    knn: int | None = key(at_least(1))
     tta: str | None = key(one_of(*TEST_TIME_AUGMENTATIONS))
     tune: bool = key()
     report: bool = key()
