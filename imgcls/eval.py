@@ -1,5 +1,6 @@
 """``python -m imgcls.eval``: how good a run, a checkpoint or a weights file is."""
 
+from contextlib import ExitStack
 from functools import partial
 
 from omegaconf import DictConfig
@@ -18,8 +19,9 @@ def main(config: DictConfig) -> float:
     """Returns the top-1 accuracy, or the mean average precision of pictures with several classes each."""
     require_paddle()
     from imgcls.app.data import make_loader
-    from imgcls.app.engine_evaluation import averaged, is_exported, load_export
-    from imgcls.app.evaluation import evaluation_samples
+    from imgcls.app.engine_evaluation import AsNetwork, averaged, is_exported, load_export
+    from imgcls.app.evaluation import evaluation_samples, labelled_samples
+    from imgcls.app.neighbours import nearest_neighbours, open_features
     from imgcls.app.program import given_keys
     from imgcls.app.source import build_network, load_source
     from imgcls.app.tag_evaluation import evaluate_tags
@@ -37,16 +39,21 @@ def main(config: DictConfig) -> float:
     start_log()
     select_device(None)
     settings = config.eval
-    if exported := is_exported(settings):
+    exported = not settings.knn and is_exported(settings)
+    if settings.knn:
+        source, network = open_features(config)
+    elif exported:
         source, network = load_export(config, settings.source, settings.engine)
     else:
         source = load_source(config, settings.source, settings.weights)
     sections, seen = source.config, source.preprocessing()
     directory = output_directory()
 
-    samples = evaluation_samples(source, settings.split, given_keys())
-    if not exported:
-        network = build_network(sections.model, samples.num_classes, require_all=True)
+    if settings.knn:
+        train, samples = labelled_samples(source, given_keys())
+    else:
+        samples = evaluation_samples(source, settings.split, given_keys())
+        network = network if exported else build_network(sections.model, samples.num_classes, require_all=True)
     load = partial(
         make_loader,
         data=sections.data,
@@ -55,21 +62,28 @@ def main(config: DictConfig) -> float:
         num_workers=settings.num_workers,
         directory=directory,
     )
-    answering = averaged(network, source, settings.tta) if settings.tta else network
-    trainer = Trainer(answering, (lambda images: images) if exported or settings.tta else seen.normalize)
     origin = {
         "model": sections.model.name,
         "source": str(settings.source or sections.model.pretrained),
         **({"checkpoint": source.checkpoint.name, "weights": source.weights} if source.checkpoint else {}),
         "data": sections.data.root or sections.data.name,
         "split": settings.split,
-        **({"tta": settings.tta} if settings.tta else {}),
+        **{key: settings[key] for key in ("knn", "tta") if settings[key]},
     }
-    if source.multi_label:
-        return evaluate_tags(settings, source, samples, trainer, load, origin, directory)
-    meter = DetailedMeter(samples.num_classes, settings.topk)
-    loader = load(samples, seen.transform(five=settings.tta == "five"))
-    result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
+    with ExitStack() as stack:
+        answering = network
+        if settings.knn:
+            answering = stack.enter_context(nearest_neighbours(settings, source, network, train, load))
+        elif settings.tta:
+            answering = averaged(network, source, settings.tta)
+        trainer = Trainer(answering, (lambda images: images) if isinstance(answering, AsNetwork) else seen.normalize)
+        if source.multi_label:
+            return evaluate_tags(settings, source, samples, trainer, load, origin, directory)
+        meter = DetailedMeter(samples.num_classes, settings.topk)
+        loader = load(samples, seen.transform(five=settings.tta == "five"))
+        result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
+    if settings.knn:
+        result.pop("loss")  # of votes, which are no probabilities
 
     answers = meter.answers()
     origin["left_out"] = len(samples) - meter.samples

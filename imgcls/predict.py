@@ -26,7 +26,7 @@ def main(config: DictConfig) -> None:
     settings = config.predict
     left_out = LeftOut()
     inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
-    pictures = find_images(inputs, left_out)
+    pictures = find_images(inputs, left_out, "predict.input")
     if settings.source is not None:
         require_reader_of(settings.source, settings.engine)
     require_paddle()

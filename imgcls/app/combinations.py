@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
 from imgcls.app.rows import problems, rows
-from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, SHARED
+from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, REMOTE, SHARED
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.functional.monitoring import (
     AP_OF,
@@ -21,6 +21,7 @@ from imgcls.functional.monitoring import (
     on_request,
     view_of,
 )
+from imgcls.machine.store import SCHEMES, scheme_of, waits
 from imgcls.models.registry import list_models
 from imgcls.weights.choices import OURS, PEERS
 
@@ -87,6 +88,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _lr_find(config)
     yield from _logger(config)
     yield from _answers(config)
+    yield from _neighbours(config)
     yield from _quantized(config)
     yield from _search(config)
     if "trainer" in config and not own_metrics and "lr_find" not in config and "preview" not in config:
@@ -111,7 +113,9 @@ def _files(config: DictConfig) -> Iterator[str]:
     if root is None and format in FILES and "trainer" in config:
         what = "<name>.zip" if format == "zip" else "<directory>"
         yield f"data.root is required: data={config.data.name} needs data.root={what}."
-    if root is not None and format == "zip":
+    if scheme_of(root):
+        yield from _address(config, format)
+    elif root is not None and format == "zip":
         if not Path(root).exists():
             yield f"data.root={root}: there is no such zip."
     elif root is not None and format != "synthetic" and not Path(root).is_dir():
@@ -137,6 +141,26 @@ def _shape(config: DictConfig) -> Iterator[str]:
     for program in ("eval", "predict"):
         if _get(config, f"{program}.tta") == "five" and fit != "crop":
             yield f"{program}.tta=five cuts corners off, and transform.fit={fit} shows the whole picture: take flip."
+
+
+def _address(config: DictConfig, format: str) -> Iterator[str]:
+    """What goes with a ``data.root`` that is an address."""
+    data, root = config.data, config.data.root
+    if scheme_of(root) not in SCHEMES:
+        yield f"data.root={root}: data comes from {'://, '.join(SCHEMES)}:// or a directory."
+    if format not in REMOTE:
+        yield f"data.root={root}: at an address there can be data={', data='.join(REMOTE)}."
+    if find_spec("fsspec") is None:
+        yield f'data.root={root} needs the package fsspec: pip install "imgcls[remote]"'
+    for key, value in {"check_files": ("all", "sample"), "multi_label": (True,), "backend": ("dali",)}.items():
+        if data[key] in value:
+            yield f"data.{key}={data[key]}: not with data.root={root}; leave it out."
+    longest = (data.remote_retries + 1) * data.remote_timeout + sum(waits(data.remote_retries))
+    if longest > data.worker_timeout:
+        yield (
+            f"data.remote_timeout={data.remote_timeout:g} and data.remote_retries={data.remote_retries} may take "
+            f"{longest:.0f} s for one picture: data.worker_timeout={data.worker_timeout} must be more."
+        )
 
 
 def _dali(config: DictConfig) -> Iterator[str]:
@@ -340,7 +364,18 @@ def _answers(config: DictConfig) -> Iterator[str]:
         return
     for name, default in {"format": "jsonl", "threshold": None, "sort_to": None}.items():
         if (value := config.predict[name]) != default:
-            yield f"predict.{name}={value} is for classes; predict.output=features has none. Leave one of them out."
+            yield f"predict.{name}={value} is for classes; predict.output=features has none. Leave one out."
+
+
+def _neighbours(config: DictConfig) -> Iterator[str]:
+    if not (count := _get(config, "eval.knn")):
+        return
+    if config.eval.split != "val":
+        yield f"eval.knn={count} asks the training pictures, each of which would find itself: leave out eval.split."
+    if config.eval.report:
+        yield f"eval.knn={count}: no last layer tells where it looked, as eval.report=true shows. Leave one out."
+    if config.eval.tune or _get(config, "data.multi_label"):
+        yield f"eval.knn={count} is for one class a picture."
 
 
 def _quantized(config: DictConfig) -> Iterator[str]:

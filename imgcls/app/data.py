@@ -24,6 +24,7 @@ from imgcls.data.pictures.size import Size, as_size
 from imgcls.data.pictures.transforms import Transform, train_transform
 from imgcls.engine.ranks import current as current_ranks
 from imgcls.errors import UserError
+from imgcls.machine.store import Store, scheme_of
 from imgcls.run.logs import log
 
 
@@ -71,6 +72,7 @@ def read_samples(
         columns=columns_of(data),
         folds=data.folds,
         fold=data.fold,
+        store=store_of(data),
     )
     if left_out and not (
         (data.val_share or data.folds) and split == "val"
@@ -82,6 +84,13 @@ def read_samples(
 def columns_of(data: DictConfig) -> Columns:
     """What the command says of the columns, or fields, that hold images, labels and splits."""
     return Columns(data.image_column, data.label_column, data.split_column)
+
+
+def store_of(data: DictConfig) -> Store | None:
+    """Where the files lie, if ``data.root`` is an address."""
+    if scheme_of(data.root) is None:
+        return None
+    return Store(data.root, data.remote_timeout, data.remote_retries, int(data.remote_cache_gb * 1e9))
 
 
 def training_transform(transform: DictConfig) -> Transform:

@@ -7,7 +7,7 @@ import paddle
 from omegaconf import DictConfig
 
 from imgcls.app.source import Source
-from imgcls.deploy.contract import is_export, read_contract
+from imgcls.deploy.contract import Contract, is_export, read_contract
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.deploy.views import LEAST, SeveralViews
 from imgcls.errors import UserError
@@ -66,12 +66,17 @@ def load_export(config: DictConfig, directory: str, engine: str | None) -> tuple
         raise UserError(f"{Path(directory)} gives features, which are neither right nor wrong. Export classes.")
     if contract.activation != "softmax":
         raise UserError(f"{Path(directory)} is for pictures of any number of classes: evaluate the run itself.")
+    return described(config, contract), AsNetwork(predictor, contract.output == "logits")
+
+
+def described(config: DictConfig, contract: Contract) -> Source:
+    """What an export says of itself under the command's own data."""
     result, seen = config.copy(), contract.preprocessing
     result.model.name = contract.model
     for key in ("size", "fit", "resize_size", "interpolation", "mean", "std", "resampling"):
         value = getattr(seen, key)
         result.transform[key] = list(value) if isinstance(value, tuple) else value
-    return Source(result, contract.class_names, None), AsNetwork(predictor, contract.output == "logits")
+    return Source(result, contract.class_names, None)
 
 
 def averaged(network: paddle.nn.Layer, source: Source, kind: str) -> AsNetwork:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from omegaconf import DictConfig
 
-from imgcls.app.data import read_samples
+from imgcls.app.data import read_samples, store_of
 from imgcls.app.source import Source, has_plain_names
 from imgcls.data.formats.build import has_split
 from imgcls.data.formats.samples import Samples
@@ -38,11 +38,7 @@ def evaluation_samples(source: Source, split: str, given: Iterable[str]) -> Samp
     data.allow_empty_classes = True
     if given.isdisjoint(("data", "data.class_map")):
         data.class_map = None  # of the training lists: the checkpoint has its names, and the file may be gone
-    is_other = not given.isdisjoint(OTHER_DATA)
-    if is_other and data.val_share and "data.val_share" not in given:
-        data.val_share = _undivided(data, split, "data.val_share", data.val_share)
-    if is_other and data.folds and "data.folds" not in given:
-        data.folds = data.fold = _undivided(data, split, "data.folds", data.folds)
+    is_other = _settle_division(data, split, given)
     samples = read_samples(data, split, None, source.class_names)
     absent = [name for name, count in zip(samples.class_names, samples.class_counts(), strict=True) if not count]
     if absent:
@@ -56,9 +52,31 @@ def evaluation_samples(source: Source, split: str, given: Iterable[str]) -> Samp
     return samples
 
 
+def labelled_samples(source: Source, given: Iterable[str]) -> tuple[Samples, Samples]:
+    """Samples of training and of validation under the classes of the data, whatever those of the model are.
+
+    Raises:
+        UserError: see ``evaluation_samples``.
+    """
+    data = source.config.data.copy()
+    _settle_division(data, "val", set(given))
+    train = read_samples(data, "train", None)
+    return train, read_samples(data, "val", None, train.class_names)
+
+
+def _settle_division(data: DictConfig, split: str, given: set[str]) -> bool:
+    """Whether the data is other than the run's, which need not be divided as that was."""
+    is_other = not given.isdisjoint(OTHER_DATA)
+    if is_other and data.val_share and "data.val_share" not in given:
+        data.val_share = _undivided(data, split, "data.val_share", data.val_share)
+    if is_other and data.folds and "data.folds" not in given:
+        data.folds = data.fold = _undivided(data, split, "data.folds", data.folds)
+    return is_other
+
+
 def _undivided(data: DictConfig, split: str, key: str, value: float) -> None:
     """No share, where the other data is divided; the run's may be meant where it is not."""
-    if has_split(data.format, data.root, data.val_list, split):
+    if has_split(data.format, data.root, data.val_list, split, store_of(data)):
         return None
     raise UserError(
         f"The run took a share of its pictures for validation ({key}={value}), and you name other "

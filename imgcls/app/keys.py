@@ -67,6 +67,7 @@ class ModelConfig:
     pretrained_from: str | None = key(default=None, free=True)  # whose, where the file does not tell
     exclude: list[str] = key(default=[], free=True)  # patterns of tensors not to load
     freeze: list[str] = key(default=[])  # patterns of tensors not to train
+    freeze_batch_norms: bool = key(default=False, unrecorded=False)  # nor their statistics to follow the pictures
     data_format: str = key(one_of(*DATA_FORMATS), default="NCHW")
     input_size: int = key(at_least(1))
     resize_size: int = key()
@@ -102,6 +103,9 @@ class DataConfig:
     max_pixels: int = key(at_least(1))  # with on_error=skip, which images are left out
     max_decode_seconds: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=30.0)
     worker_timeout: int = key(at_least(1), free=True, of_the_job=True)
+    remote_timeout: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=20.0)
+    remote_retries: int = key(at_least(0), free=True, of_the_job=True, unrecorded=4)
+    remote_cache_gb: float = key(at_least(0), free=True, of_the_job=True, unrecorded=10.0)
     on_error: str = key(one_of("fail", "skip"), free=True, of_the_job=True)
     max_errors: int = key(at_least(0), free=True, of_the_job=True)
     cache: str | None = key(one_of("ram"), of_the_job=True)  # its JPEGs are shrunk less than a single crop's
@@ -345,6 +349,7 @@ class EvalConfig:
     num_workers: int = key(at_least(0))
     topk: list[int] = key(POSITIVE)
     weights: str = key(WEIGHTS)
+    knn: int | None = key(at_least(1))
     tta: str | None = key(one_of(*TEST_TIME_AUGMENTATIONS))
     tune: bool = key()
     report: bool = key()

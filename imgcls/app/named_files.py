@@ -60,7 +60,9 @@ def _wanted(config: DictConfig, key: str, kind: str) -> Iterator[str]:
             f"No weights are given for {config.model.name}: its answers would be noise. Name a {kind}, such as "
             f"{key}=outputs/first, or set model.pretrained."
         )
-    elif key == "eval.source" and config.model.pretrained is True and config.data.format == "sample":
+    elif key != "eval.source" or config.eval.knn:  # neighbours have the classes of the pictures
+        return
+    elif config.model.pretrained is True and config.data.format == "sample":
         yield f"{key} is required: name a {kind}, such as {key}=outputs/first. {published}, for ImageNet's classes."
 
 
@@ -80,7 +82,7 @@ def _lists(config: DictConfig) -> Iterator[str]:
         yield f"data.class_map={data.class_map}: there is no such file."
     if data.format != "list" or data.root is None or not os.path.isdir(data.root):
         return
-    splits = ("train", "val") if "eval" not in config else (config.eval.split,)
+    splits = ("train", "val") if "eval" not in config or config.eval.knn else (config.eval.split,)
     if data.split_column or data.folds:
         splits = ("train",)  # which holds all
     for split in splits:

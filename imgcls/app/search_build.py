@@ -1,6 +1,7 @@
 """The index of a data set's features, and what in it wants a look: likely wrong labels, copies, outliers."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +11,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from imgcls.app.feature_command import read_command
+from imgcls.app.next_steps import python_command
 from imgcls.app.thumbnails import thumbnails
 from imgcls.app.verification import read_splits
 from imgcls.data.formats.samples import Samples
@@ -68,7 +70,8 @@ def build(config: DictConfig, directory: Path) -> None:
     )
     log.info("outliers: %s", f"{len(found.outliers):,}")
     log.info("page: %s", directory / "search.html")
-    log.info("to search: python -m imgcls.search query %s photo.jpg", directory)
+    command = [python_command(), "-m", "imgcls.search", "query", str(directory), "photo.jpg"]
+    log.info("to search: %s", shlex.join(command))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def query(config: DictConfig, directory: Path) -> None:
     require_harmless(index.command, source / FACTS)
     left_out = LeftOut()
     inputs = [settings.input] if isinstance(settings.input, str) else [*map(str, settings.input)]
-    pictures = find_images(inputs, left_out)
+    pictures = find_images(inputs, left_out, "search.input")
     if left_out:
         log.info("%s", left_out.line())
     engine = settings.engine or neighbours.fastest_engine()

@@ -74,7 +74,10 @@ def with_photos(samples: Samples, photos: str) -> Samples:
     Raises:
         UserError: there are none.
     """
-    paths = [str(Path(path).absolute()).encode("utf-8", "surrogateescape") for path in find_images([photos])]
+    paths = [
+        str(Path(path).absolute()).encode("utf-8", "surrogateescape")
+        for path in find_images([photos], key="distill.photos")
+    ]
     lengths = np.array([len(path) for path in paths], np.int64)
     ends = len(samples.text) + np.cumsum(lengths)
     log.info("%d photos without labels from %s", len(paths), photos)

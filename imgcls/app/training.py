@@ -224,7 +224,7 @@ def build_trainer(config: DictConfig, samples: Samples, seen: Preprocessing, fil
     network = build_network(config.model, samples.num_classes, filled_later=filled_later)
     if settings.sync_bn and current_ranks().count > 1:
         network = synchronise_batch_norms(network)
-    frozen = freeze(network, config.model.freeze)
+    frozen = freeze(network, config.model.freeze, config.model.freeze_batch_norms)
     return Trainer(
         network,
         seen.normalize,

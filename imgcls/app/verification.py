@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from imgcls.app.data import columns_of
+from imgcls.app.data import columns_of, store_of
 from imgcls.app.next_steps import python_command
 from imgcls.data.checking.verification import WRONG_LINE, Problem
 from imgcls.data.choices import SPLITS
@@ -66,6 +66,7 @@ def read_splits(data: DictConfig) -> SplitsAsTheyAre:
             columns=columns_of(data),
             folds=data.folds,
             fold=None if data.folds is None else data.fold or 0,
+            store=store_of(data),
         )
         if left_out and not shared:
             found.left_out[split] = left_out

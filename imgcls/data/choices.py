@@ -11,6 +11,9 @@ NUMBERED = ("list", "tar", "webdataset", "huggingface")
 SHARED = FILES
 """Formats that can give a share of each class for validation, or be divided into folds."""
 
+REMOTE = ("list", "tar", "webdataset")
+"""Those that can lie at an address."""
+
 COLUMNED = {
     "image_column": ("list", "webdataset", "huggingface"),
     "label_column": ("list", "webdataset", "huggingface"),

@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -182,13 +182,18 @@ class Fastest:
             sorted(self._contract.sha256.items()),
             images.shape,
             list(candidates),
-            [_version(package) for package in packages],
+            [version(package) for package in packages],
         )
         return cache_directory() / "engines" / f"{hashlib.sha256(repr(known).encode()).hexdigest()[:32]}.json"
 
 
-def measure(runs: Mapping[str, Run], images: np.ndarray) -> dict[str, float]:
-    """Milliseconds for a batch: of each round the best, and of those the median; all take turns."""
+def measure(
+    runs: Mapping[str, Run], images: np.ndarray, of_rounds: Callable[[list[float]], float] = median
+) -> dict[str, float]:
+    """Milliseconds for a batch: of each round the best, and of those the median or what else is asked for.
+
+    All take turns.
+    """
     bests: dict[str, list[float]] = {name: [] for name in runs}
     began = time.perf_counter()
     for number in range(ROUNDS):
@@ -198,7 +203,7 @@ def measure(runs: Mapping[str, Run], images: np.ndarray) -> dict[str, float]:
             time.sleep(REST_SECONDS)
             run(images)
             bests[name].append(1000 * min(_block(run, images)))
-    return {name: median(values) for name, values in bests.items()}
+    return {name: of_rounds(values) for name, values in bests.items()}
 
 
 def _block(run: Run, images: np.ndarray) -> list[float]:
@@ -210,7 +215,8 @@ def _block(run: Run, images: np.ndarray) -> list[float]:
     return times
 
 
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """Of an installed package."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

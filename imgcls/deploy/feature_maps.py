@@ -53,17 +53,21 @@ def require_parts(network: nn.Layer) -> None:
 
 
 @contextlib.contextmanager
-def feature_engine(network: nn.Layer, preprocessing: Preprocessing) -> Iterator[Features]:
+def feature_engine(network: nn.Layer, preprocessing: Preprocessing, pooled: bool | None = None) -> Iterator[Features]:
     """``paddle.inference`` on a CPU, the network itself elsewhere and where its graph differs from it.
 
     The engine and the parts are tried on two of the bundled photos first.
+
+    Args:
+        pooled: give the mean over each map, ``[N, C, 1, 1]``; left out, where no more than that counts to the head.
 
     Raises:
         UserError: the network's answers are not those of its head on its features.
     """
     photos = bundled_photos(preprocessing, every=60)
     with evaluation_mode(network), paddle.no_grad():
-        body = Body(network, preprocessing, _only_mean_counts(network, preprocessing, photos))
+        pooled = _only_mean_counts(network, preprocessing, photos) if pooled is None else pooled
+        body = Body(network, preprocessing, pooled)
         body.eval()
 
         def eager(images: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from imgcls.machine.reading import read_bytes
 LIST_SUFFIX = ".txt"
 
 
-def find_images(inputs: str | Iterable[str], left_out: LeftOut | None = None) -> list[str]:
+def find_images(inputs: str | Iterable[str], left_out: LeftOut | None = None, key: str | None = None) -> list[str]:
     """Paths of the pictures that ``inputs`` stand for, in their order; a directory's or a pattern's sorted.
 
     - A directory is searched, and those below it, for images as ``image_files`` knows them.
@@ -27,19 +27,21 @@ def find_images(inputs: str | Iterable[str], left_out: LeftOut | None = None) ->
 
     Args:
         left_out: takes note of what is in the directories and is no image.
+        key: what the user named them by, for messages.
 
     Raises:
         UserError: one of them does not exist or stands for no picture.
     """
     entries = [inputs] if isinstance(inputs, str) else list(inputs)
     left_out = LeftOut() if left_out is None else left_out
-    pictures = [picture for entry in entries for picture in _expand(str(entry), left_out)]
+    pictures = [picture for entry in entries for picture in _expand(str(entry), left_out, key)]
     if not pictures:
-        raise UserError("No pictures are given. Set predict.input to a picture, a directory, a pattern or a list.")
+        where = f"Set {key} to" if key else "Name"
+        raise UserError(f"No pictures are given. {where} a picture, a directory, a pattern or a list.")
     return pictures
 
 
-def _expand(entry: str, left_out: LeftOut) -> list[str]:
+def _expand(entry: str, left_out: LeftOut, key: str | None) -> list[str]:
     path = os.path.expanduser(entry)
     if os.path.isdir(path):
         found = sorted(_below(path, left_out))
@@ -57,7 +59,7 @@ def _expand(entry: str, left_out: LeftOut) -> list[str]:
         nothing = f"No file matches the pattern {printable(path)}."
     else:
         here = printable(os.path.abspath(path))
-        raise UserError(f"There is nothing at {here}. Check predict.input.{advice_on_form(path)}")
+        raise UserError(f"There is nothing at {here}.{f' Check {key}.' if key else ''}{advice_on_form(path)}")
     if not found:
         raise UserError(nothing)
     return found

@@ -2,15 +2,17 @@
 
 import paddle
 
+from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.models.patterns import matching
 
 
-def freeze(network: paddle.nn.Layer, patterns: list[str]) -> list[paddle.nn.Layer]:
+def freeze(network: paddle.nn.Layer, patterns: list[str], batch_norms: bool = False) -> list[paddle.nn.Layer]:
     """Stop the gradients of the parameters that a pattern names.
 
     Args:
         patterns: as for ``model.exclude``: substrings or globs of ``state_dict`` keys or fluid names.
+        batch_norms: those of all batch norms as well, if there are any.
 
     Returns:
         The layers all of whose own parameters are frozen. Keep them in evaluation mode, so that
@@ -23,9 +25,13 @@ def freeze(network: paddle.nn.Layer, patterns: list[str]) -> list[paddle.nn.Laye
     names = {key: parameter.name for key, parameter in parameters.items()}
     for key in matching(names, patterns, option="model.freeze"):
         parameters[key].stop_gradient = True
+    for layer in network.sublayers() if batch_norms else ():
+        if isinstance(layer, (*BATCH_NORMS, SyncBatchNorm)):
+            for parameter in layer.parameters(include_sublayers=False):
+                parameter.stop_gradient = True
     if parameters and all(parameter.stop_gradient for parameter in parameters.values()):
         raise UserError("model.freeze names every parameter; there is nothing left to train.")
-    return [layer for layer in network.sublayers() if _is_frozen(layer)] if patterns else []
+    return [layer for layer in network.sublayers() if _is_frozen(layer)] if patterns or batch_norms else []
 
 
 def freeze_body(network: paddle.nn.Layer) -> tuple[list[paddle.Tensor], list[paddle.nn.Layer]]:

@@ -19,6 +19,9 @@ CHUNK = 256
 LISTS_OF_ROOT, PROBED = 4, 32
 """Parts of the space that faiss makes, times the root of the number of pictures, and how many it looks into."""
 
+TEMPERATURE = 0.07
+"""Of the votes of neighbours."""
+
 SEED = 0
 
 
@@ -67,6 +70,21 @@ def _nearest(queries: np.ndarray, base: np.ndarray, count: int) -> tuple[np.ndar
     values = np.take_along_axis(cosines, numbers, axis=1)
     order = np.lexsort((numbers, -values), axis=1)
     return tuple(np.take_along_axis(array, order, axis=1) for array in (values, numbers.astype(np.int64)))
+
+
+def votes(neighbours: Neighbours, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Shares of the classes among the neighbours of each query, float32 ``[Q, num_classes]``, adding up to 1.
+
+    A vote weighs ``exp(cosine / TEMPERATURE)`` (arXiv:1805.01978, section 3.4).
+
+    Args:
+        labels: of the rows of the base, int64.
+    """
+    cosines = neighbours.similarities - neighbours.similarities.max(axis=1, keepdims=True)
+    weights = np.where(neighbours.numbers < 0, 0, np.exp(cosines / TEMPERATURE))
+    shares = np.zeros((len(weights), num_classes))
+    np.add.at(shares, (np.arange(len(weights))[:, np.newaxis], labels[neighbours.numbers]), weights)
+    return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def nearest_others(base: np.ndarray, count: int, engine: str) -> Neighbours:

@@ -1,7 +1,11 @@
-"""``python -m imgcls.models``: the networks and what is known of each, as a table, CSV, JSON or Markdown."""
+"""``python -m imgcls.models``: the networks and what is known of each, as a table, CSV, JSON or Markdown.
+
+``--for cpu --budget 20ms`` measures on this machine which of them are the most accurate within a time.
+"""
 
 import argparse
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -12,11 +16,13 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from imgcls.errors import USER_ERROR_STATUS, UserError, close_matches
+from imgcls.machine.installation import require_paddle
 from imgcls.machine.modules import import_modules
 from imgcls.machine.streams import prepare_streams
 from imgcls.machine.text import json_text
 from imgcls.models.registry import ModelInfo, catalogue, list_models
 
+SHOWN = 10  # networks within a budget
 WIDTH = 110  # of the table where there is no terminal
 PROVENANCE = """\
 Top-1 and top-5 are percentages on ImageNet validation as they were published with the weights, not measured here.
@@ -202,6 +208,28 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def budget_of(text: str) -> float:
+    """Milliseconds of ``20ms``, ``20 ms``, ``0.02s`` or ``20``.
+
+    Raises:
+        UserError: it is no time.
+    """
+    match = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)\s*(ms|s|)", text.strip())
+    value = float(match[1]) * (1000 if match[2] == "s" else 1) if match else 0
+    if not value:
+        raise UserError(f"--budget {text}: it must be a time for a picture, such as 20ms.")
+    return value
+
+
+def print_choice(infos: Sequence[ModelInfo], budget: float) -> None:
+    """The most accurate within the budget, measured now."""
+    require_paddle()
+    from imgcls.benchmarks.latency import choose
+
+    table = choose(infos, budget, SHOWN, tell=lambda line: print(line, file=sys.stderr, flush=True))
+    Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(table)
+
+
 FORMATS = {"table": print_table, "csv": print_csv, "json": print_json, "markdown": print_markdown}
 
 
@@ -213,10 +241,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--published", action="store_true", help="only models with published weights")
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument("--import", dest="imports", metavar="module", action="append", default=[], help="with your own")
+    parser.add_argument("--for", dest="device", choices=("cpu",), help="measure on this machine, with --budget")
+    parser.add_argument("--budget", metavar="TIME", help="for a picture, as 20ms: the most accurate networks within it")
     options = parser.parse_args(arguments)
+    if (options.device is None) != (options.budget is None):
+        parser.error("--for cpu and --budget belong together, as in --for cpu --budget 20ms")
+    if options.device and options.format != "table":
+        parser.error(f"--for {options.device} prints a table: leave out --format")
     try:
+        budget = budget_of(options.budget) if options.budget else None
         import_modules(options.imports)
         infos = select(options.patterns, options.published)
+        if budget:
+            print_choice(infos, budget)
+            return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS

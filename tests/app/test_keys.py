@@ -267,6 +267,9 @@ MAY_CHANGE = {
     "callbacks.pruning.min_jobs": 7,
     "callbacks.pruning.warmup_epochs": 7,
     "callbacks.pruning.keep": 0.7,
+    "data.remote_timeout": 7.0,
+    "data.remote_retries": 3,
+    "data.remote_cache_gb": 7.0,
     "data.image_column": "photo",
     "data.label_column": "kind",
     "data.split_column": "part",
@@ -372,6 +375,23 @@ def test_folds_columns_and_pruning_fit_the_rest(overrides, words):
     with pytest.raises(UserError, match=re.escape(words)):
         composed("train", "data=folder", "data.root=.", *overrides)
     composed("train", "data=zip", "data.root=.", "data.folds=5", "data.fold=4")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data=folder"], "at an address there can be data=list, data=tar, data=webdataset"),
+        (["data=tar", "data.backend=dali"], "data.backend=dali: not with data.root=s3://photos"),
+        (["data=list", "data.check_files=all"], "data.check_files=all: not with data.root=s3://photos"),
+        (["data=tar", "data.remote_retries=9"], "for one picture: data.worker_timeout=120 must be more"),
+        (["data=tar", "data.root=ftp://photos"], "data.root=ftp://photos: data comes from s3://"),
+    ],
+)
+def test_what_goes_with_an_address(overrides, words):
+    pytest.importorskip("fsspec")
+    composed("train", "data=tar", "data.root=s3://photos/of mine")
+    with pytest.raises(UserError, match=re.escape(words)):
+        composed("train", "data.root=s3://photos", *overrides)
 
 
 def test_a_zip_is_not_a_folder(tmp_path):

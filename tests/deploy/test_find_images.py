@@ -93,5 +93,7 @@ def test_nothing_found(entry, message, tree, monkeypatch):
 
 
 def test_no_entries():
-    with pytest.raises(UserError, match=r"predict\.input"):
-        find_images([])
+    with pytest.raises(UserError, match=r"Set predict\.input to a picture"):
+        find_images([], key="predict.input")
+    with pytest.raises(UserError, match=r"There is nothing at .*/nix\.jpg\. Check search\.input\."):
+        find_images("nix.jpg", key="search.input")

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from imgcls.functional import neighbours
-from imgcls.functional.neighbours import alike, apart, groups, is_exact, nearest, nearest_others, unit
+from imgcls.functional.neighbours import (
+    Neighbours,
+    alike,
+    apart,
+    groups,
+    is_exact,
+    nearest,
+    nearest_others,
+    unit,
+    votes,
+)
 
 ENGINES = ["numpy", "faiss"]
 
@@ -76,3 +86,12 @@ def test_what_is_far_from_the_rest_is_apart():
     assert far.tolist()[0] == 17
     assert nearness[17] < 0.2 < np.median(nearness)
     assert len(far) < 5
+
+
+def test_votes_weigh_by_how_near_they_are():
+    found = Neighbours(np.array([[0.9, 0.83, 0.2], [0.5, 0.5, -1.0]], np.float32), np.array([[2, 0, 1], [0, 1, -1]]))
+    shares = votes(found, np.array([1, 1, 3]), num_classes=4)
+    near, far, farther = np.exp(np.array([0.9, 0.83, 0.2]) / 0.07)
+    np.testing.assert_allclose(shares[0, [1, 3]], np.array([far + farther, near]) / (near + far + farther), rtol=1e-5)
+    np.testing.assert_allclose(shares[1], [0, 1, 0, 0])  # what was not found has no vote
+    np.testing.assert_allclose(shares.sum(axis=1), 1)

@@ -106,6 +106,21 @@ def test_a_new_head_goes_on_top(resnet_file):
     assert np.array_equal(network.stem[0].conv.weight.numpy(), value("conv1.weight", (64, 3, 7, 7)))
 
 
+def test_without_a_last_layer(tmp_path):
+    """As networks are kept that give features."""
+    network = build_model("resnet18", num_classes=CLASSES)
+    arrays, info = theirs(network, "resnet18", "torchvision"), model_info("resnet18")
+    headless, half = tmp_path / "headless.pth", tmp_path / "half.pth"
+    write_torch(headless, {key: array for key, array in arrays.items() if not key.startswith("fc.")})
+    write_torch(half, {key: array for key, array in arrays.items() if key != "fc.bias"})
+    with pytest.raises(UserError, match=r"no last layer and gives features\. 'model\.exclude=\[head\]'"):
+        load_pretrained(network, info, headless)
+    report = load_pretrained(network, info, headless, ["head"])
+    assert report.excluded == ["head.weight", "head.bias"]
+    with pytest.raises(UserError, match=r"missing: fc\.bias"):
+        load_pretrained(network, info, half)
+
+
 @pytest.mark.parametrize(
     ("name", "said", "message"),
     [

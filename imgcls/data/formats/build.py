@@ -1,7 +1,6 @@
 """From the settings of a data set to its samples."""
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from imgcls.data.choices import FILES, MULTI_LABEL, NUMBERED, SHARED, SPLITS
+from imgcls.data.choices import FILES, MULTI_LABEL, NUMBERED, REMOTE, SHARED, SPLITS
 from imgcls.data.formats import hugging_face, webdataset
-from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
+from imgcls.data.formats.class_names import class_name, default_class_names, display_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.list_file import CHECK_ALL_UP_TO, read_list
+from imgcls.data.formats.remote import has_remote_split, remote_samples
 from imgcls.data.formats.samples import Samples, in_classes, require_directory, require_samples_in_every_class
 from imgcls.data.formats.shards import labelled_shards, shard_samples
 from imgcls.data.formats.share import folds_of, kept_for_validation
@@ -26,6 +26,7 @@ from imgcls.data.formats.tar_index import LIST, read_index
 from imgcls.data.formats.zip_folders import has_zip_split, zip_samples
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError, close_matches
+from imgcls.machine.store import Store
 
 FORMATS = (*FILES, "sample", "synthetic")
 SPLIT_FOLDERS = {"train", "val", "test", "valid", "validation"}
@@ -60,6 +61,7 @@ def build_samples(
     columns: Columns | None = None,
     folds: int | None = None,
     fold: int | None = None,
+    store: Store | None = None,
 ) -> Samples:
     """The samples of one split.
 
@@ -88,6 +90,7 @@ def build_samples(
             file, or folders in which a picture lies once for each of its tags.
         columns: of tables, WebDataset and Hugging Face: where images and labels are.
         folds: divide the training samples into so many parts, and take number ``fold`` for validation.
+        store: in place of ``root``, where the files lie.
 
     Raises:
         UserError: see ``read_folder``, ``read_list``, ``read_index`` and ``shard_samples``; or the class
@@ -124,7 +127,19 @@ def build_samples(
     if format == "synthetic":
         samples = synthetic_samples(num_samples, num_classes or len(names_of_labels or ()) or 10)
         return replace(samples, class_names=names_of_labels) if names_of_labels else samples
-    if format == "list" and multi_label:
+    if store is not None:
+        if format not in REMOTE or multi_label:
+            raise UserError(
+                f"{printable(store.root)}: data={format}{' data.multi_label=true' * multi_label} is for a directory. "
+                f"At an address there can be data={', data='.join(REMOTE)}."
+            )
+        lists = {"train": train_list, "val": val_list}
+        options = (allow_empty_classes, left_out, columns, on_wrong_line)
+        if val_share and has_remote_split(store, format, lists, "val"):
+            raise UserError(f"{printable(store.root)} is divided already: leave data.val_share out.")
+        samples = remote_samples(store, format, split, lists, num_classes, names_of_labels, *options)
+        require_class_count(num_classes, samples.num_classes, printable(store.root), num_classes_key)
+    elif format == "list" and multi_label:
         lists = {"train": train_list, "val": val_list}
         options = (check_files, on_wrong_line)
         samples = _from_tag_lists(root, lists, split, num_classes, names_of_labels, val_share, *options)
@@ -187,7 +202,7 @@ def _from_folders(
         known = class_names is not None or val_share is not None  # what the directories mean
         directory, training = _directories(root, split, "folder", "<class name>/<image>", known)
     folders = class_folders(training)
-    display = _display_names(folders)
+    display = display_names(folders)
     if class_names in (None, display):
         return replace(read_folder(directory, folders, allow_empty_classes, left_out), class_names=display)
     return read_folder(directory, class_names, allow_empty_classes, left_out)
@@ -219,7 +234,7 @@ def _from_zip(
         raise UserError(f"{printable(root)} has a directory 'val' already: leave data.val_share out.")
     options = (allow_empty_classes, left_out)
     samples = zip_samples(root, split, undivided or class_names is not None, class_names, *options)
-    return replace(samples, class_names=_display_names(samples.class_names)) if class_names is None else samples
+    return replace(samples, class_names=display_names(samples.class_names)) if class_names is None else samples
 
 
 def _from_shards(
@@ -241,7 +256,7 @@ def _from_shards(
         if num_classes is None and class_names is None:
             num_classes = int(of_training.classes.max()) + 1
         return shard_samples(index, directory, class_names, num_classes, allow_empty_classes)
-    display = _display_names(of_training.folders)
+    display = display_names(of_training.folders)
     if class_names in (None, display):
         samples = shard_samples(index, directory, of_training.folders, None, allow_empty_classes)
         return replace(samples, class_names=display)
@@ -266,13 +281,6 @@ def _directories(root: Path, split: str, format: str, content: str, undivided: b
             )
         raise UserError(f"{printable(root)} has no directory '{split}'. {advice}")
     return directory, training if training.is_dir() else directory
-
-
-def _display_names(folders: tuple[str, ...]) -> tuple[str, ...]:
-    """The folders' own names; for the 1000 WordNet identifiers of ImageNet, what they stand for."""
-    if len(folders) == 1000 and all(re.fullmatch(r"n\d{8}", folder) for folder in folders):
-        return default_class_names(1000)
-    return folders
 
 
 def _from_lists(
@@ -372,8 +380,10 @@ def _places(root: Path, name: str, here: bool) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*([Path(name)] if here else []), root / name]))
 
 
-def has_split(format: str, root: str | None, val_list: str | None, split: str) -> bool:
+def has_split(format: str, root: str | None, val_list: str | None, split: str, store: Store | None = None) -> bool:
     """Whether the data is divided already: it has a directory, or for ``list`` a list, of this split."""
+    if store is not None:
+        return has_remote_split(store, format, {"train": None, "val": val_list}, split)
     root = _root(root, format)
     if format in LABELLED:
         return LABELLED[format].has_split(root, split)

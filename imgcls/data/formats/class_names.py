@@ -1,5 +1,6 @@
 """Class names: how one is written, those of folders and of the class-map file, and those used when there is none."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,6 +57,13 @@ def default_class_names(num_classes: int) -> tuple[str, ...]:
     if num_classes == 1000:
         return read_class_map(IMAGENET_CLASS_MAP)
     return tuple(str(label) for label in range(num_classes))
+
+
+def display_names(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """The folders' own names; for the 1000 WordNet identifiers of ImageNet, what they stand for."""
+    if len(folders) == 1000 and all(re.fullmatch(r"n\d{8}", folder) for folder in folders):
+        return default_class_names(1000)
+    return folders
 
 
 def read_class_map(path: str | Path) -> tuple[str, ...]:

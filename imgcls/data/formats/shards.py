@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
-from imgcls.data.formats.class_names import default_class_names
+from imgcls.data.formats.class_names import default_class_names, display_names
 from imgcls.data.formats.folder import refuse_other_classes
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.packed import PackedSamples
@@ -15,12 +15,12 @@ from imgcls.data.formats.tar_index import ShardIndex
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 
-ReadSplit = Callable[[str], tuple[ShardIndex, Path]]
+ReadSplit = Callable[[str], tuple[ShardIndex, str | os.PathLike]]
 """From a split to the index of its images and the directory that holds them."""
 
 
 def labelled_shards(
-    root: Path,
+    root: str | os.PathLike,
     split: str,
     read: ReadSplit,
     has_training: bool,
@@ -49,8 +49,9 @@ def labelled_shards(
             num_classes = int(of_training.classes.max()) + 1
         return shard_samples(index, directory, class_names, num_classes, allow_empty_classes)
     samples = shard_samples(index, directory, None, None, allow_empty_classes=True)
-    if class_names is None and of_training is not index:
+    if of_training is not index and (class_names is None or set(index.folders) <= set(of_training.folders)):
         samples = in_classes(samples, of_training.folders, printable(root))
+    samples = replace(samples, class_names=display_names(samples.class_names))
     if not allow_empty_classes and class_names is None:
         require_samples_in_every_class(samples, printable(root), "Add images, or set data.allow_empty_classes=true.")
     return samples

@@ -111,7 +111,7 @@ def read_table(
 
 
 def table_samples(
-    root: Path,
+    root: str | os.PathLike,
     table: Table,
     num_classes: int | None,
     class_names: tuple[str, ...] | None,
@@ -232,14 +232,18 @@ def _tell(wrong: list[tuple[int, str]], name: str, on_wrong_line: Callable[[int,
         on_wrong_line(number, fault)
 
 
-def _as_they_are(root: Path, paths: list[str]) -> list[str]:
+def _as_they_are(root: str | os.PathLike, paths: list[str]) -> list[str]:
     """The paths as the files are called: with slashes, and with the ending that the first one lacks in the table."""
-    if not paths or (root / paths[0]).is_file():
+
+    def is_there(path: str) -> bool:
+        return os.path.isfile(os.path.join(root, path))
+
+    if not paths or is_there(paths[0]):
         return paths
-    if "\\" in paths[0] and (root / paths[0].replace("\\", "/")).is_file():
+    if "\\" in paths[0] and is_there(paths[0].replace("\\", "/")):
         return [path.replace("\\", "/") for path in paths]
     for suffix in (ending.decode() for ending in suffixes()):
         for ending in (suffix, suffix.upper()):
-            if (root / f"{paths[0]}{ending}").is_file():
+            if is_there(f"{paths[0]}{ending}"):
                 return [f"{path}{ending}" for path in paths]
     return paths

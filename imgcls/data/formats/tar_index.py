@@ -259,13 +259,19 @@ def _known() -> list[str]:
     return [suffix.decode() for suffix in suffixes()]
 
 
-def load_index(path: Path, about: str = "") -> ShardIndex | None:
-    """``None`` for no index, a damaged one, or one of another version, other readers or ``about`` something else."""
+def load_index(path: Path, about: str = "", any_readers: bool = False) -> ShardIndex | None:
+    """``None`` for no index, a damaged one, or one of another version, other readers or ``about`` something else.
+
+    Args:
+        any_readers: it may have been made where other kinds of images can be read.
+    """
     try:
         with open_regular(path) as file:
             arrays = read_arrays(file)
         header: dict[str, Any] = json.loads(arrays["header"].tobytes())
-        if (header["version"], header["suffixes"], header.get("about", "")) != (VERSION, _known(), about):
+        if (header["version"], header.get("about", "")) != (VERSION, about):
+            return None
+        if header["suffixes"] != _known() and not any_readers:
             return None
         shards = tuple(Shard(**shard) for shard in header["shards"])
         folders = None if header["folders"] is None else tuple(map(str, header["folders"]))

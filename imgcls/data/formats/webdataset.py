@@ -45,14 +45,23 @@ def index_of(root: Path, split: str, columns: Columns) -> tuple[ShardIndex, Path
         UserError: no shards, damaged ones, or samples without a label or with several images.
     """
     directory, shards = _shards(root, split)
-    path = directory / f"index-webdataset-{split}.npz"
-    about = f"webdataset {columns.image} {columns.label}"
-    kept = load_index(path, about)
+    path = directory / index_name(split)
+    kept = load_index(path, about(columns))
     if kept is not None and kept.shards == shards:
         return kept, directory
     index = _build(directory, shards, columns.label, columns.image)
-    save_index(index, path, about)
+    save_index(index, path, about(columns))
     return index, directory
+
+
+def index_name(split: str) -> str:
+    """Of the file that is kept beside the shards."""
+    return f"index-webdataset-{split}.npz"
+
+
+def about(columns: Columns) -> str:
+    """What an index depends on beside the shards."""
+    return f"webdataset {columns.image} {columns.label}"
 
 
 def has_split(root: Path, split: str) -> bool:

@@ -18,7 +18,10 @@ from imgcls.weights.peers.rules import Rule, title
 Arrays = dict[str, np.ndarray]
 TORCH_LEAVES = {"_mean": "running_mean", "_variance": "running_var"}
 NOT_WEIGHTS = ("num_batches_tracked",)
-BEHIND_DROPOUT = {"alexnet": ("fc6", "fc7"), "vgg": ("fc7", "head")}
+HEAD = "head"
+"""The last layer of every network of ours."""
+
+BEHIND_DROPOUT = {"alexnet": ("fc6", "fc7"), "vgg": ("fc7", HEAD)}
 """Layers that follow a dropout, by module; the head in the others."""
 
 
@@ -54,7 +57,7 @@ def their_names(network: Network, rule: Rule, peer: str, arrays: Mapping[str, np
 def from_peer(
     network: Network, module: str, arrays: Mapping[str, np.ndarray], names: list[str | None], rule: Rule, peer: str
 ) -> Converted:
-    """The tensors of ``arrays`` as ours.
+    """The tensors of ``arrays`` as ours; without ours of the last layer where they have none of it.
 
     Raises:
         UserError: a tensor is missing or left over, or of another kind than ours.
@@ -64,6 +67,7 @@ def from_peer(
     made: Arrays = {}
     used: set[str] = set()
     missing: list[str] = []
+    of_the_head: list[str] = []
     identities: list[str] = []
     epsilons = _epsilons(network)
     pending = None  # the bias of a convolution that ours has none for
@@ -79,7 +83,7 @@ def from_peer(
         for leaf in leaves:
             key = f"{name}.{TORCH_LEAVES.get(leaf, leaf) if torch else leaf}"
             if key not in arrays:
-                missing.append(key)
+                (of_the_head if layer == HEAD else missing).append(key)
                 continue
             used.add(key)
             made[f"{layer}.{leaf}"] = _fit(to_float32(arrays[key]), len(shapes[f"{layer}.{leaf}"]), torch)
@@ -90,6 +94,8 @@ def from_peer(
         if "bias" not in leaves and bias in arrays and pending is None:
             pending = to_float32(arrays[bias])
             used.add(bias)
+    if f"{HEAD}.weight" in made or f"{HEAD}.bias" in made:
+        missing += of_the_head
     left = [key for key in arrays if key not in used and key.rpartition(".")[2] not in NOT_WEIGHTS]
     if missing or left or pending is not None:
         what = [f"{one}: {listed(keys, 5)}" for one, keys in (("missing", missing), ("left over", left)) if keys]
@@ -98,7 +104,9 @@ def from_peer(
     if rule.epsilon and _fold_epsilon(made, epsilons, rule.epsilon(network)):
         remarks.append(f"batch norms with an epsilon of {rule.epsilon(network):g} folded into ours")
     if (kept := _dropout(network)) and not rule.scales_dropout:
-        for layer in BEHIND_DROPOUT.get(module, ("head",)):
+        for layer in BEHIND_DROPOUT.get(module, (HEAD,)):
+            if f"{layer}.weight" not in made:
+                continue
             made[f"{layer}.weight"] = tricks.divide_by_kept(made[f"{layer}.weight"], kept)
         remarks.append(f"weights behind a dropout divided by {1 - kept:g}")
     return Converted(made, remarks)
@@ -113,7 +121,7 @@ def to_torch(network: Network, module: str, names: list[str | None], rule: Rule,
     state = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
     epsilons = _epsilons(network)
     kept = _dropout(network)
-    behind = BEHIND_DROPOUT.get(module, ("head",)) if kept and not rule.scales_dropout else ()
+    behind = BEHIND_DROPOUT.get(module, (HEAD,)) if kept and not rule.scales_dropout else ()
     result: Arrays = {}
     for (layer, leaves), marked in zip(layers_of(state).items(), names, strict=True):
         values = {leaf: state[f"{layer}.{leaf}"] for leaf in leaves}

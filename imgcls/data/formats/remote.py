@@ -1,0 +1,207 @@
+"""Data sets behind an address: lists, shards with their index, and the images of both, each fetched when it is wanted.
+
+A process asks for nothing but the images of its own batches, so the ranks and workers of a run share the traffic as
+they share the samples. Which samples there are, and their order, the list or the index says.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from imgcls.data.formats.image_files import LeftOut
+from imgcls.data.formats.list_file import read_list
+from imgcls.data.formats.packed import PackedSamples
+from imgcls.data.formats.samples import Samples
+from imgcls.data.formats.shards import labelled_shards
+from imgcls.data.formats.table_list import Columns, is_table, names_of, read_table, table_samples
+from imgcls.data.formats.tar_index import INDEX, ShardIndex, load_index
+from imgcls.data.formats.webdataset import about, index_name
+from imgcls.data.pictures.decode import BadImage
+from imgcls.errors import UserError
+from imgcls.machine.limits import LIST_BYTES, PACKED_BYTES
+from imgcls.machine.store import NoSuchFile, Store
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteFiles(Samples):
+    """Samples of a list whose paths start from an address."""
+
+    store: Store
+
+    def source(self, index: int) -> bytes:
+        """The content of one image.
+
+        Raises:
+            BadImage: there is none at its address.
+            UserError: the service does not answer.
+        """
+        try:
+            return self.store.read_kept(self.relative_path(index), PACKED_BYTES)
+        except NoSuchFile as error:
+            raise BadImage(f"Cannot read the image {error}.") from error
+
+    def stamp(self, index: int) -> tuple[int, ...]:
+        raise OSError("nothing is fetched to be compared")
+
+    def size(self, index: int) -> int:
+        raise OSError("nothing is fetched to be compared")
+
+    def tail(self, index: int, count: int) -> bytes:
+        raise OSError("nothing is fetched to be compared")
+
+    def is_there(self) -> bool:
+        return True  # what is not answers with errors of its own
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteShards(PackedSamples):
+    """Samples in shards ``below`` an address."""
+
+    store: Store
+    below: str
+
+    def source(self, index: int) -> bytes:
+        """The content of one image.
+
+        Raises:
+            BadImage: its shard is gone, or has another size than when it was indexed.
+            UserError: the service does not answer.
+        """
+        shard = self.shards[self.shard_of[index]]
+        place = int(self.offsets[index]), int(self.sizes[index])
+        try:
+            return self.store.read_part(f"{self.below}{shard.name}", *place, of=shard.size, stamp=str(shard.mtime_ns))
+        except NoSuchFile as error:
+            raise BadImage(f"Cannot read the image {self.path(index)}: {error}.") from error
+
+    def tail(self, index: int, count: int) -> bytes:
+        raise OSError("nothing is fetched to be compared")
+
+    def is_there(self) -> bool:
+        return True
+
+
+def remote_samples(
+    store: Store,
+    format: str,
+    split: str,
+    lists: dict[str, str | None],
+    num_classes: int | None,
+    class_names: tuple[str, ...] | None,
+    allow_empty_classes: bool,
+    left_out: LeftOut | None,
+    columns: Columns,
+    on_wrong_line: Callable[[int, str], None] | None = None,
+) -> Samples:
+    """The samples of a split; see ``build_samples`` for the arguments.
+
+    Raises:
+        UserError: no list or index is there, something of it is wrong, or the service does not answer.
+    """
+    options = (num_classes, class_names)
+    if format == "list":
+        samples = _listed(store, split, lists, *options, allow_empty_classes, columns, on_wrong_line)
+        return RemoteFiles(**_content(samples), store=store)
+    if format == "tar":
+
+        def read(split: str) -> tuple[ShardIndex, str]:
+            return _index(store, (f"{split}/{INDEX}",), "")
+
+    else:
+
+        def read(split: str) -> tuple[ShardIndex, str]:
+            names = f"{split}/{index_name(split)}", index_name(split)
+            return _index(store, names, about(columns))
+
+    has_training = split != "train" and _is_there(read, "train")
+    samples = labelled_shards(store.root, split, read, has_training, *options, allow_empty_classes, left_out)
+    return RemoteShards(**_content(samples), store=store, below=samples.root.removeprefix(f"{store.root}/"))
+
+
+def has_remote_split(store: Store, format: str, lists: dict[str, str | None], split: str) -> bool:
+    """Whether there is a list, or an index of shards, of this split."""
+    names = {"list": (lists[split] or f"{split}_list.txt",), "tar": (f"{split}/{INDEX}",)}
+    for name in names.get(format, (f"{split}/{index_name(split)}", index_name(split))):
+        try:
+            store.read(name, LIST_BYTES)
+        except NoSuchFile:
+            continue
+        return True
+    return False
+
+
+def _listed(
+    store: Store,
+    split: str,
+    lists: dict[str, str | None],
+    num_classes: int | None,
+    class_names: tuple[str, ...] | None,
+    allow_empty_classes: bool,
+    columns: Columns,
+    on_wrong_line: Callable[[int, str], None] | None,
+) -> Samples:
+    list_file = _list(store, lists, "train" if columns.split else split)
+    ignored = on_wrong_line and (lambda number, fault: None)
+    training = None
+    if class_names is None and split == "val":
+        training = _list(store, lists, "train")
+    if is_table(list_file):
+        table = read_table(list_file, columns, split, on_wrong_line)
+        if training is not None:
+            class_names = names_of(read_table(training, columns, "train", ignored), num_classes)
+        options = (num_classes, class_names, "none", allow_empty_classes, on_wrong_line)
+        return table_samples(store.root, table, *options)
+    if training is not None and num_classes is None:
+        num_classes = read_list(store.root, training, None, None, "none", True, ignored).num_classes
+    return read_list(store.root, list_file, num_classes, class_names, "none", allow_empty_classes, on_wrong_line)
+
+
+def _list(store: Store, lists: dict[str, str | None], split: str) -> Path:
+    """The list of a split: a file of this machine, or else the one at the address."""
+    given = lists[split] or f"{split}_list.txt"
+    if lists[split] and Path(given).is_file():
+        return Path(given)
+    try:
+        return store.local(given, LIST_BYTES)
+    except NoSuchFile as error:
+        raise UserError(f"There is no list of the {split} images: {error}. Set data.{split}_list.") from error
+
+
+def _index(store: Store, names: tuple[str, ...], about: str) -> tuple[ShardIndex, str]:
+    """The index of a split's shards, and the address of their directory with a slash behind it."""
+    missing = None
+    for name in names:
+        try:
+            path = store.local(name, LIST_BYTES)
+        except NoSuchFile as error:
+            missing = missing or error
+            continue
+        index = load_index(path, about, any_readers=True)
+        if index is None:
+            raise UserError(
+                f"{store.address(name)} is damaged, or of another version or other columns. Where the shards are "
+                "files, imgcls.verify makes it anew; copy it beside them."
+            )
+        below = name.removesuffix(name.rpartition("/")[2])
+        return index, f"{store.root}/{below}"
+    raise _NoIndex(
+        f"{missing}. Shards at an address need the index that is made where they are files, by scripts/make_shards.py "
+        "or imgcls.verify: copy it beside them."
+    )
+
+
+class _NoIndex(UserError):
+    """There is none at any address where it could be."""
+
+
+def _is_there(read: Callable[[str], Any], split: str) -> bool:
+    try:
+        read(split)
+    except _NoIndex:
+        return False
+    return True
+
+
+def _content(samples: Samples) -> dict[str, Any]:
+    return {field.name: getattr(samples, field.name) for field in fields(samples)}

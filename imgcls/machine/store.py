@@ -1,0 +1,209 @@
+"""Files behind an address, ``s3://...`` or ``https://...``: read whole or in part, through fsspec, with patience."""
+
+import logging
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from imgcls.errors import UserError
+from imgcls.machine.bounded_cache import BoundedCache
+from imgcls.machine.cache import cache_directory
+from imgcls.machine.reading import shown
+from imgcls.machine.text import printable_text
+
+SCHEMES = ("s3", "gs", "az", "abfs", "hdfs", "webhdfs", "http", "https")
+"""That data may come from; fsspec knows others, which name files of this machine or run other programs."""
+
+ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
+WHOLE = 10
+"""A list or an index may take so many times the seconds of an image."""
+
+WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Seconds after the first failure, twice as many after each further one, and the most."""
+
+BUSY = (408, 425, 429)
+"""Answers below 500 that may be others in a moment."""
+
+log = logging.getLogger("imgcls")
+
+
+class NoSuchFile(OSError):
+    """There is nothing at an address, or it may not be read."""
+
+
+def scheme_of(path: object) -> str | None:
+    """That of an address; ``None`` for the path of a file."""
+    match = ADDRESS.match(os.fspath(path)) if isinstance(path, str | os.PathLike) else None
+    return match[1] if match else None
+
+
+class Store:
+    """What lies below an address. Any process may have a copy, and opens connections of its own.
+
+    Credentials are found as each service's own programs find them, in the environment or files of the user's, and
+    ``FSSPEC_S3_ENDPOINT_URL`` and the like set what else fsspec takes; an address holds none.
+
+    Args:
+        root: an address.
+        timeout: seconds for one attempt.
+        retries: further attempts after one that failed.
+        cache_bytes: of parts of files, kept on this machine.
+
+    Raises:
+        UserError: it is no address that data may come from.
+    """
+
+    def __init__(self, root: str, timeout: float, retries: int, cache_bytes: int):
+        if scheme_of(root) not in SCHEMES:
+            raise UserError(f"{shown(root)}: data comes from {'://, '.join(SCHEMES)}:// or a directory.")
+        if urlsplit(root).password is not None:
+            raise UserError("data.root holds a password: leave it to the environment or the service's own files.")
+        self.root = root.rstrip("/")
+        self.timeout = timeout
+        self.retries = retries
+        self.cache = BoundedCache(cache_directory() / "remote", cache_bytes)
+        self._sizes: dict[str, int | None] = {}
+        self._opened: tuple[int, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}
+
+    def read(self, name: str | bytes, limit: int, timeout: float | None = None) -> bytes:
+        """A whole file of at most ``limit`` bytes, as it is now.
+
+        Args:
+            timeout: in place of that for lists, which take longer than an image.
+
+        Raises:
+            NoSuchFile: there is none, or it may not be read.
+            UserError: it is larger, or the last attempt failed, too.
+        """
+        seconds = timeout or WHOLE * self.timeout
+        content = self._patiently(name, lambda files, path: _call(files, "cat_file", seconds, path, 0, limit + 1))
+        if len(content) > limit:
+            raise UserError(f"{self.address(name)} is refused: it is larger than {limit:,} bytes.")
+        return content
+
+    def read_part(self, name: str, offset: int, size: int, of: int, stamp: str = "") -> bytes:
+        """So many bytes of a file, from this machine's cache if they are there.
+
+        Args:
+            of: the bytes that the file has as far as is known; the service is asked once.
+            stamp: something else that changes when the file does.
+
+        Raises:
+            NoSuchFile: there is no such file, or it may not be read.
+            UserError: the last attempt failed, too, or the server gives no parts of files.
+        """
+        key = f"{self.address(name)}\0{of}\0{stamp}\0{offset}\0{size}"
+        if (kept := self.cache.get(key)) is not None and len(kept) == size:
+            return kept
+
+        if name not in self._sizes:
+            self._sizes[name] = self._patiently(name, lambda files, path: _call(files, "info", self.timeout, path))[
+                "size"
+            ]
+        if self._sizes[name] not in (None, of):
+            raise NoSuchFile(f"{self.address(name)} has changed since it was indexed")
+
+        def fetch(files: Any, path: str) -> bytes:
+            content = _call(files, "cat_file", self.timeout, path, offset, offset + size) if size else b""
+            if len(content) < size:
+                raise OSError(f"{len(content):,} bytes came instead of {size:,}")
+            return content
+
+        content = self._patiently(name, fetch)
+        if len(content) > size:
+            raise UserError(f"{self.address(name)}: the server gives no parts of files (Range), which shards need.")
+        self.cache.put(key, content)
+        return content
+
+    def read_kept(self, name: str | bytes, limit: int) -> bytes:
+        """A whole file, from this machine's cache if it is there: what lies at its address now is not looked at."""
+        if (kept := self.cache.get(self.address(name))) is None:
+            kept = self.read(name, limit, self.timeout)
+            self.cache.put(self.address(name), kept)
+        return kept
+
+    def local(self, name: str, limit: int) -> Path:
+        """A small file, fetched now, as one of this machine.
+
+        Raises:
+            NoSuchFile, UserError: see ``read``.
+        """
+        content = self.read(name, limit)
+        path = self.cache.directory / "files" / re.sub(r"[^\w.-]", "_", self.address(name))[-150:] / Path(name).name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial.write_bytes(content)
+        partial.replace(path)
+        return path
+
+    def address(self, name: str | bytes) -> str:
+        return f"{self.root}/{os.fsdecode(name)}"
+
+    def _patiently(self, name: str | bytes, ask: Callable[[Any, str], Any]) -> Any:
+        address = printable_text(self.address(name))
+        is_web = scheme_of(self.root) in ("http", "https")
+        path = f"{self.root}/{quote(os.fsencode(name))}" if is_web else self.address(name)
+        for attempt in range(self.retries + 1):
+            try:
+                files = self._files()
+                return ask(files, files._strip_protocol(path))
+            except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+                raise NoSuchFile(f"{address}: {_reason(error)}") from error
+            except ImportError as error:
+                raise UserError(
+                    f'{address} needs a package: pip install "imgcls[remote]" ({_reason(error)})'
+                ) from error
+            except Exception as error:  # whatever the libraries of the services raise
+                status = getattr(error, "status", None)
+                if isinstance(status, int) and 400 <= status < 500 and status not in BUSY:
+                    raise NoSuchFile(f"{address}: the server answers {status}") from error
+                if attempt == self.retries:
+                    raise UserError(
+                        f"{address} could not be read in {self.retries + 1} attempts, the last time: {_reason(error)}. "
+                        "Is the service there? data.remote_retries and data.remote_timeout give it more time."
+                    ) from error
+                wait = waits(self.retries)[attempt] * random.uniform(0.5, 1.0)
+                log.debug("%s: %s; once more in %.1f s", address, _reason(error), wait)
+                self._opened = None
+                time.sleep(wait)
+
+    def _files(self) -> Any:
+        """The file system of fsspec, one for each process: threads and connections do not outlive a fork."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            import fsspec
+
+            scheme = scheme_of(self.root)
+            options = {"encoded": True} if scheme in ("http", "https") else {}
+            self._opened = os.getpid(), fsspec.filesystem(scheme, skip_instance_cache=True, **options)
+        return self._opened[1]
+
+
+def waits(retries: int) -> list[float]:
+    """Seconds before each further attempt, at most."""
+    return [min(LONGEST_WAIT, WAIT * 2**attempt) for attempt in range(retries)]
+
+
+def _call(files: Any, method: str, timeout: float, path: str, *part: int) -> Any:
+    """A method of a file system, ended after ``timeout`` where that can be done."""
+    arguments = dict(zip(("start", "end"), part, strict=False))
+    if not files.async_impl:
+        return getattr(files, method)(path, **arguments)
+    from fsspec.asyn import sync
+
+    return sync(files.loop, getattr(files, f"_{method}"), path, timeout=timeout, **arguments)
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).partition("\n")[0] or (
+        "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    )
+    status = getattr(error, "status", None)
+    return shown(f"the server answers {status}" if isinstance(status, int) else text, 200).rstrip(".")

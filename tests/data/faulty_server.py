@@ -1,0 +1,89 @@
+"""A real HTTP server on loopback that gives parts of files, and stalls, cuts and answers 503 when it is told to."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+class FaultyServer:
+    """What it was asked for and has sent, and ``faults`` that the next answers to GET have, one each."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.faults: list[str] = []
+        self.always: str | None = None
+        self.asked: list[tuple[str, str | None]] = []
+        self.lock = threading.Lock()
+        self.ended = threading.Event()
+
+    def next_fault(self) -> str | None:
+        with self.lock:
+            return self.always or (self.faults.pop(0) if self.faults else None)
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
+    """The server and its address."""
+    state = FaultyServer(root)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            pass
+
+        def do_HEAD(self):
+            self.answer(head=True)
+
+        def do_GET(self):
+            self.answer(head=False)
+
+        def answer(self, head):
+            path = unquote(urlsplit(self.path).path, errors="surrogateescape").lstrip("/")
+            part = self.headers.get("Range")
+            fault = None if head else state.next_fault()
+            with state.lock:
+                if not head:
+                    state.asked.append((path, part))
+            file = state.root / path
+            if fault == "stall":
+                state.ended.wait(120)
+                self.close_connection = True
+                return
+            if fault in ("503", "403") or not file.is_file():
+                self.send_response(int(fault) if fault in ("503", "403") else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            content = file.read_bytes()
+            found = re.fullmatch(r"bytes=(\d+)-(\d+)", part or "")
+            if found and fault != "whole":
+                start, end = int(found[1]), min(int(found[2]) + 1, len(content))
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(content)}")
+                content = content[start:end]
+            else:
+                self.send_response(200)
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if head:
+                return
+            self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
+            self.close_connection = fault == "cut"
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield state, f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        state.ended.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,266 @@
+"""Data behind an address: the samples of the same directory, through a server that fails, in bounded room."""
+
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from faulty_server import serving
+from locations import ROOT
+from photos_elsewhere import photos, require_same
+from test_webdataset import write as write_webdataset
+from values_of_conf import train_transform
+
+from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
+from imgcls.data.loading.dataset import ImageDataset
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
+from imgcls.data.pictures.decode import BadImage
+from imgcls.errors import UserError
+from imgcls.machine import store as stores
+from imgcls.machine.store import Store
+
+pytest.importorskip("fsspec")
+pytest.importorskip("aiohttp")
+sys.path.insert(0, str(ROOT / "scripts"))
+from make_shards import main as make_shards
+
+ODD = "我的 照片/photo (1) #50%?.jpg"
+
+
+@pytest.fixture(autouse=True)
+def impatient(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMGCLS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(stores, "WAIT", 0.01)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The bundled photos as lists and as shards, the first one under an odd name."""
+    root = tmp_path_factory.mktemp("data")
+    for split in ("train", "val"):
+        lines = []
+        for number, (path, name, content) in enumerate(photos(split)):
+            path = f"{split}/{ODD if number == 0 else path}"
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(content)
+            lines.append((path, name))
+        names = sorted({name for _, name in lines})
+        (root / f"{split}_list.txt").write_text("".join(f"{path} {names.index(name)}\n" for path, name in lines))
+        (root / f"{split}.csv").write_text("path,class\n" + "".join(f'"{path}",{name}\n' for path, name in lines))
+    (root / "classes.txt").write_text("".join(f"{number} {name}\n" for number, name in enumerate(names)))
+    assert make_shards([str(SAMPLE_PHOTOS), str(root / "shards"), "--shard-mb", "0.5"]) == 0
+    (root / "wds").mkdir()
+    write_webdataset(root / "wds", lambda number, name: (f"{number:06}.cls", name.encode()))
+    for split in ("train", "val"):
+        build_samples("webdataset", root / "wds", split=split)
+    return root
+
+
+@pytest.fixture
+def server(data):
+    with serving(data) as (state, address):
+        yield state, address
+
+
+def store(address, timeout=30, retries=3, cache_bytes=1 << 30):
+    return Store(address, timeout, retries, cache_bytes)
+
+
+def read(format, address, split="train", options=None, **kwargs):
+    return build_samples(format, store=store(address, **(options or {})), split=split, **kwargs)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_lists_tables_and_shards_are_the_directory(data, server, split):
+    _, address = server
+    require_same(read("list", address, split, class_map=data / "classes.txt"), split)
+    require_same(read("list", address, split, train_list="train.csv", val_list="val.csv"), split)
+    require_same(read("tar", f"{address}/shards", split), split)
+    require_same(read("webdataset", f"{address}/wds/", split), split)
+    own_list = str(data / f"{split}_list.txt")
+    require_same(
+        read("list", address, split, train_list=own_list, val_list=own_list, class_map=data / "classes.txt"), split
+    )
+
+
+def test_what_fails_is_asked_for_again_and_the_bytes_are_the_same(data, server):
+    state, address = server
+    samples = read("tar", f"{address}/shards", options={"timeout": 5, "retries": 6})
+    files = read("list", address, options={"timeout": 5, "retries": 6}, class_map=data / "classes.txt")
+    for one in (samples, files):
+        state.faults = ["503", "cut", "stall", "503", "cut"]
+        assert one.source(0) == Path(build_samples("sample").source(0)).read_bytes()
+        assert state.faults == []
+    state.faults = ["cut", "503"]
+    require_same(read("list", address, train_list="train.csv"), "train")
+
+
+def test_a_service_that_stays_away_ends_the_run_in_words(server):
+    state, address = server
+    samples = read("tar", f"{address}/shards", options={"retries": 2})
+    state.always = "503"
+    with pytest.raises(UserError, match=r"could not be read in 3 attempts, the last time: the server answers 503"):
+        samples.source(0)
+    state.always = "whole"
+    with pytest.raises(UserError, match="gives no parts of files"):
+        samples.source(0)
+    state.always = "403"
+    with pytest.raises(BadImage, match="the server answers 403"):
+        samples.source(0)
+    state.always = None
+    with pytest.raises(UserError, match="copy it beside them"):
+        read("tar", f"{address}/nowhere")
+    with pytest.raises(UserError, match="There is no list of the train images"):
+        read("list", f"{address}/shards")
+    with pytest.raises(UserError, match=r"data=folder is for a directory. At an address there can be data=list"):
+        read("folder", address)
+
+
+def test_a_file_that_is_not_there_is_a_bad_image(data, server, tmp_path):
+    _, address = server
+    (tmp_path / "list.txt").write_text("nowhere.jpg 0\n" + (data / "train_list.txt").read_text())
+    samples = read("list", address, train_list=str(tmp_path / "list.txt"))
+    with pytest.raises(BadImage, match=r"nowhere\.jpg"):
+        samples.source(0)
+    assert samples.is_there()
+
+
+def test_a_shard_that_has_changed_is_refused(data, server, tmp_path):
+    state, address = server
+    samples = read("tar", f"{address}/shards")
+    state.root = tmp_path
+    shutil.copytree(data / "shards", tmp_path / "shards")
+    with (tmp_path / "shards" / "train" / "00000.tar").open("ab") as shard:
+        shard.write(b"more")
+    with pytest.raises(BadImage, match="has changed since it was indexed"):
+        samples.source(0)
+
+
+def test_nothing_is_fetched_but_what_is_wanted_and_that_once(data, server):
+    state, address = server
+    samples = read("tar", f"{address}/shards")
+    state.asked.clear()
+    share = range(0, len(samples), 2)
+    for index in share:
+        samples.source(index)
+    parts = [part for _, part in state.asked]
+    assert len(parts) == len(share)
+    assert all(parts)
+    fetched = sum(int(end) - int(start) + 1 for start, end in (part[6:].split("-") for part in parts))
+    assert fetched == sum(int(samples.sizes[index]) for index in share)
+    copy = pickle.loads(pickle.dumps(samples))
+    assert [copy.source(index) for index in share] == [samples.source(index) for index in share]
+    assert len(state.asked) == len(share)
+
+
+def test_the_cache_stays_within_its_bound(data, server, tmp_path):
+    samples = read("tar", f"{server[1]}/shards", options={"cache_bytes": 600_000})
+    for _ in range(2):
+        require_same(samples, "train")
+    kept = [path for path in (tmp_path / "cache" / "remote").glob("??/*") if not path.name.startswith(".")]
+    assert 0 < sum(path.stat().st_size for path in kept) <= 600_000
+    nothing = read("tar", f"{server[1]}/shards", "val", options={"cache_bytes": 0})
+    require_same(nothing, "val")
+
+
+def test_workers_fetch_the_batches_that_a_directory_gives(server):
+    transform, batches = train_transform(32), []
+    for samples in (build_samples("sample"), read("tar", f"{server[1]}/shards")):
+        dataset = ImageDataset(samples, transform, seed=3)
+        loader = build_loader(dataset, EpochSampler(len(samples), 16, shuffle=True, seed=1), num_workers=2)
+        batches.append([[tensor.numpy() for tensor in batch] for batch in loader])
+    for remote, local in zip(*batches, strict=True):
+        for one, other in zip(remote, local, strict=True):
+            assert (one == other).all()
+
+
+@pytest.mark.parametrize(
+    ("root", "words"),
+    [
+        ("file:///etc", "data comes from s3://"),
+        ("simplecache::http://x", "data comes from s3://"),
+        ("https://me:secret@there/data", "holds a password"),
+    ],
+)
+def test_other_addresses_are_refused(root, words):
+    with pytest.raises(UserError, match=words) as caught:
+        store(root)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def bucket(data):
+    """A real S3-compatible server that has the shards in a bucket."""
+    pytest.importorskip("s3fs")
+    program = shutil.which("moto_server")
+    if program is None:
+        pytest.skip("moto_server is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [program, "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": address,
+        }.items():
+            patch.setenv(key, value)
+        try:
+            deadline = time.monotonic() + 120
+            while time.monotonic() < deadline:
+                try:
+                    urllib.request.urlopen(address, timeout=5).close()
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            import s3fs
+
+            files = s3fs.S3FileSystem(skip_instance_cache=True)
+            files.mkdir("photos")
+            files.put(str(data), "photos/of mine", recursive=True)
+            yield "s3://photos/of mine"
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_bucket_is_the_directory(data, bucket, split):
+    require_same(read("list", bucket, split, class_map=data / "classes.txt"), split)
+    require_same(read("tar", f"{bucket}/shards", split), split)
+    with pytest.raises(UserError, match="copy it beside them"):
+        read("tar", f"{bucket}/nowhere", split)
+
+
+@pytest.mark.skipif(find_spec("s3fs") is not None, reason="s3fs is installed")
+def test_a_bucket_without_its_package_names_the_extra():
+    with pytest.raises(UserError, match=r'pip install "imgcls\[remote\]"'):
+        read("tar", "s3://photos/shards")
+
+
+@pytest.mark.full
+def test_two_ranks_have_the_bits_of_one(server, tmp_path):
+    words = ["data=tar", f"data.root={server[1]}/shards", "model=mobilenetv1_x0_25", "transform.size=32"]
+    words += ["trainer.epochs=1", "trainer.num_workers=1", "trainer.batch_size=8", "trainer.sync_bn=true"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    histories = []
+    for processes in (1, 2):
+        name = f"run.name=p{processes}"
+        command = [sys.executable, "-m", "imgcls.train", *words, f"trainer.processes={processes}", name]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=600)
+        rows = (tmp_path / "outputs" / f"p{processes}" / "metrics.csv").read_text().splitlines()
+        histories.append([float(value) for value in rows[1].split(",")[:6]])
+    assert histories[0] == pytest.approx(histories[1], rel=1e-4)
