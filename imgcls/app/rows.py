@@ -17,12 +17,14 @@ class Rule:
         words: what the value must do: "must be at least 1" without its first word.
         each: of a list, look at every value by itself.
         example: of a list that meets it.
+        choices: the words that there are, where there are no others.
     """
 
     holds: Callable[[Any], bool]
     words: str
     each: bool = False
     example: str = ""
+    choices: tuple[str, ...] = ()
 
 
 def at_least(smallest: float) -> Rule:
@@ -34,7 +36,7 @@ def between(smallest: float, largest: float) -> Rule:
 
 
 def one_of(*choices: str) -> Rule:
-    return Rule(choices.__contains__, f"be one of {', '.join(choices)}", each=True)
+    return Rule(choices.__contains__, f"be one of {', '.join(choices)}", each=True, choices=choices)
 
 
 def false_or(*choices: str) -> Rule:
