@@ -17,12 +17,14 @@ class Rule:
         words: what the value must do: "must be at least 1" without its first word.
         each: of a list, look at every value by itself.
         example: of a list that meets it.
+        choices: the words that there are, where there are no others.
     """
 
     holds: Callable[[Any], bool]
     words: str
     each: bool = False
     example: str = ""
+    choices: tuple[str, ...] = ()
 
 
 def at_least(smallest: float) -> Rule:
@@ -34,7 +36,7 @@ def between(smallest: float, largest: float) -> Rule:
 
 
 def one_of(*choices: str) -> Rule:
-    return Rule(choices.__contains__, f"be one of {', '.join(choices)}", each=True)
+    return Rule(choices.__contains__, f"be one of {', '.join(choices)}", each=True, choices=choices)
 
 
 def false_or(*choices: str) -> Rule:
@@ -43,6 +45,14 @@ def false_or(*choices: str) -> Rule:
 
 def switch_or(*choices: str) -> Rule:
     return Rule((False, True, *choices).__contains__, f"be true, false or {' or '.join(choices)}", each=True)
+
+
+def auto_or(rule: Rule) -> tuple[Rule, Rule]:
+    """Of an ``int | str``: ``auto``, or a number that meets a rule."""
+    return (
+        Rule(lambda value: isinstance(value, str) or rule.holds(value), rule.words),
+        Rule(lambda value: not isinstance(value, str) or value == "auto", "be a whole number or auto"),
+    )
 
 
 NOT_EMPTY = Rule(bool, "name at least one")

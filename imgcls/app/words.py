@@ -92,6 +92,8 @@ def _with_keys(loose: list[tuple[int, str]], overrides: list[str], arguments: li
     taken = len(loose) if takes_all else len(keys)
     for number, (position, word) in enumerate(loose):
         before = arguments[position - 1] if position else ""
+        if number < len(keys) and any(word in rule.choices for rule in known_rows(program)[keys[number]].rules):
+            continue  # as model, of which imgcls.benchmark says what it costs
         if not os.path.lexists(word) and (known := _as_key(word, arguments[position + 1 :], program)):
             raise UserError(known)
         if number >= taken or _belong_together(before, word):

@@ -10,6 +10,7 @@ from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_probability
 from imgcls.models.data_format import MapLayer
+from imgcls.models.layers import conv2d
 from imgcls.models.modern_layers import (
     MLP,
     TRUNCATED,
@@ -17,13 +18,12 @@ from imgcls.models.modern_layers import (
     DropPath,
     Scale,
     SourceNetwork,
-    conv,
+    Stage,
     drop_path_rates,
     last_to_maps,
-    linear,
     maps_to_last,
     parameter,
-    run,
+    parameters_by_block,
 )
 
 # blocks of the four stages, and their widths
@@ -71,7 +71,7 @@ class Block(MapLayer):
 
     def __init__(self, channels: int, scale: float | None, drop_path: float):
         super().__init__()
-        self.conv_dw = conv(channels, channels, 7, groups=channels, bias=True, init=TRUNCATED)
+        self.conv_dw = conv2d(channels, channels, 7, groups=channels, bias=True, init=TRUNCATED)
         self.norm = nn.LayerNorm(channels, EPSILON)
         self.mlp = (MLP if scale else ResponseMLP)(channels, 4 * channels)
         self.scale = Scale(channels, scale) if scale else nn.Identity()
@@ -83,22 +83,13 @@ class Block(MapLayer):
         return x + self.drop_path(branch)
 
 
-class Stage(nn.Layer):
+def stage(in_channels: int, channels: int, drop_paths: list[float], scale: float | None, checkpointing: bool) -> Stage:
     """Blocks, after a norm and a 2x2 convolution of stride 2 in all stages but the first."""
-
-    def __init__(
-        self, in_channels: int, channels: int, drop_paths: list[float], scale: float | None, checkpointing: bool
-    ):
-        super().__init__()
-        self.checkpointing = checkpointing
-        self.downsample = nn.Identity()
-        if in_channels != channels:
-            down = conv(in_channels, channels, 2, stride=2, padding=0, bias=True, init=TRUNCATED)
-            self.downsample = nn.Sequential(ChannelNorm(in_channels, EPSILON), down)
-        self.blocks = nn.Sequential(*(Block(channels, scale, rate) for rate in drop_paths))
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return run(self.blocks, self.downsample(x), self.checkpointing)
+    downsample = None
+    if in_channels != channels:
+        down = conv2d(in_channels, channels, 2, stride=2, padding=0, bias=True, init=TRUNCATED)
+        downsample = nn.Sequential(ChannelNorm(in_channels, EPSILON), down)
+    return Stage(downsample, [Block(channels, scale, rate) for rate in drop_paths], checkpointing)
 
 
 class ConvNeXt(SourceNetwork):
@@ -136,20 +127,18 @@ class ConvNeXt(SourceNetwork):
         require_probability(drop_path=drop_path, dropout=dropout)
         depths, widths = SIZES[size]
         scale = 1e-6 if version == 1 else None
-        patches = conv(in_channels, widths[0], 4, stride=4, padding=0, bias=True, init=TRUNCATED)
+        patches = conv2d(in_channels, widths[0], 4, stride=4, padding=0, bias=True, init=TRUNCATED)
         self.stem = nn.Sequential(patches, ChannelNorm(widths[0], EPSILON))
         rates = iter(drop_path_rates(drop_path, sum(depths)))
         stages = []
         for depth, before, width in zip(depths, (widths[0], *widths), widths, strict=False):
-            stages.append(Stage(before, width, [next(rates) for _ in range(depth)], scale, checkpointing))
+            stages.append(stage(before, width, [next(rates) for _ in range(depth)], scale, checkpointing))
         self.stages = nn.Sequential(*stages)
         self.num_features = widths[-1]
         mlps = (name for name, layer in self.named_sublayers() if isinstance(layer, nn.Linear))
         self.kernels = list(mlps) if size in KERNELS_IN_SOURCE else []
         self.norm = nn.LayerNorm(self.num_features, EPSILON)
-        self.dropout = nn.Dropout(dropout)
-        self.head = linear(self.num_features, num_classes)
-        self.name_as_source()
+        self.add_head(self.num_features, num_classes, dropout)
 
     def source_kernels(self) -> Iterable[str]:
         return self.kernels
@@ -158,11 +147,7 @@ class ConvNeXt(SourceNetwork):
         return self.stem, *self.stages
 
     def blocks_in_order(self) -> list[list[paddle.Tensor]]:
-        blocks = [self.stem.parameters()]
-        for stage in self.stages:
-            first, *others = (block.parameters() for block in stage.blocks)
-            blocks += [stage.downsample.parameters() + first, *others]
-        return blocks
+        return parameters_by_block(self.stem, self.stages)
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:
         pooled = F.adaptive_avg_pool2d(features, 1).flatten(1)

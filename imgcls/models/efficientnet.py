@@ -76,7 +76,11 @@ class MBConv(MapLayer):
         )
         if use_se:
             names = {"squeeze": f"{name}._se_reduce", "excite": f"{name}._se_expand"}
-            layers.append(SqueezeExcite(width, max(1, in_channels // 4), **names, act=act, convs=True, init=INIT))
+            layers.append(
+                SqueezeExcite(
+                    width, max(1, in_channels // 4), ("reduce", "expand"), **names, act=act, convs=True, init=INIT
+                )
+            )
         layers.append(conv_bn(width, out_channels, 1, f"{name}._project_conv", f"{name}._bn2", act=None))
         self.layers = nn.Sequential(*layers)
         self.drop_connect = nn.Dropout(drop_connect, axis=0)

@@ -8,7 +8,8 @@ from typing import ClassVar
 from paddle import nn
 
 from imgcls.models.checks import require_choice, require_positive, require_probability
-from imgcls.models.modern_layers import Chain, SourceNetwork, SqueezeExcite, conv_bn, linear, rounded
+from imgcls.models.layers import SqueezeExcite
+from imgcls.models.modern_layers import Chain, SourceNetwork, conv_bn, rounded
 
 # kind of the blocks, expansion, channels, blocks, stride of the first; kernels are 3x3
 STAGES = {
@@ -71,7 +72,7 @@ def block(
         layers = [
             *conv_bn(("conv_pw", "bn1"), in_channels, width, 1, act="swish", **options),
             *conv_bn(("conv_dw", "bn2"), width, width, 3, act="swish", groups=width, **strided),
-            ("se", SqueezeExcite(width, squeezed, ("conv_reduce", "conv_expand"), act="swish")),
+            ("se", SqueezeExcite(width, squeezed, ("conv_reduce", "conv_expand"), act="swish", convs=True)),
             *conv_bn(("conv_pwl", "bn3"), width, channels, 1, **options),
         ]
     return Chain(layers, adds=stride == 1 and in_channels == channels, drop_path=drop_path)
@@ -124,9 +125,7 @@ class EfficientNetV2(SourceNetwork):
         self.blocks = nn.Sequential(*stages)
         self.num_features = rounded(1280 * width, ROUNDING[size]) if size == "b" else 1280
         self.last = Chain(conv_bn(("conv_head", "bn2"), channels, self.num_features, 1, **norm))
-        self.dropout = nn.Dropout(dropout)
-        self.head = linear(self.num_features, num_classes)
-        self.name_as_source()
+        self.add_head(self.num_features, num_classes, dropout)
 
     def steps(self) -> Iterable[nn.Layer]:
         return self.stem, *(each for stage in self.blocks for each in stage), self.last

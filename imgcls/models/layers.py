@@ -28,7 +28,11 @@ ACTIVATIONS = {
     "hard_swish": nn.Hardswish,
     "leaky_relu": nn.LeakyReLU,  # of slope 0.01, Paddle's and PyTorch's default
 }
-GATES = {"sigmoid": F.sigmoid, "hard_sigmoid": partial(F.hardsigmoid, slope=0.2, offset=0.5)}
+GATES = {
+    "sigmoid": F.sigmoid,
+    "hard_sigmoid": partial(F.hardsigmoid, slope=0.2, offset=0.5),
+    "hard_sigmoid_6": F.hardsigmoid,  # of slope 1/6, PyTorch's
+}
 """Functions that bring a channel's attention between 0 and 1."""
 
 
@@ -195,24 +199,26 @@ def conv2d(
     out_channels: int,
     kernel_size: int | tuple[int, int],
     *,
-    weight: str,
-    bias: str | None = None,
+    weight: str | None = None,
+    bias: str | bool = False,
     stride: int = 1,
     padding: int | str | None = None,
     dilation: int = 1,
     groups: int = 1,
     init: nn.initializer.Initializer | None = None,
 ) -> nn.Conv2D:
-    """A convolution with fluid names; "same" padding for odd kernels unless told otherwise.
+    """A convolution; "same" padding for odd kernels unless told otherwise.
 
     Args:
+        weight: fluid name of the kernel, where it has one.
+        bias: that of the bias, or whether there is one.
         init: of the kernel; left out, Paddle's default, which is the original's: normal with
             ``std = sqrt(2 / (kh * kw * in_channels))``, ``in_channels`` not divided by the groups.
 
     Raises:
         UserError: the channels cannot be divided into the groups, or there are none.
     """
-    require_channels(in_channels, out_channels, groups, layer=weight)
+    require_channels(in_channels, out_channels, groups, layer=weight or f"{kernel_size}x{kernel_size}")
     if padding is None:
         sizes = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
         padding = [dilation * (size - 1) // 2 for size in sizes]
@@ -227,7 +233,8 @@ def conv2d(
         weight_attr=init,
         bias_attr=None if bias else False,
     )
-    return name_parameters(layer, weight=weight, **({"bias": bias} if bias else {}))
+    names = {"weight": weight, "bias": bias}
+    return name_parameters(layer, **{part: name for part, name in names.items() if isinstance(name, str)})
 
 
 def linear(
@@ -288,11 +295,13 @@ class BatchNormNames(NamedTuple):
 
 
 def batch_norm(
-    channels: int, names: str | BatchNormNames, *, momentum: float = 0.9, epsilon: float = 1e-5
+    channels: int, names: str | BatchNormNames | None = None, *, momentum: float = 0.9, epsilon: float = 1e-5
 ) -> nn.BatchNorm2D:
-    """A batch norm with fluid names; ``momentum`` multiplies the old average."""
-    names = BatchNormNames.of(names) if isinstance(names, str) else names
+    """A batch norm, with fluid names where it has them; ``momentum`` multiplies the old average."""
     layer = nn.BatchNorm2D(channels, momentum=momentum, epsilon=epsilon)
+    if names is None:
+        return layer
+    names = BatchNormNames.of(names) if isinstance(names, str) else names
     return name_parameters(layer, weight=names.scale, bias=names.offset, _mean=names.mean, _variance=names.variance)
 
 
@@ -300,9 +309,9 @@ class ConvBNAct(nn.Layer):
     """Convolution without bias, batch norm, activation.
 
     Args:
-        weight: fluid name of the kernel.
-        bn: fluid prefix of the batch norm (``<bn>_scale``, ...), or its four names.
         act: a key of ``ACTIVATIONS``; ``None`` for none.
+        weight: fluid name of the kernel, where it has one.
+        bn: fluid prefix of the batch norm (``<bn>_scale``, ...), or its four names.
         padding: "same" for odd kernels when left out.
         init: of the kernel, as in ``conv2d``.
     """
@@ -312,10 +321,10 @@ class ConvBNAct(nn.Layer):
         in_channels: int,
         out_channels: int,
         kernel_size: int | tuple[int, int],
-        *,
-        weight: str,
-        bn: str | BatchNormNames,
         act: str | None = "relu",
+        *,
+        weight: str | None = None,
+        bn: str | BatchNormNames | None = None,
         stride: int = 1,
         padding: int | str | None = None,
         dilation: int = 1,
@@ -348,12 +357,12 @@ class SqueezeExcite(MapLayer):
 
     Args:
         squeezed: width between the two layers.
-        squeeze: fluid prefix of the first (``<squeeze>_weights``, ``<squeeze>_offset``).
+        names: what the two layers are called here.
+        squeeze: fluid prefix of the first (``<squeeze>_weights``, ``<squeeze>_offset``), where it has one.
         excite: fluid prefix of the second.
         act: a key of ``ACTIVATIONS``.
         gate: a key of ``GATES``.
-        convs: 1x1 convolutions, called ``reduce`` and ``expand``, in place of fully connected layers, called
-            ``squeeze`` and ``excite``.
+        convs: 1x1 convolutions in place of fully connected layers.
         init: of the convolutions, as in ``conv2d``.
     """
 
@@ -361,31 +370,33 @@ class SqueezeExcite(MapLayer):
         self,
         channels: int,
         squeezed: int,
+        names: tuple[str, str] = ("squeeze", "excite"),
         *,
-        squeeze: str,
-        excite: str,
+        squeeze: str | None = None,
+        excite: str | None = None,
         act: str = "relu",
         gate: str = "sigmoid",
         convs: bool = False,
         init: nn.initializer.Initializer | None = None,
     ):
         super().__init__()
-        first, second = ({"weight": f"{name}_weights", "bias": f"{name}_offset"} for name in (squeeze, excite))
-        self.convs = convs
-        if convs:
-            self.reduce = conv2d(channels, squeezed, 1, **first, init=init)
-            self.expand = conv2d(squeezed, channels, 1, **second, init=init)
-        else:
-            self.squeeze = linear(channels, squeezed, **first, uniform=True)
-            self.excite = linear(squeezed, channels, **second, uniform=True)
+        self.names, self.convs = names, convs
+        widths = (channels, squeezed), (squeezed, channels)
+        for name, prefix, (wide, out) in zip(names, (squeeze, excite), widths, strict=True):
+            fluid = {"weight": f"{prefix}_weights", "bias": f"{prefix}_offset"} if prefix else {"bias": True}
+            if convs:
+                self.add_sublayer(name, conv2d(wide, out, 1, **fluid, init=init))
+            else:
+                self.add_sublayer(name, linear(wide, out, **fluid, uniform=True))
         self.act = activation(act)
         self.gate = GATES[gate]
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        first, second = (getattr(self, name) for name in self.names)
         mean = F.adaptive_avg_pool2d(x, 1, self.data_format)
         if self.convs:
-            return x * self.gate(self.expand(self.act(self.reduce(mean))))
-        attention = self.gate(self.excite(self.act(self.squeeze(mean.flatten(1)))))
+            return x * self.gate(second(self.act(first(mean))))
+        attention = self.gate(second(self.act(first(mean.flatten(1)))))
         return x * attention.unsqueeze([self.height_axis, self.width_axis])
 
 

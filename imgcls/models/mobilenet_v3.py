@@ -76,7 +76,9 @@ class Bottleneck(nn.Layer):
         layers.append(conv_bn(width, width, kernel_size, f"{name}_depthwise", act=act, stride=stride, groups=width))
         if squeeze:
             names = {"squeeze": f"{name}_se_1", "excite": f"{name}_se_2"}
-            layers.append(SqueezeExcite(width, max(1, width // 4), **names, gate="hard_sigmoid", convs=True))
+            layers.append(
+                SqueezeExcite(width, max(1, width // 4), ("reduce", "expand"), **names, gate="hard_sigmoid", convs=True)
+            )
         layers.append(conv_bn(width, out_channels, 1, f"{name}_linear", act=None))
         self.layers = nn.Sequential(*layers)
 

@@ -12,7 +12,8 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_positive, require_probability
-from imgcls.models.modern_layers import Chain, SourceNetwork, SqueezeExcite, conv, conv_bn, linear, rounded
+from imgcls.models.layers import SqueezeExcite, conv2d
+from imgcls.models.modern_layers import Chain, SourceNetwork, conv_bn, rounded
 
 # by stage: kernel size, expansion, output channels, squeeze, activation, stride
 STAGES = {
@@ -48,7 +49,9 @@ def block(
     """Expand (but in the first), depthwise, squeeze and excite, project; added to the input where the shape stays."""
     norm = {"epsilon": 1e-3 if same else 1e-5}
     width = rounded(in_channels * expansion)
-    squeeze = SqueezeExcite(width, rounded(width / 4), ("conv_reduce", "conv_expand"), gate=F.hardsigmoid)
+    squeeze = SqueezeExcite(
+        width, rounded(width / 4), ("conv_reduce", "conv_expand"), gate="hard_sigmoid_6", convs=True
+    )
     padding = "SAME" if same and stride > 1 else None
     names = ("bn1", "bn2") if first else ("bn2", "bn3")
     layers = [] if first else conv_bn(("conv_pw", "bn1"), in_channels, width, 1, act=act, **norm)
@@ -103,10 +106,8 @@ class MobileNetV3(SourceNetwork):
         self.num_features = rounded(last * scale)
         stages.append(nn.Sequential(Chain(conv_bn(("conv", "bn1"), channels, self.num_features, 1, **norm))))
         self.blocks = nn.Sequential(*stages)
-        self.neck = conv(self.num_features, hidden, 1, bias=True)
-        self.dropout = nn.Dropout(dropout)
-        self.head = linear(hidden, num_classes)
-        self.name_as_source()
+        self.neck = conv2d(self.num_features, hidden, 1, bias=True)
+        self.add_head(hidden, num_classes, dropout)
 
     def steps(self) -> Iterable[nn.Layer]:
         return self.stem, *(each for stage in self.blocks for each in stage)

@@ -9,7 +9,8 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_positive, require_probability
-from imgcls.models.modern_layers import Chain, ConvBN, SourceNetwork, conv_bn, linear, rounded
+from imgcls.models.layers import ConvBNAct
+from imgcls.models.modern_layers import Chain, SourceNetwork, conv_bn, rounded
 
 # by stage; conv: kernel, channels, stride; fused: channels, stride; else the paper's universal block: first and
 # second depthwise kernel (0 for none), expansion, channels, stride, and how often
@@ -72,11 +73,11 @@ def universal(
     layers = []
     if start:
         options = {"groups": in_channels, "stride": 1 if middle else stride}
-        layers.append(("dw_start", ConvBN(in_channels, in_channels, start, **options)))
-    layers.append(("pw_exp", ConvBN(in_channels, width, 1, "relu")))
+        layers.append(("dw_start", ConvBNAct(in_channels, in_channels, start, **options, act=None)))
+    layers.append(("pw_exp", ConvBNAct(in_channels, width, 1, "relu")))
     if middle:
-        layers.append(("dw_mid", ConvBN(width, width, middle, "relu", groups=width, stride=stride)))
-    layers.append(("pw_proj", ConvBN(width, channels, 1)))
+        layers.append(("dw_mid", ConvBNAct(width, width, middle, "relu", groups=width, stride=stride)))
+    layers.append(("pw_proj", ConvBNAct(width, channels, 1, act=None)))
     return Chain(layers, adds=stride == 1 and in_channels == channels, drop_path=drop_path)
 
 
@@ -147,9 +148,7 @@ class MobileNetV4(SourceNetwork):
         self.blocks = nn.Sequential(*stages)
         self.num_features = channels
         self.neck = Chain(conv_bn(("conv_head", "norm_head"), channels, HIDDEN, 1, act="relu"))
-        self.dropout = nn.Dropout(dropout)
-        self.head = linear(HIDDEN, num_classes)
-        self.name_as_source()
+        self.add_head(HIDDEN, num_classes, dropout)
 
     def steps(self) -> Iterable[nn.Layer]:
         return self.stem, *(each for stage in self.blocks for each in stage)

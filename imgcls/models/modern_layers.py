@@ -17,10 +17,9 @@ from paddle.distributed.fleet.utils import recompute
 from paddle.nn import functional as F
 
 from imgcls.errors import UserError
-from imgcls.machine.paddle_internals import Conv2D, batch_norm_parts
-from imgcls.models.checks import require_channels
+from imgcls.machine.paddle_internals import batch_norm_parts
 from imgcls.models.data_format import MapLayer
-from imgcls.models.layers import Network, activation
+from imgcls.models.layers import Network, activation, conv2d
 
 TRUNCATED = nn.initializer.TruncatedNormal(std=0.02)
 
@@ -38,8 +37,14 @@ class SourceNetwork(Network):
         """Names of fully connected layers that the source computes as 1x1 convolutions."""
         return ()
 
+    def add_head(self, features: int, num_classes: int, dropout: float) -> None:
+        """Dropout and a last layer, and the source's names for all there is: the end of a family's ``__init__``."""
+        self.dropout = nn.Dropout(dropout)
+        self.head = linear(features, num_classes)
+        self.name_as_source()
+
     def name_as_source(self) -> None:
-        """Give every tensor the key of the source's state dict; at the end of a family's ``__init__``."""
+        """Give every tensor the key of the source's state dict."""
         for key, tensor in self.state_dict().items():
             for pattern, replacement in {**self.statistics, **self.source_names}.items():
                 key = re.sub(pattern, replacement, key)
@@ -101,47 +106,6 @@ def parameter(layer: nn.Layer, shape: Sequence[int], init: nn.initializer.Initia
     return layer.create_parameter(list(shape), default_initializer=init)
 
 
-def conv(
-    in_channels: int,
-    out_channels: int,
-    kernel_size: int,
-    *,
-    stride: int = 1,
-    padding: int | str | None = None,
-    groups: int = 1,
-    bias: bool = False,
-    init: nn.initializer.Initializer | None = None,
-) -> nn.Conv2D:
-    """A convolution; "same" padding for odd kernels unless told otherwise."""
-    require_channels(in_channels, out_channels, groups, layer=f"{kernel_size}x{kernel_size}")
-    padding = (kernel_size - 1) // 2 if padding is None else padding
-    options = {"stride": stride, "padding": padding, "groups": groups, "weight_attr": init}
-    return Conv2D(in_channels, out_channels, kernel_size, bias_attr=None if bias else False, **options)
-
-
-class ConvBN(nn.Layer):
-    """Convolution without bias, batch norm, activation (a key of ``layers.ACTIVATIONS``)."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        act: str | None = None,
-        *,
-        momentum: float = 0.9,
-        epsilon: float = 1e-5,
-        **options,
-    ):
-        super().__init__()
-        self.conv = conv(in_channels, out_channels, kernel_size, **options)
-        self.bn = nn.BatchNorm2D(out_channels, momentum=momentum, epsilon=epsilon)
-        self.act = activation(act)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.act(self.bn(self.conv(x)))
-
-
 class Chain(nn.Layer):
     """Layers by name, one after the other; the input is added, less what drop path leaves out, where ``adds``."""
 
@@ -161,45 +125,16 @@ class Chain(nn.Layer):
 
 
 def conv_bn(names: tuple[str, str], *shape: int, act: str | None = None, epsilon: float = 1e-5, **options) -> list:
-    """A convolution (``conv``), its batch norm and an activation as named layers of a ``Chain``."""
+    """A convolution (``conv2d``), its batch norm and an activation as named layers of a ``Chain``."""
     first, second = names
     norm = nn.BatchNorm2D(shape[1], epsilon=epsilon)
-    return [(first, conv(*shape, **options)), (second, norm), (f"{second}_act", activation(act))]
+    return [(first, conv2d(*shape, **options)), (second, norm), (f"{second}_act", activation(act))]
 
 
 def rounded(channels: float, limit: float = 0.9) -> int:
     """The nearest multiple of 8, but not less than ``limit`` of what it was."""
     multiple = max(8, int(channels + 4) // 8 * 8)
     return multiple if multiple >= limit * channels else multiple + 8
-
-
-class SqueezeExcite(MapLayer):
-    """Channel attention (arXiv:1709.01507): mean, 1x1 convolution, activation, another, gate, multiply.
-
-    Args:
-        squeezed: width between the two convolutions.
-        names: of the two, as the source has them.
-        act: a key of ``layers.ACTIVATIONS``.
-        gate: brings the factors between 0 and 1.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        squeezed: int,
-        names: tuple[str, str] = ("fc1", "fc2"),
-        act: str = "relu",
-        gate: Callable[[paddle.Tensor], paddle.Tensor] = F.sigmoid,
-    ):
-        super().__init__()
-        self.names, self.gate = names, gate
-        self.add_sublayer(names[0], conv(channels, squeezed, 1, bias=True))
-        self.add_sublayer(names[1], conv(squeezed, channels, 1, bias=True))
-        self.act = activation(act)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        first, second = (getattr(self, name) for name in self.names)
-        return x * self.gate(second(self.act(first(F.adaptive_avg_pool2d(x, 1, self.data_format)))))
 
 
 def with_norm(kernel: np.ndarray, norm: nn.BatchNorm2D) -> tuple[np.ndarray, np.ndarray]:
@@ -275,6 +210,32 @@ def run(blocks: Sequence[Callable], x: paddle.Tensor, checkpointing: bool) -> pa
     for block in blocks:
         x = recompute(block, x) if again and block.training else block(x)
     return x
+
+
+class Stage(nn.Layer):
+    """Blocks in a row, behind what makes the maps smaller in all stages but the first.
+
+    Args:
+        checkpointing: see ``run``.
+    """
+
+    def __init__(self, downsample: nn.Layer | None, blocks: Iterable[nn.Layer], checkpointing: bool):
+        super().__init__()
+        self.checkpointing = checkpointing
+        self.downsample = nn.Identity() if downsample is None else downsample
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return run(self.blocks, self.downsample(x), self.checkpointing)
+
+
+def parameters_by_block(stem: nn.Layer, stages: Iterable[Stage]) -> list[list[paddle.Tensor]]:
+    """What ``Network.blocks_in_order`` gives of a stem and stages: each is with its stage's first block."""
+    blocks = [stem.parameters()]
+    for stage in stages:
+        first, *others = (block.parameters() for block in stage.blocks)
+        blocks += [stage.downsample.parameters() + first, *others]
+    return blocks
 
 
 def whole_size(x: paddle.Tensor, what: str) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_probability
 from imgcls.models.data_format import MapLayer
-from imgcls.models.modern_layers import ConvBN, SourceNetwork, conv, linear, parameter
+from imgcls.models.layers import ConvBNAct, conv2d
+from imgcls.models.modern_layers import SourceNetwork, linear, parameter
 
 # widths of the stem; layers of a block; by stage: width within the blocks, output channels, blocks
 V1 = {
@@ -45,7 +46,7 @@ class Affine(nn.Layer):
         return self.scale * x + self.bias
 
 
-class ConvReLU(ConvBN):
+class ConvReLU(ConvBNAct):
     """Convolution, batch norm, ReLU, and ``Affine`` if told so."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, affine: bool = False, **options):
@@ -59,7 +60,7 @@ class ConvReLU(ConvBN):
 def light(in_channels: int, out_channels: int, kernel_size: int, affine: bool) -> nn.Sequential:
     """A pointwise and a depthwise convolution."""
     depthwise = ConvReLU(out_channels, out_channels, kernel_size, affine, groups=out_channels)
-    return nn.Sequential(("conv1", ConvBN(in_channels, out_channels, 1)), ("conv2", depthwise))
+    return nn.Sequential(("conv1", ConvBNAct(in_channels, out_channels, 1, act=None)), ("conv2", depthwise))
 
 
 class Attention(MapLayer):
@@ -67,7 +68,7 @@ class Attention(MapLayer):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = conv(channels, channels, 1, bias=True)
+        self.conv = conv2d(channels, channels, 1, bias=True)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return x * F.sigmoid(self.conv(F.adaptive_avg_pool2d(x, 1, self.data_format)))
@@ -168,12 +169,12 @@ class PPHGNet(SourceNetwork):
                 blocks.append(block(*shape) if size in V1 else block_v2(*shape, number > 1, affine))
             parts = [("blocks", nn.Sequential(*blocks))]
             if number > 0:
-                parts.insert(0, ("downsample", ConvBN(channels, channels, 3, stride=2, groups=channels)))
+                parts.insert(0, ("downsample", ConvBNAct(channels, channels, 3, stride=2, groups=channels, act=None)))
             stages.append(nn.Sequential(*parts))
             channels = out_channels
         self.stages = nn.Sequential(*stages)
         self.num_features = channels
-        self.neck = conv(channels, HIDDEN, 1)
+        self.neck = conv2d(channels, HIDDEN, 1)
         self.neck_lab = Affine() if affine else nn.Identity()
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")  # as the published weights were trained
         self.head = linear(HIDDEN, num_classes)

@@ -15,7 +15,8 @@ from paddle.nn import functional as F
 
 from imgcls.errors import UserError
 from imgcls.models.checks import require_positive, require_probability
-from imgcls.models.modern_layers import Chain, ConvBN, SourceNetwork, SqueezeExcite, conv, linear, rounded, with_norm
+from imgcls.models.layers import ConvBNAct, SqueezeExcite, conv2d
+from imgcls.models.modern_layers import Chain, SourceNetwork, linear, rounded, with_norm
 
 # by stage: kernel size, output channels, stride, squeeze and excitation
 V1 = (
@@ -43,10 +44,10 @@ class Depthwise(nn.Layer):
         self.kernel_size, self.act = kernel_size, nn.ReLU()
         options = {"stride": stride, "groups": channels}
         if deploy:
-            self.dw_conv = conv(channels, channels, kernel_size, bias=True, **options)
+            self.dw_conv = conv2d(channels, channels, kernel_size, bias=True, **options)
             return
         sizes = [size for size in range(kernel_size, 0, -2) if size > 1 or stride == 1]
-        self.dw_conv_list = nn.LayerList([ConvBN(channels, channels, size, **options) for size in sizes])
+        self.dw_conv_list = nn.LayerList([ConvBNAct(channels, channels, size, **options, act=None) for size in sizes])
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if hasattr(self, "dw_conv"):
@@ -70,10 +71,12 @@ class Depthwise(nn.Layer):
 def block(in_channels: int, kernel_size: int, channels: int, stride: int, se: bool) -> Chain:
     """Of V1: depthwise, squeeze and excite, pointwise."""
     options = {"stride": stride, "groups": in_channels}
-    layers = [("dw_conv", ConvBN(in_channels, in_channels, kernel_size, "hard_swish", **options))]
+    layers = [("dw_conv", ConvBNAct(in_channels, in_channels, kernel_size, "hard_swish", **options))]
     if se:
-        layers.append(("se", SqueezeExcite(in_channels, in_channels // 4, ("conv1", "conv2"), gate=F.hardsigmoid)))
-    return Chain([*layers, ("pw_conv", ConvBN(in_channels, channels, 1, "hard_swish"))])
+        layers.append(
+            ("se", SqueezeExcite(in_channels, in_channels // 4, ("conv1", "conv2"), gate="hard_sigmoid_6", convs=True))
+        )
+    return Chain([*layers, ("pw_conv", ConvBNAct(in_channels, channels, 1, "hard_swish"))])
 
 
 def block_v2(
@@ -85,15 +88,15 @@ def block_v2(
         layers = [("dw", Depthwise(in_channels, kernel_size, stride, deploy))]
     else:
         options = {"stride": stride, "groups": in_channels}
-        layers = [("dw_conv", ConvBN(in_channels, in_channels, kernel_size, "relu", **options))]
+        layers = [("dw_conv", ConvBNAct(in_channels, in_channels, kernel_size, "relu", **options))]
     if se:
-        layers.append(("se", SqueezeExcite(in_channels, in_channels // 4, ("conv1", "conv2"))))
+        layers.append(("se", SqueezeExcite(in_channels, in_channels // 4, ("conv1", "conv2"), convs=True)))
     if split:
         half = channels // 2
-        layers.append(("pw_conv_1", ConvBN(in_channels, half, 1, "relu")))
-        layers.append(("pw_conv_2", ConvBN(half, channels, 1, "relu")))
+        layers.append(("pw_conv_1", ConvBNAct(in_channels, half, 1, "relu")))
+        layers.append(("pw_conv_2", ConvBNAct(half, channels, 1, "relu")))
     else:
-        layers.append(("pw_conv", ConvBN(in_channels, channels, 1, "relu")))
+        layers.append(("pw_conv", ConvBNAct(in_channels, channels, 1, "relu")))
     return Chain(layers, adds=adds and stride == 1 and in_channels == channels)
 
 
@@ -119,7 +122,7 @@ class PPLCNet(SourceNetwork):
         require_positive(scale=scale)
         require_probability(dropout=dropout)
         channels = rounded(16 * scale)
-        self.stem = ConvBN(in_channels, channels, 3, "hard_swish", stride=2)
+        self.stem = ConvBNAct(in_channels, channels, 3, "hard_swish", stride=2)
         stages = []
         for rows in V1:
             blocks = []
@@ -132,7 +135,7 @@ class PPLCNet(SourceNetwork):
 
     def finish(self, channels: int, dropout: float, num_classes: int) -> None:
         self.num_features = channels
-        self.neck = conv(channels, HIDDEN, 1)
+        self.neck = conv2d(channels, HIDDEN, 1)
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")  # as the published weights were trained
         self.head = linear(HIDDEN, num_classes)
         self.name_as_source()
@@ -178,7 +181,7 @@ class PPLCNetV2(PPLCNet):
         first, channels = rounded(32 * scale), rounded(64 * scale)
         plain = (False, False, False, False)
         self.stem = nn.Sequential(
-            ConvBN(in_channels, first, 3, "relu", stride=2), block_v2(first, 3, channels, *plain, 1, deploy)
+            ConvBNAct(in_channels, first, 3, "relu", stride=2), block_v2(first, 3, channels, *plain, 1, deploy)
         )
         stages = []
         for (kernel_size, width, *kinds), depth in zip(V2, (2, 2, third, 2), strict=True):

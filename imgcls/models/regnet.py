@@ -10,7 +10,8 @@ import paddle
 from paddle import nn
 
 from imgcls.models.checks import require_choice, require_probability
-from imgcls.models.modern_layers import ConvBN, DropPath, SourceNetwork, SqueezeExcite, drop_path_rates, linear
+from imgcls.models.layers import ConvBNAct, SqueezeExcite
+from imgcls.models.modern_layers import DropPath, SourceNetwork, drop_path_rates
 
 # initial width, slope, multiplier, channels of a group, blocks: the paper's table of the networks found, by MMACs / 100
 X = {
@@ -64,13 +65,13 @@ class Block(nn.Layer):
 
     def __init__(self, in_channels: int, channels: int, group: int, stride: int, se: bool, drop_path: float):
         super().__init__()
-        self.conv1 = ConvBN(in_channels, channels, 1, "relu")
-        self.conv2 = ConvBN(channels, channels, 3, "relu", stride=stride, groups=channels // group)
-        self.se = SqueezeExcite(channels, round(in_channels / 4)) if se else nn.Identity()
-        self.conv3 = ConvBN(channels, channels, 1)
+        self.conv1 = ConvBNAct(in_channels, channels, 1, "relu")
+        self.conv2 = ConvBNAct(channels, channels, 3, "relu", stride=stride, groups=channels // group)
+        self.se = SqueezeExcite(channels, round(in_channels / 4), ("fc1", "fc2"), convs=True) if se else nn.Identity()
+        self.conv3 = ConvBNAct(channels, channels, 1, act=None)
         self.downsample = nn.Identity()
         if stride > 1 or in_channels != channels:
-            self.downsample = ConvBN(in_channels, channels, 1, stride=stride)
+            self.downsample = ConvBNAct(in_channels, channels, 1, stride=stride, act=None)
         self.drop_path = DropPath(drop_path)
         self.act = nn.ReLU()
 
@@ -107,7 +108,7 @@ class RegNet(SourceNetwork):
         table = Y if se else X
         require_choice(table, size=size)
         require_probability(drop_path=drop_path, dropout=dropout)
-        self.stem = ConvBN(in_channels, STEM, 3, "relu", stride=2)
+        self.stem = ConvBNAct(in_channels, STEM, 3, "relu", stride=2)
         rates = iter(drop_path_rates(drop_path, table[size][-1]))
         stages, channels = [], STEM
         for width, group, depth in widths(*table[size]):
@@ -121,9 +122,7 @@ class RegNet(SourceNetwork):
             channels = width
         self.stages = nn.Sequential(*stages)
         self.num_features = channels
-        self.dropout = nn.Dropout(dropout)
-        self.head = linear(channels, num_classes)
-        self.name_as_source()
+        self.add_head(channels, num_classes, dropout)
 
     def steps(self) -> Iterable[nn.Layer]:
         return self.stem, *self.stages

@@ -15,7 +15,8 @@ from paddle import nn
 
 from imgcls.errors import UserError
 from imgcls.models.checks import require_positive, require_probability
-from imgcls.models.modern_layers import ConvBN, SourceNetwork, conv, linear, with_norm
+from imgcls.models.layers import ConvBNAct, conv2d
+from imgcls.models.modern_layers import SourceNetwork, with_norm
 
 DEPTHS = {"a": (2, 4, 14, 1), "b": (4, 6, 16, 1)}
 WIDTHS = (64, 128, 256, 512)
@@ -28,8 +29,8 @@ class Block(nn.Layer):
         super().__init__()
         self.stride, self.groups = stride, groups
         options = {"stride": stride, "groups": groups}
-        self.conv_kxk = ConvBN(in_channels, channels, 3, **options)
-        self.conv_1x1 = ConvBN(in_channels, channels, 1, **options)
+        self.conv_kxk = ConvBNAct(in_channels, channels, 3, **options, act=None)
+        self.conv_1x1 = ConvBNAct(in_channels, channels, 1, **options, act=None)
         stays = stride == 1 and in_channels == channels
         self.identity = nn.BatchNorm2D(channels) if stays else None
         self.act = nn.ReLU()
@@ -101,14 +102,12 @@ class RepVGG(SourceNetwork):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
         self.num_features = channels
-        self.dropout = nn.Dropout(dropout)
-        self.head = linear(channels, num_classes)
-        self.name_as_source()
+        self.add_head(channels, num_classes, dropout)
 
     def block(self, in_channels: int, channels: int, stride: int, groups: int) -> nn.Layer:
         if not self.deploy:
             return Block(in_channels, channels, stride, groups)
-        one = conv(in_channels, channels, 3, stride=stride, groups=groups, bias=True)
+        one = conv2d(in_channels, channels, 3, stride=stride, groups=groups, bias=True)
         return nn.Sequential(("reparam_conv", one), ("act", nn.ReLU()))
 
     def steps(self) -> Iterable[nn.Layer]:

@@ -9,19 +9,20 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_positive, require_probability
+from imgcls.models.layers import conv2d
 from imgcls.models.modern_layers import (
     MLP,
     TRUNCATED,
     DropPath,
     SourceNetwork,
+    Stage,
     attention,
-    conv,
     drop_path_rates,
     last_to_maps,
     linear,
     maps_to_last,
     parameter,
-    run,
+    parameters_by_block,
     whole_size,
 )
 
@@ -202,21 +203,13 @@ class PatchMerging(nn.Layer):
         return self.reduction(self.norm(x)) if self.version == 1 else self.norm(self.reduction(x))
 
 
-class Stage(nn.Layer):
+def stage(
+    channels: int, heads: int, window: int, version: int, merges: bool, rates: list[float], checkpointing: bool
+) -> Stage:
     """Blocks, every second of which is shifted, after a merging in all stages but the first."""
-
-    def __init__(
-        self, channels: int, heads: int, window: int, version: int, merges: bool, rates: list[float], again: bool
-    ):
-        super().__init__()
-        self.checkpointing = again
-        self.downsample = PatchMerging(channels // 2, version) if merges else nn.Identity()
-        self.blocks = nn.Sequential(
-            *(Block(channels, heads, window, number % 2 == 1, version, rate) for number, rate in enumerate(rates))
-        )
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return run(self.blocks, self.downsample(x), self.checkpointing)
+    downsample = PatchMerging(channels // 2, version) if merges else None
+    blocks = [Block(channels, heads, window, number % 2 == 1, version, rate) for number, rate in enumerate(rates)]
+    return Stage(downsample, blocks, checkpointing)
 
 
 class Swin(SourceNetwork):
@@ -255,19 +248,17 @@ class Swin(SourceNetwork):
         require_positive(window=window)
         require_probability(drop_path=drop_path, dropout=dropout)
         width, heads, depths = SIZES[size]
-        proj = conv(in_channels, width, 4, stride=4, padding=0, bias=True, init=TRUNCATED)
+        proj = conv2d(in_channels, width, 4, stride=4, padding=0, bias=True, init=TRUNCATED)
         self.patch_embed = nn.Sequential(("proj", proj), ("norm", nn.LayerNorm(width)))
         rates = iter(drop_path_rates(drop_path, sum(depths)))
         stages = []
         for number, depth in enumerate(depths):
             shape = width * 2**number, heads * 2**number, window, version
-            stages.append(Stage(*shape, number > 0, [next(rates) for _ in range(depth)], checkpointing))
+            stages.append(stage(*shape, number > 0, [next(rates) for _ in range(depth)], checkpointing))
         self.layers = nn.Sequential(*stages)
         self.num_features = width * 2 ** (len(depths) - 1)
         self.norm = nn.LayerNorm(self.num_features)
-        self.dropout = nn.Dropout(dropout)
-        self.head = linear(self.num_features, num_classes)
-        self.name_as_source()
+        self.add_head(self.num_features, num_classes, dropout)
 
     def stage_maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         whole_size(x if self.data_format == "NCHW" else x.transpose([0, 3, 1, 2]), "Its windows")
@@ -282,11 +273,7 @@ class Swin(SourceNetwork):
         return self.stage_maps(x)[-1]
 
     def blocks_in_order(self) -> list[list[paddle.Tensor]]:
-        blocks = [self.patch_embed.parameters()]
-        for stage in self.layers:
-            first, *others = (block.parameters() for block in stage.blocks)
-            blocks += [stage.downsample.parameters() + first, *others]
-        return blocks
+        return parameters_by_block(self.patch_embed, self.layers)
 
 
 VARIANTS = {

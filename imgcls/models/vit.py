@@ -9,6 +9,7 @@ from paddle import nn
 
 from imgcls.models.checks import require_choice, require_positive, require_probability
 from imgcls.models.data_format import to_nchw
+from imgcls.models.layers import conv2d
 from imgcls.models.modern_layers import (
     MLP,
     TRUNCATED,
@@ -16,7 +17,6 @@ from imgcls.models.modern_layers import (
     Scale,
     SourceNetwork,
     attention,
-    conv,
     drop_path_rates,
     linear,
     parameter,
@@ -117,14 +117,12 @@ class ViT(SourceNetwork):
         self.reg_token = parameter(self, [1, registers, width], zero) if registers else None
         self.pos_embed = parameter(self, [1, place_class + self.grid**2, width], TRUNCATED)
         self.patch_embed = nn.Sequential(
-            ("proj", conv(in_channels, width, patch, stride=patch, padding=0, bias=True, init=TRUNCATED))
+            ("proj", conv2d(in_channels, width, patch, stride=patch, padding=0, bias=True, init=TRUNCATED))
         )
         rates = drop_path_rates(drop_path, blocks)
         self.blocks = nn.Sequential(*(Block(width, heads, scale or None, rate) for rate in rates))
         self.norm = nn.LayerNorm(width, EPSILON)
-        self.dropout = nn.Dropout(dropout)
-        self.head = linear(width, num_classes)
-        self.name_as_source()
+        self.add_head(width, num_classes, dropout)
 
     def positions(self, height: int, width: int) -> paddle.Tensor:
         """Embeddings ``[1, tokens, width]`` for a map of patches, behind the class token's, if it has one."""

@@ -18,6 +18,7 @@ PYTHON = os.environ.get("IMGCLS_PEERS_PYTHON")
 CASES = [
     ("deit_tiny_patch16_224", 224),
     ("convnext_atto", 64),
+    ("efficientnetv2_s", 64),
     ("mobilenetv4_conv_small_050", 64),
     ("regnetx_002", 64),
 ]

@@ -2,6 +2,9 @@
 
     <python with timm> tests/peers/write_modern.py directory name side [file of ours]
 
+The weights are those of ``rule.py``, under which signals keep their size: with noise on timm's own initial values those
+of EfficientNetV2-S grow to 30,000, and PyTorch's own logits in float32 and in float64 differ by a third of their size.
+
 Writes ``weights.pth``, ``weights.safetensors`` and ``logits.npy``; of a file of ours the logits alone.
 """
 
@@ -15,19 +18,22 @@ from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from rule import gain, value
 from values import CLASSES, images
+
+IGNORED = ("num_batches_tracked",)
 
 
 def main() -> None:
     directory, name, side, *ours = sys.argv[1:]
-    torch.manual_seed(0)
     options = {"img_size": int(side)} if name.startswith(("vit_", "deit")) else {}
     network = timm.create_model(name, num_classes=CLASSES, **options).eval()
     if ours:
         network.load_state_dict(load_file(ours[0]))
     else:
-        for tensor in network.parameters():
-            tensor.data += 0.02 * torch.randn_like(tensor)
+        state = {key: tensor for key, tensor in network.state_dict().items() if not key.endswith(IGNORED)}
+        values = {key: torch.from_numpy(value(key, tensor.shape, gain(name))) for key, tensor in state.items()}
+        network.load_state_dict(values, strict=False)
         torch.save(network.state_dict(), Path(directory) / "weights.pth")
         save_file(network.state_dict(), Path(directory) / "weights.safetensors")
     with torch.no_grad():
