@@ -270,7 +270,7 @@ def test_a_bucket_without_its_package_names_the_extra():
 
 @pytest.mark.full
 def test_two_ranks_have_the_bits_of_two_with_a_directory(data, server, tmp_path):
-    server[0].faults = ["503", "cut"] * 5
+    server[0].faults = ["503", "cut"] * 2
     words = ["data=tar", "model=mobilenetv1_x0_25", "transform.size=32", "trainer.epochs=1", "trainer.num_workers=1"]
     words += ["trainer.batch_size=8", "trainer.processes=2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
