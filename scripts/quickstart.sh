@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a served model on the bundled photos: install, fine-tune, evaluate, export, predict.
+# From nothing to a served model on the bundled photos: install, train, evaluate, export, predict.
 # Running it again reuses what is there; FRESH=1 trains anew.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -11,7 +11,7 @@ run=outputs/quickstart
 photo=imgcls/assets/sample_photos/val/fish/$(ls imgcls/assets/sample_photos/val/fish | head -n 1)
 if [ "${FRESH:-0}" = 1 ]; then rm -rf "$run" "$run-eval" "$run-export"; fi
 
-echo "== fine-tune SqueezeNet 1.1 on the 85 training photos"
+echo "== train the last layer of SqueezeNet 1.1 on the 85 training photos"
 $python -m imgcls.train run.name=quickstart trainer.resume=auto
 
 echo "== evaluate the best checkpoint on the 36 validation photos"

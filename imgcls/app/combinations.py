@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
+from imgcls.app.loggers import missing
 from imgcls.app.rows import problems, rows
 from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, REMOTE, SHARED
 from imgcls.errors import UserError, close_matches, listed
@@ -251,7 +252,8 @@ def _distillation(config: DictConfig) -> Iterator[str]:
     if section.photos is not None and not Path(section.photos).is_dir():
         yield f"distill.photos={section.photos}: there is no such directory."
     if section.features and config.trainer.compile:
-        yield "distill.features looks into the network: not with trainer.compile=true."
+        value = str(config.trainer.compile).lower()
+        yield f"distill.features looks into the network: not with trainer.compile={value}."
     if _get(config, "data.multi_label"):
         yield "distill.teacher is for one class a picture: not with data.multi_label=true."
 
@@ -292,7 +294,7 @@ def _devices(config: DictConfig) -> Iterator[str]:
     batch = _get(config, "trainer.batch_size")
     if batch is None:
         return
-    gpus, processes = _get(config, "trainer.gpus"), _get(config, "trainer.processes")
+    gpus, processes = _get(config, "trainer.gpus"), _processes(config)
     if gpus and processes > 1:
         yield "trainer.processes is for the CPU; with trainer.gpus each GPU gets one process."
     nodes, node, master = (config.trainer[key] for key in ("nodes", "node_rank", "master"))
@@ -305,7 +307,7 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.batch_size={batch} is shared by {ranks} devices: it must be a multiple of {ranks}."
     elif batch < ranks * config.trainer.accumulate:
         yield f"trainer.accumulate={config.trainer.accumulate}: a batch of {batch} cannot be split so often."
-    if config.trainer.compile and config.trainer.sync_bn and processes > 1:
+    if config.trainer.compile not in (False, "auto") and config.trainer.sync_bn and processes > 1:
         yield "trainer.compile=true: synchronised batch norms can be compiled on GPUs only; set trainer.sync_bn=false."
     if config.trainer.compile == "onednn":
         if ranks > 1 or gpus:
@@ -350,13 +352,15 @@ def _lr_find(config: DictConfig) -> Iterator[str]:
         return
     if start >= end:
         yield f"lr_find.end_lr={end:g}: must be more than lr_find.start_lr={start:g}."
-    if (config.trainer.gpus or 0) > 1 or config.trainer.processes > 1 or config.trainer.nodes > 1:
+    if (config.trainer.gpus or 0) > 1 or _processes(config) > 1 or config.trainer.nodes > 1:
         yield "imgcls.lr_find works in one process: leave out trainer.processes and trainer.nodes, and take one GPU."
 
 
 def _logger(config: DictConfig) -> Iterator[str]:
-    if _get(config, "logger.name") == "tensorboard" and find_spec("tensorboardX") is None:
-        yield 'logger=tensorboard needs the package tensorboardX: pip install "imgcls[tensorboard]"'
+    if lacking := missing(_get(config, "logger.name")):
+        yield lacking
+    if _get(config, "eval.attach") and not _get(config, "eval.report"):
+        yield "eval.attach=true attaches the report: add eval.report=true."
 
 
 def _answers(config: DictConfig) -> Iterator[str]:
@@ -456,6 +460,12 @@ def _no_class(metric: str, class_names: Sequence[str]) -> str:
     name = metric.removeprefix(F1_OF)
     shown = ", ".join(class_names[:10]) + ", ..." * (len(class_names) > 10)
     return f"there is no class '{name}'.{close_matches(name, class_names)} There are: {shown}."
+
+
+def _processes(config: DictConfig) -> int:
+    """As many as are asked for; ``auto`` chooses no more than everything else allows."""
+    count = config.trainer.processes
+    return 1 if isinstance(count, str) else count
 
 
 def _get(config: DictConfig, key: str):

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from imgcls.app.pixels import with_pixels
 from imgcls.app.program import given_keys
 from imgcls.app.resume import require_same_run
+from imgcls.app.sharing import with_processes
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.reading import read_json, read_text
@@ -47,13 +48,16 @@ def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Cal
     """
     settings = config.trainer
     open_closed_descriptors()
-    config = with_pixels(config, _fluid_start(settings.resume))
+    config, remarks = with_processes(with_pixels(config, _fluid_start(settings.resume)))
     _require_startable(config, directory)
     with interruptible():
-        if job_of(settings).size > 1 and not in_rank():
+        if job_of(config.trainer).size > 1 and not in_rank():
             if callbacks:
                 raise UserError("Objects cannot go to other processes: name the callbacks, with callbacks.extra.")
-            return run_job(config, directory)
+            return run_job(config, directory, remarks)
+        start_log()
+        for remark in remarks:
+            log.info("%s", remark)
         require_paddle()
         from imgcls.app.training import train
 
@@ -87,10 +91,13 @@ def _newest_of(directory: Path, resume: str) -> Path | None:
     return found[-1] if matches(found[-1], ("config.yaml", "classes.txt")) else None
 
 
-def run_job(config: DictConfig, directory: Path) -> float | None:
+def run_job(config: DictConfig, directory: Path, remarks: Sequence[str] = ()) -> float | None:
     """Start the ranks, and start them again from the last checkpoint as often as ``trainer.max_restarts`` says.
 
     The run directory is made and held by this process; that of machine 0, if there are several.
+
+    Args:
+        remarks: what the log is to say of how the job came about.
 
     Returns:
         The best value of ``trainer.monitor``; ``None`` on the other machines.
@@ -108,6 +115,8 @@ def run_job(config: DictConfig, directory: Path) -> float | None:
     with _open_run(config, directory) if job.node == 0 else Run(directory) as run:
         if job.node == 0:
             start_log(run.path / "train.log")
+        for remark in remarks:
+            log.info("%s", remark)
         logs = run.path / "logs"
         log.info("%d of %d processes on this machine; their logs: %s", job.processes, job.size, logs)
         for restarts in itertools.count(1):

@@ -10,6 +10,7 @@ must be together is in ``combinations``; docs/adding_an_option.md shows how a ro
 from dataclasses import dataclass
 from typing import Any
 
+from imgcls.app.loggers import LOGGERS
 from imgcls.app.rows import (
     BOUNDS,
     CLASS_WEIGHTS,
@@ -22,6 +23,7 @@ from imgcls.app.rows import (
     SHARES,
     SIZE,
     at_least,
+    auto_or,
     between,
     false_or,
     key,
@@ -301,7 +303,7 @@ class TrainerConfig:
     eval_batch_size: int = key(at_least(1), free=True)
     num_workers: int = key(at_least(0), free=True)
     gpus: int | None = key(at_least(0), free=True, note="It says how many (CPU: 0); CUDA_VISIBLE_DEVICES says which.")
-    processes: int = key(at_least(1), free=True)
+    processes: int | str = key(*auto_or(at_least(1)), free=True)
     nodes: int = key(at_least(1), free=True, fingerprint=False)
     node_rank: int = key(at_least(0), free=True, fingerprint=False)
     master: str | None = key(free=True, fingerprint=False)
@@ -322,7 +324,7 @@ class TrainerConfig:
     resume: str | None = key(free=True, path=True)
     seed: int = key(at_least(0))
     deterministic: bool = key()
-    compile: bool | str = key(switch_or("onednn"))
+    compile: bool | str = key(switch_or("onednn", "auto"))
     same_batch: int | None = key(at_least(1))
     profiler: ProfilerConfig = section(ProfilerConfig)
     amp: AmpConfig = section(AmpConfig)
@@ -330,7 +332,8 @@ class TrainerConfig:
 
 @dataclass
 class LoggerConfig:
-    name: str = key(one_of("csv", "tensorboard"), free=True)
+    name: str = key(one_of("csv", *LOGGERS), free=True)
+    project: str = key(free=True)
 
 
 @dataclass
@@ -353,6 +356,7 @@ class EvalConfig:
     tta: str | None = key(one_of(*TEST_TIME_AUGMENTATIONS))
     tune: bool = key()
     report: bool = key()
+    attach: bool = key()
 
 
 @dataclass

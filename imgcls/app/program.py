@@ -30,6 +30,7 @@ from omegaconf.errors import (
 
 from imgcls.app.combinations import check
 from imgcls.app.conf import conf_directory, known_rows
+from imgcls.app.default_recipe import is_told_nothing, with_default_recipe
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.model_group import register_model_group
 from imgcls.app.named_files import require_named_files
@@ -118,16 +119,25 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
         UserError: unknown key, wrong type, value missing or out of range.
     """
     result = _typed(config, name, given)
-    if name == "train" and result.trainer.resume is not None and HydraConfig.initialized():
-        from imgcls.app.continuation import continued
-
-        overrides = list(HydraConfig.get().overrides.task)
-        keys = [*given_keys(), *given]
-        result = continued(
-            result, _run_directory(result), overrides, keys, lambda chosen: _typed(hydra.compose(name, chosen), name)
-        )
+    if name == "train" and HydraConfig.initialized():
+        result = _begun_or_continued(result, [*given_keys(), *given], own_callbacks=own_metrics)
     check(result, name, own_metrics)
     return result
+
+
+def _begun_or_continued(config: DictConfig, keys: list[str], own_callbacks: bool) -> DictConfig:
+    """A training as its run recorded it, if that goes on; by the default recipe where the command leaves all open."""
+    resume, result = config.trainer.resume, config
+    if resume is not None:
+        from imgcls.app.continuation import continued
+
+        def compose(chosen: list[str]) -> DictConfig:
+            return _typed(hydra.compose("train", chosen), "train")
+
+        overrides = list(HydraConfig.get().overrides.task)
+        result = continued(config, _run_directory(config), overrides, keys, compose)
+    goes_on = result is not config or resume not in (None, "auto")
+    return result if goes_on or own_callbacks or not is_told_nothing(keys) else with_default_recipe(result)
 
 
 def _typed(config: DictConfig, name: str, given: Iterable[str] = ()) -> DictConfig:

@@ -47,6 +47,14 @@ def switch_or(*choices: str) -> Rule:
     return Rule((False, True, *choices).__contains__, f"be true, false or {' or '.join(choices)}", each=True)
 
 
+def auto_or(rule: Rule) -> tuple[Rule, Rule]:
+    """Of an ``int | str``: ``auto``, or a number that meets a rule."""
+    return (
+        Rule(lambda value: isinstance(value, str) or rule.holds(value), rule.words),
+        Rule(lambda value: not isinstance(value, str) or value == "auto", "be a whole number or auto"),
+    )
+
+
 NOT_EMPTY = Rule(bool, "name at least one")
 BOUNDS = Rule(
     lambda pair: len(pair) == 2 and 0 < pair[0] <= pair[1],

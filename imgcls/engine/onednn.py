@@ -23,33 +23,43 @@ ROUNDING = 2.0**-23
 Gradients = dict[str, np.ndarray]
 
 
-def compile_with_onednn(network: nn.Layer, images: paddle.Tensor, loss: Callable[[], paddle.Tensor]) -> None:
+def above_1x1(convolution: nn.Layer) -> bool:
+    """What is known to be safe and fast with oneDNN."""
+    return max(kernel_size(convolution)) > 1
+
+
+def compile_with_onednn(
+    network: nn.Layer,
+    images: paddle.Tensor,
+    loss: Callable[[], paddle.Tensor],
+    chosen: Callable[[nn.Layer], bool] = above_1x1,
+) -> None:
     """Turn ``forward`` into a graph, in place, and compare its gradients with those before.
 
-    What is known to be safe and fast is marked: convolutions above 1 x 1. The network, its statistics and the
-    random numbers are left as they were.
+    The network, its statistics and the random numbers are left as they were.
 
     Args:
         images: of a training batch, normalised ``[N, C, H, W]``.
         loss: that of ``network`` for this batch.
+        chosen: the convolutions that oneDNN computes.
 
     Raises:
         UserError: the gradients differ, with figures; this Paddle has no such kernels. The network has its own
             ``forward`` again.
     """
-    exact = _gradients(network, loss)
+    exact = gradients(network, loss)
     before = images.clone()
     with paddle.no_grad():
         images.set_value(before * (1 + ROUNDING))
-    nearby = _gradients(network, loss)
+    nearby = gradients(network, loss)
     images.set_value(before)
-    marked = mark_for_onednn(network, lambda layer: max(kernel_size(layer)) > 1)
+    marked = mark_for_onednn(network, chosen)
     try:
         if not marked:
             raise UserError(f"{_ASKED}: there is no convolution of this network that oneDNN could compute. {_WITHOUT}")
         spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
         paddle.jit.to_static(network, input_spec=[spec], full_graph=True)
-        require_equal(exact, nearby, _gradients(network, loss))
+        require_equal(exact, nearby, gradients(network, loss))
     except BaseException as error:
         vars(network).pop("forward", None)
         unmark_for_onednn(network)
@@ -95,14 +105,14 @@ _ASKED = "trainer.compile=onednn"
 _WITHOUT = "Nothing was trained with it: set trainer.compile=false."
 
 
-def _gradients(network: nn.Layer, loss: Callable[[], paddle.Tensor]) -> Gradients:
+def gradients(network: nn.Layer, loss: Callable[[], paddle.Tensor]) -> Gradients:
     """Of the batch, with the network's statistics and the random numbers as they were before."""
     statistics = [(tensor, tensor.clone()) for tensor in network.state_dict().values() if tensor.stop_gradient]
     random = paddle.get_rng_state()
     trained = {name: one for name, one in network.named_parameters() if not one.stop_gradient}
     try:  # not by backward(): a parameter that takes no part would have a gradient of 0 then, and decay
-        gradients = paddle.grad(loss(), list(trained.values()), allow_unused=True)
-        pairs = zip(trained, gradients, strict=True)
+        found = paddle.grad(loss(), list(trained.values()), allow_unused=True)
+        pairs = zip(trained, found, strict=True)
         return {name: gradient.numpy() for name, gradient in pairs if gradient is not None}
     finally:
         paddle.set_rng_state(random)

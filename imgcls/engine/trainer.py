@@ -9,6 +9,7 @@ With several ranks, each has every ``ranks``-th image of the batch. After an upd
 the same weights, statistics, loss and progress, those of one process with the whole batch.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +24,7 @@ from imgcls.engine import ranks
 from imgcls.engine.amp import FLOAT32, AmpSettings, float32_state
 from imgcls.engine.batch import Batch, Loss, batch_loss
 from imgcls.engine.callback import Callback
+from imgcls.engine.fastest_way import EAGER, take_fastest
 from imgcls.engine.meters import EvaluationMeter
 from imgcls.engine.onednn import compile_with_onednn
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
@@ -30,8 +32,13 @@ from imgcls.errors import UserError
 from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
 
+log = logging.getLogger("imgcls")
+
 ONEDNN = "onednn"
 """The way to compile that is for CPUs."""
+
+AUTO = "auto"
+"""Whichever way is faster on this CPU."""
 
 MAX_COUNT = 1 << 53
 """Of epochs, batches and updates that a state may tell."""
@@ -108,7 +115,8 @@ class Trainer(OpenModel):
         frozen: layers kept in evaluation mode, so that their batch-norm statistics stay as well.
         compile: turn the network's ``forward`` into a graph (``paddle.jit.to_static``, in place) at the
             first batch; the results are those of the layers called one by one. ``onednn``: on a CPU, with
-            oneDNN's convolutions, see ``compile_with_onednn``.
+            oneDNN's convolutions, see ``compile_with_onednn``. ``auto``: on a CPU, in one process and in float32,
+            if that is faster, see ``take_fastest``; else not.
         loss: of a training batch, in place of cross entropy; evaluation reports cross entropy.
 
     Raises:
@@ -129,7 +137,7 @@ class Trainer(OpenModel):
     ):
         self.ranks = ranks.current()
         self.amp = amp.here()
-        if compile and self.amp.emulated:
+        if compile and compile != AUTO and self.amp.emulated:
             raise UserError(
                 f"trainer.compile={str(compile).lower()}: the CPU's emulated bfloat16 cannot be compiled. Leave out "
                 "one of them."
@@ -144,6 +152,11 @@ class Trainer(OpenModel):
         self.seed = seed
         self.accumulate = accumulate
         self.compile = compile
+        self._way: str | None = None
+        self._chosen = False
+        self._eager_for = self._why_eager(network) if compile == AUTO else None
+        if self._eager_for:
+            log.info("trainer.compile=auto: eager, %s", self._eager_for)
         self.loss = loss
         self.scaler = self.amp.scaler()
         self.frozen = list(frozen)
@@ -305,7 +318,9 @@ class Trainer(OpenModel):
 
     def state(self) -> dict[str, Any]:
         """The plain part of a run's state: JSON-serialisable."""
+        way = {"way": self._way} if self.compile == AUTO and self._way else {}
         return {
+            **way,
             "progress": asdict(self.progress),
             "totals": self.totals.state(),
             "metrics": self.metrics,
@@ -318,6 +333,14 @@ class Trainer(OpenModel):
             raise ValueError(f"no progress of a run: {state['progress']}")
         self.totals = EpochTotals(**state["totals"])
         self.metrics = state["metrics"]
+        if self.compile == AUTO:
+            self._way = state.get("way")
+            if self._eager_for and self._way not in (None, EAGER):
+                log.warning(
+                    "Until now this run computed by trainer.compile=auto: %s. From here on it is eager, %s: equal to "
+                    "rounding, not to the bit.",
+                    *(self._way, self._eager_for),
+                )
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
 
@@ -348,13 +371,33 @@ class Trainer(OpenModel):
 
     def _compile_once(self, images: paddle.Tensor, batch: Batch | None = None) -> None:
         """One graph for every batch size: Paddle 2.6.2 drops the gradients of earlier parts when it builds another."""
-        if self.on_features or not self.compile or "forward" in vars(self.network):  # where ``to_static`` puts it
-            return
-        if self.compile != ONEDNN:
+        if self.on_features or not self.compile or self._eager_for or "forward" in vars(self.network):
+            return  # ``to_static`` puts it there
+        if self.compile is True:
             spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
             paddle.jit.to_static(self.network, input_spec=[spec], full_graph=True)
-        elif batch is not None:  # there is nothing to compare gradients of before
-            compile_with_onednn(self.network, images, lambda: batch_loss(self.network(images), batch, self.loss))
+        elif batch is None:  # there is nothing to compare gradients of before
+            return
+        else:
+            part, _ = next(batch.split(self.accumulate))
+
+            def loss() -> paddle.Tensor:
+                return batch_loss(self.network(part.images), part, self.loss)
+
+            if self.compile == ONEDNN:
+                compile_with_onednn(self.network, part.images, loss)
+            elif not self._chosen:
+                self._way, self._chosen = take_fastest(self.network, part.images, loss, self._way), True
+
+    def _why_eager(self, network: paddle.nn.Layer) -> str | None:
+        """What keeps a network from being compiled with oneDNN, if anything."""
+        if paddle.device.get_device() != "cpu":
+            return "which is fast on a GPU"
+        if self.ranks.count > 1:
+            return "for graphs are of one process"
+        if self.amp.level != "O0":
+            return "for graphs are in float32"
+        return "for graphs are in NCHW" if getattr(network, "data_format", "NCHW") != "NCHW" else None
 
     def _backward(self, batch: Batch) -> paddle.Tensor:
         """Gradients of the batch; the ranks exchange theirs once, with the last part."""

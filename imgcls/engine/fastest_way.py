@@ -1,0 +1,179 @@
+"""The fastest way to train a network on this processor: measured on its first batch, and remembered."""
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+
+import paddle
+from paddle import nn
+
+from imgcls.engine.onednn import above_1x1, compile_with_onednn, gradients
+from imgcls.errors import UserError
+from imgcls.machine import cpu, memory
+from imgcls.machine.cache import cache_directory
+from imgcls.machine.files import atomic_write
+from imgcls.machine.paddle_internals import mark_for_onednn, unmark_for_onednn
+from imgcls.machine.reading import read_json
+from imgcls.machine.text import write_json
+
+log = logging.getLogger("imgcls")
+
+EAGER = "eager"
+GRAPHS: Mapping[str, Callable[[nn.Layer], bool]] = {"onednn": above_1x1, "onednn everywhere": lambda layer: True}
+"""Which convolutions oneDNN computes, by the name of the way."""
+
+WORTH = 0.95
+"""Share of eager's time that a graph takes at most, to be taken."""
+
+SECONDS, LEAST_ROUNDS, MOST_ROUNDS = 2.0, 2, 7
+MEMORY_FACTOR = 3.5
+"""What a graph takes at most, of eager's memory."""
+
+Loss = Callable[[], paddle.Tensor]
+
+
+def take_fastest(network: nn.Layer, images: paddle.Tensor, loss: Loss, taken: str | None = None) -> str:
+    """Let ``network`` compute in the fastest way whose gradients are eager's to rounding; gives its name.
+
+    The network, its statistics and the random numbers are left as they were.
+
+    Args:
+        images: of a training batch, normalised ``[N, C, H, W]``.
+        loss: that of ``network`` for this batch.
+        taken: the way of a run that goes on, which is kept: others round otherwise.
+
+    Raises:
+        UserError: the way of a run that goes on does not work here.
+    """
+    if taken is not None:
+        _take(network, images, loss, taken)
+        log.info("trainer.compile=auto: %s, as the run was begun", taken)
+        return taken
+    file = _file(network, images)
+    times = _remembered(file)
+    if times is None:
+        return _measured(network, images, loss, file)
+    name = _fastest(times)
+    try:
+        _take(network, images, loss, name)
+    except UserError as error:
+        log.warning("%s", error)
+        return EAGER
+    _tell(name, times, "as remembered")
+    return name
+
+
+def _take(network: nn.Layer, images: paddle.Tensor, loss: Loss, name: str) -> None:
+    if name == EAGER:
+        return
+    try:
+        compile_with_onednn(network, images, loss, GRAPHS[name])
+    except (UserError, KeyError) as error:
+        raise UserError(f"trainer.compile=auto: {name}, which was the fastest, does not work here: {error}") from error
+
+
+def _measured(network: nn.Layer, images: paddle.Tensor, loss: Loss, file: Path) -> str:
+    busy = cpu.is_busy()
+    if busy:
+        log.warning("the machine is busy (load %.1f): on an idle one another way to train may be faster", cpu.load())
+    _, need = memory.growth(lambda: gradients(network, loss))
+    forwards: dict[str, Callable | None] = {EAGER: None}
+    for name, chosen in GRAPHS.items():
+        free = memory.available()
+        if need and free is not None and free < MEMORY_FACTOR * need:
+            log.info(
+                "%s is left out: it may take %.1f GB, and %.1f GB are free",
+                name,
+                MEMORY_FACTOR * need / 1e9,
+                free / 1e9,
+            )
+            continue
+        try:
+            compile_with_onednn(network, images, loss, chosen)
+            forwards[name] = vars(network).pop("forward")
+        except UserError as error:
+            log.info("%s is left out: %s", name, error)
+    times = _times(network, loss, forwards) if len(forwards) > 1 else {EAGER: 0.0}
+    name = _fastest(times)
+    if name == EAGER:
+        unmark_for_onednn(network)
+    else:
+        mark_for_onednn(network, GRAPHS[name])  # for what is translated later: evaluation
+        vars(network)["forward"] = forwards[name]
+    if len(times) > 1:
+        _remember(file, network, images, times, busy)
+    _tell(name, times, "measured now")
+    return name
+
+
+def _times(network: nn.Layer, loss: Loss, forwards: Mapping[str, Callable | None]) -> dict[str, float]:
+    """Milliseconds for forward and backward: medians of rounds in which all take turns."""
+    times: dict[str, list[float]] = {name: [] for name in forwards}
+    began = time.perf_counter()
+    for number in range(MOST_ROUNDS):
+        if number >= LEAST_ROUNDS and time.perf_counter() - began > SECONDS:
+            break
+        for name, forward in forwards.items():
+            if forward is not None:
+                vars(network)["forward"] = forward
+            try:
+                started = time.perf_counter()
+                gradients(network, loss)
+                times[name].append(1000 * (time.perf_counter() - started))
+            finally:
+                vars(network).pop("forward", None)
+    return {name: median(values) for name, values in times.items()}
+
+
+def _fastest(times: Mapping[str, float]) -> str:
+    name = min(times, key=times.__getitem__)
+    return name if times[name] <= WORTH * times[EAGER] else EAGER
+
+
+def _tell(name: str, times: Mapping[str, float], source: str) -> None:
+    shown = ", ".join(f"{way} {value:.0f}" for way, value in times.items())
+    log.info("trainer.compile=auto: %s; forward and backward take %s ms (%s)", name, shown, source)
+
+
+def _remembered(file: Path) -> dict[str, float] | None:
+    """Unless the machine was busy then and is not now; or what is there is damaged."""
+    if not file.is_file():
+        return None
+    try:
+        content = read_json(file)
+        times = {name: float(value) for name, value in content["milliseconds"].items() if name in (EAGER, *GRAPHS)}
+        busy = bool(content["was_busy"])
+    except (UserError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return None if EAGER not in times or (busy and not cpu.is_busy()) else times
+
+
+def _remember(file: Path, network: nn.Layer, images: paddle.Tensor, times: Mapping[str, float], busy: bool) -> None:
+    content = {
+        "network": type(network).__name__,
+        "machine": cpu.name(),
+        "batch": list(images.shape),
+        "milliseconds": dict(times),
+        "was_busy": busy,
+    }
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(file, shared=True) as partial:
+            write_json(partial, content)
+    except OSError as error:
+        log.info("the way is not remembered: %s", error)
+
+
+def _file(network: nn.Layer, images: paddle.Tensor) -> Path:
+    """By all that the choice depends on."""
+    known = (
+        *(cpu.name(), cpu.usable_cores(), [os.environ.get(name) for name in cpu.THREAD_VARIABLES]),
+        *(paddle.__version__, list(GRAPHS), images.shape),
+        *(type(network).__name__, [(name, one.shape, one.stop_gradient) for name, one in network.named_parameters()]),
+    )
+    digest = hashlib.sha256(repr(known).encode()).hexdigest()[:32]
+    return cache_directory() / "training" / f"{digest}.json"

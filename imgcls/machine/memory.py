@@ -1,0 +1,38 @@
+"""How much memory there is, and how much a piece of work takes."""
+
+import contextlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RESET_PEAK = "5"
+"""What ``/proc/self/clear_refs`` takes for: the peak is what is resident now, see proc(5)."""
+
+
+def available() -> int | None:
+    """Bytes that programs can still have, the container's limit respected; ``None`` where nobody tells."""
+    free = []
+    with contextlib.suppress(OSError, TypeError):
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        free.append(1024 * int(re.search(r"MemAvailable:\s+(\d+) kB", text)[1]))
+    with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
+        group = Path("/sys/fs/cgroup")
+        taken = int((group / "memory.current").read_text(encoding="ascii"))
+        free.append(int((group / "memory.max").read_text(encoding="ascii")) - taken)
+    return min(free, default=None)
+
+
+def growth(work: Callable[[], Any]) -> tuple[Any, int | None]:
+    """What ``work`` returns, and by how many bytes this process was larger at most meanwhile; ``None`` if unknown."""
+    try:
+        Path("/proc/self/clear_refs").write_text(RESET_PEAK, encoding="ascii")
+        before = _peak()
+    except (OSError, TypeError):
+        return work(), None
+    return work(), _peak() - before
+
+
+def _peak() -> int:
+    text = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", text)[1])

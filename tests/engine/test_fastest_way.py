@@ -1,0 +1,86 @@
+"""The fastest way to train on this processor: which one is taken, and what is remembered of it."""
+
+import json
+
+import numpy as np
+import paddle
+import pytest
+
+from imgcls.engine import fastest_way
+from imgcls.engine.fastest_way import EAGER, take_fastest
+from imgcls.engine.onednn import gradients
+from imgcls.engine.trainer import Trainer
+from imgcls.errors import UserError
+from imgcls.functional.losses import cross_entropy
+from imgcls.machine import cpu, memory
+from imgcls.models.registry import build_model
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMGCLS_CACHE", str(tmp_path))
+    return tmp_path / "training"
+
+
+def task():
+    paddle.seed(1)
+    network = build_model("mobilenetv1_x0_25", num_classes=5)
+    network.train()
+    images, labels = paddle.randn([3, 3, 32, 32]), paddle.arange(3)
+    return network, images, lambda: cross_entropy(network(images), labels)
+
+
+def test_what_is_taken_has_the_gradients_of_eager_training(cache, monkeypatch):
+    """Measured here for once, whatever comes of it; and then remembered, to be measured anew on an idle machine."""
+    monkeypatch.setattr(cpu, "is_busy", lambda: True)
+    network, images, loss = task()
+    exact = gradients(network, loss)
+    state = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
+    name = take_fastest(network, images, loss)
+    assert ("forward" in vars(network)) is (name != EAGER)
+    found = gradients(network, loss)
+    assert all(np.allclose(found[key], value, rtol=1e-3, atol=1e-4) for key, value in exact.items())
+    assert all(np.array_equal(state[key], tensor.numpy()) for key, tensor in network.state_dict().items())
+    (file,) = cache.iterdir()
+    content = json.loads(file.read_text())
+    assert EAGER in content["milliseconds"]
+    assert fastest_way._remembered(file) == content["milliseconds"]
+    monkeypatch.setattr(cpu, "is_busy", lambda: False)
+    assert fastest_way._remembered(file) is None
+    file.write_text("damaged")
+    assert fastest_way._remembered(file) is None
+
+
+def test_a_graph_must_be_worth_it():
+    assert fastest_way._fastest({EAGER: 100.0, "onednn": 96.0}) == EAGER
+    assert fastest_way._fastest({EAGER: 100.0, "onednn": 90.0, "onednn everywhere": 80.0}) == "onednn everywhere"
+
+
+def test_the_way_of_a_run_is_kept_or_refused():
+    network, images, loss = task()
+    assert take_fastest(network, images, loss, EAGER) == EAGER
+    assert "forward" not in vars(network)
+    with pytest.raises(UserError, match=r"trainer\.compile=auto: by hand, which was the fastest, does not work here"):
+        take_fastest(network, images, loss, "by hand")
+
+
+def test_a_graph_without_the_memory_for_it_is_left_out(monkeypatch):
+    monkeypatch.setattr(memory, "growth", lambda work: (work(), 10**9))
+    monkeypatch.setattr(memory, "available", lambda: 10**9)
+    network, images, loss = task()
+    assert take_fastest(network, images, loss) == EAGER
+    assert "forward" not in vars(network)
+
+
+def test_memory():
+    assert memory.available() is None or memory.available() > 10**6
+    large, grown = memory.growth(lambda: np.ones(2 << 23))  # 128 MiB
+    assert large.nbytes == 1 << 27
+    assert grown is None or grown > 100 << 20
+
+
+def test_where_there_are_no_such_graphs_it_is_eager():
+    network = build_model("mobilenetv1_x0_25", num_classes=5, data_format="NHWC")
+    trainer = Trainer(network, lambda images: images, compile="auto")
+    assert trainer._eager_for == "for graphs are in NCHW"
+    assert "way" not in trainer.state()
