@@ -26,7 +26,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 TABLE, PLOT = DOCS / "which_network.csv", DOCS / "which_network.png"
 COLUMNS = ("name", "published_top1", "milliseconds", "engine", "processor")
 ROUNDS, LEAST_SECONDS, WARM_UP = 3, 0.15, 2
-WELL_KNOWN = ("alexnet", "googlenet", "mobilenetv1", "resnet18", "resnet50", "resnet50_vd_v2", "squeezenet1_1", "vgg16")
+WELL_KNOWN = ("alexnet", "mobilenetv1", "resnet18", "resnet50", "squeezenet1_1", "vgg11")
 MARKS = "osD^vPX*"
 
 
@@ -84,11 +84,20 @@ def draw():
         colour, mark = plt.get_cmap("tab20")(number % 20), MARKS[number % len(MARKS)]
         axes.scatter(*zip(*points, strict=True), color=colour, marker=mark, s=28, label=family, zorder=2)
     axes.plot([row[1] for row in front], [row[2] for row in front], color="0.6", lw=1, zorder=1)
-    for name, milliseconds, top1 in front[1:]:
+    for name, milliseconds, top1 in front:
         axes.annotate(name, (milliseconds, top1), xytext=(-4, 5), textcoords="offset points", ha="right", fontsize=7)
-    for name, milliseconds, top1 in [front[0], *(row for row in found if row[0] in WELL_KNOWN and row not in front)]:
-        axes.annotate(name, (milliseconds, top1), xytext=(6, -3), textcoords="offset points", fontsize=7, color="0.4")
+    for name, milliseconds, top1 in [*(row for row in found if row[0] in WELL_KNOWN and row not in front)]:
+        axes.annotate(
+            name,
+            (milliseconds, top1),
+            xytext=(-4, -11),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+            color="0.4",
+        )
     axes.set_xscale("log")
+    axes.set_xlim(0.5)
     axes.set_xlabel("milliseconds of one core for a picture")
     axes.set_ylabel("published top-1 on ImageNet, %")
     axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
