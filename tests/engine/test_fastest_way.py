@@ -41,7 +41,7 @@ def test_what_is_taken_has_the_gradients_of_eager_training(cache, monkeypatch):
     found = gradients(network, loss)
     assert all(np.allclose(found[key], value, rtol=1e-3, atol=1e-4) for key, value in exact.items())
     assert all(np.array_equal(state[key], tensor.numpy()) for key, tensor in network.state_dict().items())
-    (file,) = cache.iterdir()
+    (file,) = cache.iterdir()  # nothing of the trials is left
     content = json.loads(file.read_text())
     assert EAGER in content["milliseconds"]
     assert fastest_way._remembered(file) == content["milliseconds"]
@@ -70,6 +70,16 @@ def test_a_graph_without_the_memory_for_it_is_left_out(monkeypatch):
     network, images, loss = task()
     assert take_fastest(network, images, loss) == EAGER
     assert "forward" not in vars(network)
+
+
+def test_a_graph_that_has_ended_a_process_is_left_out(cache):
+    """As some do by an abort, which nothing can catch."""
+    network, images, loss = task()
+    file = fastest_way._file(network, images)
+    for name in fastest_way.GRAPHS:
+        fastest_way._touch(fastest_way._deadly(file, name))
+    assert take_fastest(network, images, loss) == EAGER
+    assert len(list(cache.iterdir())) == len(fastest_way.GRAPHS)
 
 
 def test_memory():
