@@ -21,6 +21,7 @@ def main(config: DictConfig) -> float:
     from imgcls.app.data import make_loader
     from imgcls.app.engine_evaluation import AsNetwork, averaged, is_exported, load_export
     from imgcls.app.evaluation import evaluation_samples, labelled_samples
+    from imgcls.app.loggers import attach_report
     from imgcls.app.neighbours import nearest_neighbours, open_features
     from imgcls.app.program import given_keys
     from imgcls.app.source import build_network, load_source
@@ -113,6 +114,8 @@ def main(config: DictConfig) -> float:
         document = page(f"{sections.model.name} on {len(answers):,} pictures", content)
         (directory / "report.html").write_text(document, encoding="utf-8")
         log.info("page to look at: %s", directory / "report.html")
+    if settings.attach:
+        attach_report(source.checkpoint, [directory / name for name in ("confusion_matrix.png", "report.html")])
     log.info("report: %s", directory)
     return result["top1"] if "top1" in result else result["loss"]
 

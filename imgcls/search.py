@@ -9,19 +9,14 @@ from imgcls.run.logs import start_log
 
 @entry_point("search")
 def main(config: DictConfig) -> None:
-    if config.search.what == "build":
-        from imgcls.app.search_build import build
-
-        start_log()
-        build(config, output_directory())
-        return
     require_paddle()
+    from imgcls.app.search_build import build
     from imgcls.app.search_query import query
     from imgcls.machine.device import select_device
 
     start_log()
     select_device(None)
-    query(config, output_directory())
+    {"build": build, "query": query}[config.search.what](config, output_directory())
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.loggers import make_logger
 from imgcls.app.resume import JOB, config_hash, resume_command
 from imgcls.callbacks.checkpoint import Checkpoint
 from imgcls.callbacks.early_stopping import EarlyStopping
 from imgcls.callbacks.evaluation import Evaluation
 from imgcls.callbacks.history import History
-from imgcls.callbacks.logger import TensorBoard
 from imgcls.callbacks.lr_schedule import LRSchedule
 from imgcls.callbacks.max_steps import MaxSteps
 from imgcls.callbacks.nan_guard import NanGuard
@@ -127,9 +127,8 @@ def training_callbacks(
         if first
         else []
     )
-    if first and config.logger.name == "tensorboard":
-        about = system_line(config_hash(config))
-        shown.append(TensorBoard(run.path / "tensorboard", every=settings.log_every, about=about))
+    if first and (logger := make_logger(config, run.path, system_line(config_hash(config)))):
+        shown.append(logger)
     return [
         *same,
         *features,

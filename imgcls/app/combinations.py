@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
+from imgcls.app.loggers import missing
 from imgcls.app.rows import problems, rows
 from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, REMOTE, SHARED
 from imgcls.errors import UserError, close_matches, listed
@@ -356,8 +357,10 @@ def _lr_find(config: DictConfig) -> Iterator[str]:
 
 
 def _logger(config: DictConfig) -> Iterator[str]:
-    if _get(config, "logger.name") == "tensorboard" and find_spec("tensorboardX") is None:
-        yield 'logger=tensorboard needs the package tensorboardX: pip install "imgcls[tensorboard]"'
+    if lacking := missing(_get(config, "logger.name")):
+        yield lacking
+    if _get(config, "eval.attach") and not _get(config, "eval.report"):
+        yield "eval.attach=true attaches the report: add eval.report=true."
 
 
 def _answers(config: DictConfig) -> Iterator[str]:

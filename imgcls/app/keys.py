@@ -10,6 +10,7 @@ must be together is in ``combinations``; docs/adding_an_option.md shows how a ro
 from dataclasses import dataclass
 from typing import Any
 
+from imgcls.app.loggers import LOGGERS
 from imgcls.app.rows import (
     BOUNDS,
     CLASS_WEIGHTS,
@@ -331,7 +332,8 @@ class TrainerConfig:
 
 @dataclass
 class LoggerConfig:
-    name: str = key(one_of("csv", "tensorboard"), free=True)
+    name: str = key(one_of("csv", *LOGGERS), free=True)
+    project: str = key(free=True)
 
 
 @dataclass
@@ -354,6 +356,7 @@ class EvalConfig:
     tta: str | None = key(one_of(*TEST_TIME_AUGMENTATIONS))
     tune: bool = key()
     report: bool = key()
+    attach: bool = key()
 
 
 @dataclass

@@ -37,7 +37,7 @@ from imgcls.machine.spreadsheet import write_spreadsheet
 from imgcls.report.search_page import Copies, Shown, WrongLabel, build_page, write_page
 from imgcls.run.logs import log
 
-MISSING = 'likely wrong labels are not looked for: pip install "imgcls[search]" (cleanlab)'
+MISSING = 'Likely wrong labels are not looked for without the package cleanlab: pip install "imgcls[search]"'
 NO_LABELS = "no labels: name the data set, as data.root=photos or data=sample, to find those that are likely wrong"
 
 
@@ -61,8 +61,10 @@ def build(config: DictConfig, directory: Path) -> None:
     write_page(directory / "search.html", _page(config, index, found))
     classes = len(index.class_names)
     log.info("%s pictures, %s", f"{len(index.paths):,}", f"{classes:,} classes" if classes else NO_LABELS)
-    if classes:
-        log.info("likely wrong labels: %s", f"{len(found.issues):,}" if label_issues.is_available() else MISSING)
+    if found.issues is not None:
+        log.info("likely wrong labels: %s", f"{len(found.issues):,}")
+    elif classes:
+        log.warning("%s", found.on_labels)
     log.info(
         "groups of copies: %s (%s of them in two classes or in both splits)",
         f"{len(found.groups):,}",
@@ -86,7 +88,7 @@ class Found:
         warnings: of each group.
         nearness: mean cosine of each picture to its neighbours, ``[N]``.
         outliers: numbers, the farthest first.
-        issues: labels that are likely wrong.
+        issues: labels that are likely wrong; ``None`` where they were not looked for.
         on_labels: the sentence about them.
     """
 
@@ -97,7 +99,7 @@ class Found:
     warnings: list[list[str]]
     nearness: np.ndarray
     outliers: np.ndarray
-    issues: list[label_issues.LabelIssue]
+    issues: list[label_issues.LabelIssue] | None
     on_labels: str
 
 
@@ -135,10 +137,10 @@ def _page(config: DictConfig, index: SearchIndex, found: Found) -> str:
         "labels": f"{config.data.name}, {printable(config.data.root or 'bundled')}" if index.class_names else "none",
         "neighbours": found.engine,
     }
-    of_labels = {"classes": len(index.class_names), "likely wrong labels": len(found.issues)}
     tiles = {
         "pictures": len(index.paths),
-        **(of_labels if index.class_names else {}),
+        **({"classes": len(index.class_names)} if index.class_names else {}),
+        **({} if found.issues is None else {"likely wrong labels": len(found.issues)}),
         "groups of copies": len(found.groups),
         "outliers": len(found.outliers),
     }
@@ -150,7 +152,7 @@ def _page(config: DictConfig, index: SearchIndex, found: Found) -> str:
             one.of_suggested,
             _shown(index, int(found.neighbours.numbers[one.number, 0])),
         )
-        for one in found.issues[:shown]
+        for one in (found.issues or ())[:shown]
     ]
     warned_first = sorted(zip(found.groups, found.warnings, strict=True), key=lambda pair: not pair[1])
     copies = [
@@ -225,16 +227,14 @@ def _real(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def _issues(index: SearchIndex) -> tuple[list[label_issues.LabelIssue], str]:
-    """Likely wrong labels, and the sentence for the page."""
+def _issues(index: SearchIndex) -> tuple[list[label_issues.LabelIssue] | None, str]:
+    """Likely wrong labels, and the sentence about them; ``None`` where they were not looked for."""
     if not index.class_names:
-        return [], f"Not looked for: {NO_LABELS}."
+        return None, f"Not looked for: {NO_LABELS}."
     if not label_issues.is_available():
-        return [], f"{MISSING[0].upper()}{MISSING[1:]}."
+        return None, MISSING
     if label_issues.is_too_much(index.labels, index.features.shape[1]):
-        reason = "likely wrong labels are not looked for: that would take hours for so many pictures and classes"
-        log.warning(reason)
-        return [], f"{reason[0].upper()}{reason[1:]}."
+        return None, "Likely wrong labels are not looked for: that would take hours for so many pictures and classes."
     judged = len(label_issues.judged(index.labels))
     found = label_issues.label_issues(index.features, index.labels)
     return found, (
@@ -273,7 +273,7 @@ def _write_tables(directory: Path, index: SearchIndex, splits: Sequence[str | No
         ["path", "class", "split", "suggested", "probability", "probability_of_suggested"],
         (
             [*about(one.number), index.class_names[one.suggested], round(one.of_label, 4), round(one.of_suggested, 4)]
-            for one in found.issues
+            for one in found.issues or ()
         ),
     )
 

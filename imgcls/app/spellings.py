@@ -145,7 +145,7 @@ CHOICES = {
         "tsv": "list",
     },
     "debug": {"on": "fast", "true": "fast", "yes": "fast", "1": "fast"},
-    "logger": {"tb": "tensorboard", "visualdl": "tensorboard", "vdl": "tensorboard"},
+    "logger": {"tb": "tensorboard", "vdl": "visualdl", "wb": "wandb", "weights_and_biases": "wandb"},
     "loss": {"ce": "cross_entropy", "celoss": "cross_entropy", "crossentropy": "cross_entropy"},
     "lr_schedule": {
         "const": "constant",

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from imgcls.app.loggers import attach_report
 from imgcls.app.source import Source
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.loader import Loader
@@ -63,5 +64,7 @@ def evaluate_tags(
         document = tag_page(title, summary, meter, list(pictures), curves if curves and curves.is_file() else None)
         (directory / "report.html").write_text(document, encoding="utf-8")
         log.info("page to look at: %s", directory / "report.html")
+    if settings.attach:
+        attach_report(source.checkpoint, [directory / "report.html"])
     log.info("report: %s", directory)
     return result["mAP"]

@@ -1,44 +1,59 @@
-"""A run's figures as TensorBoard shows them, with tensorboardX."""
+"""A run's figures and pictures in somebody else's program: what all loggers do, and TensorBoard's with tensorboardX."""
 
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from imgcls.engine.callback import Callback
 from imgcls.errors import UserError
+from imgcls.machine.reading import read_json
+from imgcls.machine.text import write_json
+
+IDS = "logger.json"
+"""In a run's directory: under which name a service knows the run, so that it goes on there."""
+
+PICTURES = ("curves.png",)
+"""Files of a run that are attached at its end."""
+
+log = logging.getLogger("imgcls")
 
 
-class TensorBoard(Callback):
+class Logger(Callback):
     """Scalars over updates: ``update/...`` while an epoch runs, ``epoch/...`` at its end, after its evaluation.
 
-    A resumed run marks what was written after its checkpoint as outdated, and TensorBoard leaves it out.
+    A subclass says where they go.
 
     Args:
-        directory: where the event file goes; a run that is resumed adds another.
+        directory: of the run.
         every: updates between two notes; each fetches the loss from the device.
-        about: a line on what the numbers depend on, as the text ``system``.
-
-    Raises:
-        UserError: tensorboardX is not installed.
     """
 
-    def __init__(self, directory: Path, every: int, about: str = ""):
+    def __init__(self, directory: Path, every: int):
         super().__init__()
-        try:
-            import tensorboardX
-        except ImportError as error:
-            raise UserError(
-                'logger=tensorboard needs the package tensorboardX. Install it with: pip install "imgcls[tensorboard]"'
-            ) from error
-        self._open = tensorboardX.SummaryWriter
         self.directory = directory
         self.every = every
-        self.about = about
-        self.writer: tensorboardX.SummaryWriter | None = None
+
+    def begin(self, step: int) -> None:
+        """The run starts, or goes on after so many updates."""
+        raise NotImplementedError
+
+    def add(self, figures: Mapping[str, float], step: int) -> None:
+        """Figures by name, after so many updates."""
+        raise NotImplementedError
+
+    def attach(self, files: Sequence[Path], step: int) -> None:
+        """Pictures and pages, between ``begin`` and ``end``."""
+        raise NotImplementedError
+
+    def end(self, finished: bool) -> None:
+        """The run is over, or stops for now."""
+        raise NotImplementedError
 
     def on_train_begin(self, logs=None):
-        done = self.trainer.progress.step
-        self.writer = self._open(str(self.directory), purge_step=done + 1 if done else None)
-        if self.about:
-            self.writer.add_text("system", self.about, done)
+        self.begin(self.trainer.progress.step)
 
     def on_train_batch_end(self, step, logs=None):
         trainer, totals = self.trainer, self.trainer.totals
@@ -57,12 +72,95 @@ class TensorBoard(Callback):
         self._add("epoch", train_loss=totals.mean_loss(), **evaluated)
 
     def on_train_end(self, logs=None):
-        self.writer.close()
+        there = [path for name in PICTURES if (path := self.directory / name).is_file()]
+        self.attach(there, self.trainer.progress.step)
+        self.end(finished=True)
 
     def on_interrupt(self):
-        self.writer.close()
+        self.end(finished=False)
 
     def _add(self, group: str, **values: float) -> None:
-        for name, value in values.items():
-            self.writer.add_scalar(f"{group}/{name}", value, self.trainer.progress.step)
+        self.add({f"{group}/{name}": value for name, value in values.items()}, self.trainer.progress.step)
+
+
+class TensorBoard(Logger):
+    """An event file for TensorBoard; a run that is resumed adds another.
+
+    A resumed run marks what was written after its checkpoint as outdated, and TensorBoard leaves it out.
+
+    Args:
+        about: a line on what the numbers depend on, as the text ``system``.
+        config: the run's; not shown.
+
+    Raises:
+        UserError: tensorboardX is not installed.
+    """
+
+    def __init__(self, directory: Path, every: int, about: str = "", config: Mapping[str, Any] | None = None):
+        super().__init__(directory, every)
+        self._open = package("tensorboardX", "tensorboard").SummaryWriter
+        self.about = about
+        self.writer: Any = None
+
+    def begin(self, step):
+        self.writer = self._open(str(self.directory / "tensorboard"), purge_step=step + 1 if step else None)
+        if self.about:
+            self.writer.add_text("system", self.about, step)
+
+    def add(self, figures, step):
+        for name, value in figures.items():
+            self.writer.add_scalar(name, value, step)
         self.writer.flush()  # it is shown at once, and kept if the process is killed
+
+    def attach(self, files, step):
+        for file in files:
+            if file.suffix == ".png":
+                self.writer.add_image(f"pictures/{file.stem}", pixels(file), step, dataformats="HWC")
+        self.writer.flush()
+
+    def end(self, finished):
+        self.writer.close()
+
+
+def package(name: str, extra: str) -> Any:
+    """The package that a logger writes with.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f'logger={extra} needs the package {name}. Install it with: pip install "imgcls[{extra}]"'
+        ) from error
+
+
+def pixels(file: Path) -> Any:
+    """A drawing as uint8 ``[H, W, 3]``."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def known_as(directory: Path, service: str) -> str | None:
+    """Under which name a service knows the run; ``None`` where it does not yet."""
+    file = directory / IDS
+    if not file.is_file():
+        return None
+    found = read_json(file)
+    name = found.get(service) if isinstance(found, dict) else None
+    return name if isinstance(name, str) and name.isalnum() and len(name) <= 64 else None
+
+
+def remember(directory: Path, service: str, name: str) -> None:
+    """Note it down for when the run goes on."""
+    file = directory / IDS
+    before = read_json(file) if file.is_file() else {}
+    write_json(file, {**(before if isinstance(before, dict) else {}), service: name})
+
+
+def new_name() -> str:
+    return secrets.token_hex(8)

@@ -123,7 +123,7 @@ ONE_OF = {
     "callbacks.random_erasing.fill": "noise, mean",
     "trainer.amp.level": "O0, O1, O2",
     "trainer.amp.dtype": "float16, bfloat16",
-    "logger.name": "csv, tensorboard",
+    "logger.name": "csv, tensorboard, visualdl, wandb, mlflow",
     "trainer.monitor_mode": "auto, min, max",
     "eval.split": "train, val",
     "eval.weights": "auto, network, ema",
@@ -293,6 +293,7 @@ MAY_CHANGE = {
     "trainer.profiler.steps": 1,
     "trainer.amp.max_skipped": 7,
     "logger.name": "tensorboard",
+    "logger.project": "pets",
 }
 
 

@@ -26,7 +26,7 @@ def train(logger: TensorBoard, epochs: int = 2, progress: Progress | None = None
 
 def test_figures_of_updates_and_epochs(tmp_path):
     pytest.importorskip("tensorboardX")
-    trainer = train(TensorBoard(tmp_path / "tensorboard", every=2, about="paddlepaddle 2.6.2; commit abc"))
+    trainer = train(TensorBoard(tmp_path, every=2, about="paddlepaddle 2.6.2; commit abc"))
     found = scalars(tmp_path / "tensorboard")
     assert list(found["update/loss"]) == list(found["update/lr"]) == [2, 4, 6]
     assert list(found["epoch/train_loss"]) == list(found["epoch/val_top1"]) == [3, 6]
@@ -40,9 +40,9 @@ def test_figures_of_updates_and_epochs(tmp_path):
 def test_a_resumed_run_marks_what_came_after_its_checkpoint(tmp_path):
     pytest.importorskip("tensorboardX")
     train(TensorBoard(tmp_path, every=1), epochs=1, progress=Progress(epoch=0, batch=1, step=1))
-    starts = [event.step for event in read_events(tmp_path) if event.HasField("session_log")]
+    starts = [event.step for event in read_events(tmp_path / "tensorboard") if event.HasField("session_log")]
     assert starts == [2]
-    assert list(scalars(tmp_path)["update/loss"]) == [2, 3]
+    assert list(scalars(tmp_path / "tensorboard")["update/loss"]) == [2, 3]
 
 
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):

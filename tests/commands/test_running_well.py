@@ -52,7 +52,7 @@ def test_a_network_learns_one_batch_of_photos_by_heart(directory, start):
     [
         ("trainer.same_batch=9", "trainer.same_batch=9: must be at most trainer.batch_size=8."),
         ("trainer.profiler.steps=0", "trainer.profiler.steps=0: must be at least 1."),
-        ("logger=wandb", "There is no logger=wandb. There are: csv, tensorboard."),
+        ("logger=neptune", "There is no logger=neptune. There are: csv, mlflow, tensorboard, visualdl, wandb."),
     ],
 )
 def test_mistakes(wanted, message, ask, tmp_path):

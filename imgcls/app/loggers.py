@@ -1,0 +1,83 @@
+"""Which loggers there are, what each is written with, and how a run gets its own."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from imgcls.errors import UserError
+from imgcls.machine.limits import CONFIG_NODES
+from imgcls.machine.reading import read_yaml
+from imgcls.run.logs import log
+
+if TYPE_CHECKING:
+    from imgcls.callbacks.logger import Logger
+
+
+class Kind(NamedTuple):
+    """The class of a logger, and the package that it needs."""
+
+    module: str
+    name: str
+    package: str
+
+
+LOGGERS = {
+    "tensorboard": Kind("logger", "TensorBoard", "tensorboardX"),
+    "visualdl": Kind("visualdl_logger", "VisualDL", "visualdl"),
+    "wandb": Kind("wandb_logger", "WandB", "wandb"),
+    "mlflow": Kind("mlflow_logger", "MLflow", "mlflow"),
+}
+"""Beside ``csv``, which every run has; each with an extra of its name."""
+
+
+def missing(name: str | None) -> str | None:
+    """What to install for a logger, if that is not there."""
+    kind = LOGGERS.get(name or "")
+    if kind is None:
+        return None
+    spec = find_spec(kind.package)
+    if spec is not None and spec.origin is not None:  # a directory of that name has none
+        return None
+    return f'logger={name} needs the package {kind.package}: pip install "imgcls[{name}]"'
+
+
+def make_logger(config: DictConfig, directory: Path, about: str = "") -> "Logger | None":
+    """The logger that a training configuration names beside ``csv``.
+
+    Args:
+        directory: of the run.
+        about: a line on what the numbers depend on.
+    """
+    section = config.logger
+    if section.name not in LOGGERS:
+        return None
+    kind = LOGGERS[section.name]
+    options: dict[str, Any] = {key: value for key, value in section.items() if key != "name"}
+    shown = OmegaConf.to_container(config)
+    found = getattr(import_module(f"imgcls.callbacks.{kind.module}"), kind.name)
+    return found(directory, every=config.trainer.log_every, about=about, config=shown, **options)
+
+
+def attach_report(checkpoint: Path | None, files: Sequence[Path]) -> None:
+    """Add pictures and the page of an evaluation to where the run of a checkpoint has its figures.
+
+    What stands in the way is told, and the evaluation is done all the same.
+    """
+    directory = checkpoint.parent.parent if checkpoint is not None else None
+    if directory is None or not (directory / "config.yaml").is_file():
+        return
+    recorded = OmegaConf.create(read_yaml(directory / "config.yaml", CONFIG_NODES))
+    try:
+        logger = make_logger(recorded, directory) if recorded.get("logger") else None
+        if logger is None:
+            return
+        logger.begin(0)
+        logger.attach([file for file in files if file.is_file()], 0)
+        logger.end(finished=True)
+        log.info("attached to the run's %s: %s", recorded.logger.name, ", ".join(file.name for file in files))
+    except UserError as error:
+        log.warning("The report is not attached to the run's figures: %s", error)
