@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from imgcls.errors import UserError
 from imgcls.machine.bounded_cache import BoundedCache
@@ -22,6 +22,9 @@ SCHEMES = ("s3", "gs", "az", "abfs", "hdfs", "webhdfs", "http", "https")
 ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
 WHOLE = 10
 """A list or an index may take so many times the seconds of an image."""
+
+PART = 8 << 20
+"""Bytes of a shard that is copied, in one attempt."""
 
 WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds after the first failure, twice as many after each further one, and the most."""
@@ -70,6 +73,10 @@ class Store:
         self._sizes: dict[str, int | None] = {}
         self._opened: tuple[int, Any] | None = None
 
+    @property
+    def _is_web(self) -> bool:
+        return scheme_of(self.root) in ("http", "https")
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None}
 
@@ -111,6 +118,11 @@ class Store:
         if self._sizes[name] not in (None, of):
             raise NoSuchFile(f"{self.address(name)} has changed since it was indexed")
 
+        content = self._part(name, offset, size)
+        self.cache.put(key, content)
+        return content
+
+    def _part(self, name: str, offset: int, size: int) -> bytes:
         def fetch(files: Any, path: str) -> bytes:
             content = _call(files, "cat_file", self.timeout, path, offset, offset + size) if size else b""
             if len(content) < size:
@@ -120,7 +132,6 @@ class Store:
         content = self._patiently(name, fetch)
         if len(content) > size:
             raise UserError(f"{self.address(name)}: the server gives no parts of files (Range), which shards need.")
-        self.cache.put(key, content)
         return content
 
     def read_kept(self, name: str | bytes, limit: int) -> bytes:
@@ -144,19 +155,56 @@ class Store:
         partial.replace(path)
         return path
 
+    def files(self, below: str, ending: str) -> list[tuple[str, int, str]]:
+        """Name, bytes and what else tells a change of each file of a directory whose name ends so; sorted by name.
+
+        Raises:
+            NoSuchFile: there is no such directory, or the service lists none.
+        """
+        try:
+            entries = self._patiently(
+                below, lambda files, path: _call(files, "ls", WHOLE * self.timeout, path, detail=True)
+            )
+        except NotImplementedError as error:
+            raise NoSuchFile(f"{self.address(below)}: the service lists no files") from error
+        found = []
+        for entry in entries:
+            name = os.path.basename(str(entry["name"]))
+            name = unquote(name) if self._is_web else name
+            if not name.endswith(ending) or name.startswith(".") or entry.get("type") == "directory":
+                continue
+            size = entry.get("size")
+            if size is None:
+                one = f"{below}{name}"
+                size = self._patiently(one, lambda files, path: _call(files, "info", self.timeout, path)).get("size")
+            if size is not None:
+                found.append((name, int(size), str(entry.get("ETag") or entry.get("LastModified") or "")))
+        return sorted(found)
+
+    def copy(self, name: str, size: int, target: Path) -> None:
+        """Write a file of that size to ``target``, in parts that are asked for again where one fails.
+
+        Raises:
+            NoSuchFile, UserError: see ``read_part``.
+        """
+        with target.open("wb") as file:
+            for offset in range(0, size, PART):
+                file.write(self._part(name, offset, min(PART, size - offset)))
+
     def address(self, name: str | bytes) -> str:
         return f"{self.root}/{os.fsdecode(name)}"
 
     def _patiently(self, name: str | bytes, ask: Callable[[Any, str], Any]) -> Any:
         address = printable_text(self.address(name))
-        is_web = scheme_of(self.root) in ("http", "https")
-        path = f"{self.root}/{quote(os.fsencode(name))}" if is_web else self.address(name)
+        path = f"{self.root}/{quote(os.fsencode(name))}" if self._is_web else self.address(name)
         for attempt in range(self.retries + 1):
             try:
                 files = self._files()
                 return ask(files, files._strip_protocol(path))
             except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
                 raise NoSuchFile(f"{address}: {_reason(error)}") from error
+            except NotImplementedError:
+                raise
             except ImportError as error:
                 raise UserError(
                     f'{address} needs a package: pip install "imgcls[remote]" ({_reason(error)})'
@@ -181,7 +229,7 @@ class Store:
             import fsspec
 
             scheme = scheme_of(self.root)
-            options = {"encoded": True} if scheme in ("http", "https") else {}
+            options = {"encoded": True} if self._is_web else {}
             self._opened = os.getpid(), fsspec.filesystem(scheme, skip_instance_cache=True, **options)
         return self._opened[1]
 
@@ -191,9 +239,9 @@ def waits(retries: int) -> list[float]:
     return [min(LONGEST_WAIT, WAIT * 2**attempt) for attempt in range(retries)]
 
 
-def _call(files: Any, method: str, timeout: float, path: str, *part: int) -> Any:
+def _call(files: Any, method: str, timeout: float, path: str, *part: int, **more: Any) -> Any:
     """A method of a file system, ended after ``timeout`` where that can be done."""
-    arguments = dict(zip(("start", "end"), part, strict=False))
+    arguments = dict(zip(("start", "end"), part, strict=False)) | more
     if not files.async_impl:
         return getattr(files, method)(path, **arguments)
     from fsspec.asyn import sync

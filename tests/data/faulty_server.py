@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 
 class FaultyServer:
@@ -53,6 +53,15 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
             if fault == "stall":
                 state.ended.wait(120)
                 self.close_connection = True
+                return
+            if fault is None and file.is_dir():
+                links = "".join(f'<a href="{quote(one.name)}">one</a>' for one in sorted(file.iterdir()))
+                content = f"<html>{links}</html>".encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(b"" if head else content)
                 return
             if fault in ("503", "403") or not file.is_file():
                 self.send_response(int(fault) if fault in ("503", "403") else 404)

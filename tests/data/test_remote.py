@@ -61,6 +61,7 @@ def data(tmp_path_factory):
     write_webdataset(root / "wds", lambda number, name: (f"{number:06}.cls", name.encode()))
     for split in ("train", "val"):
         build_samples("webdataset", root / "wds", split=split)
+    shutil.copytree(root / "wds", root / "bare", ignore=shutil.ignore_patterns("*.npz"))
     return root
 
 
@@ -103,6 +104,21 @@ def test_what_fails_is_asked_for_again_and_the_bytes_are_the_same(data, server):
     require_same(read("list", address, train_list="train.csv"), "train")
 
 
+def test_shards_without_an_index_are_looked_through_once(data, server, tmp_path, monkeypatch):
+    state, address = server
+    monkeypatch.setattr(stores, "PART", 100_000)
+    state.faults = ["503"] * 2
+    require_same(read("webdataset", f"{address}/bare"), "train")
+    copied = len(state.asked)
+    require_same(read("webdataset", f"{address}/bare", "val"), "val")
+    state.asked.clear()
+    require_same(read("webdataset", f"{address}/bare"), "train")
+    assert 0 < len(state.asked) < copied
+    assert not any(path.endswith(".tar") for path, _ in state.asked)
+    assert list((tmp_path / "cache" / "remote" / "indexes").glob("*.npz"))
+    assert not list((tmp_path / "cache" / "remote" / "indexes").glob("tmp*"))
+
+
 def test_a_service_that_stays_away_ends_the_run_in_words(server):
     state, address = server
     samples = read("tar", f"{address}/shards", options={"retries": 2})
@@ -116,7 +132,7 @@ def test_a_service_that_stays_away_ends_the_run_in_words(server):
     with pytest.raises(BadImage, match="the server answers 403"):
         samples.source(0)
     state.always = None
-    with pytest.raises(UserError, match="copy it beside them"):
+    with pytest.raises(UserError, match="There are no shards for 'train'"):
         read("tar", f"{address}/nowhere")
     with pytest.raises(UserError, match="There is no list of the train images"):
         read("list", f"{address}/shards")
@@ -241,7 +257,8 @@ def bucket(data):
 def test_a_bucket_is_the_directory(data, bucket, split):
     require_same(read("list", bucket, split, class_map=data / "classes.txt"), split)
     require_same(read("tar", f"{bucket}/shards", split), split)
-    with pytest.raises(UserError, match="copy it beside them"):
+    require_same(read("webdataset", f"{bucket}/bare", split), split)
+    with pytest.raises(UserError, match=f"There are no shards for '{split}'"):
         read("tar", f"{bucket}/nowhere", split)
 
 
@@ -252,15 +269,14 @@ def test_a_bucket_without_its_package_names_the_extra():
 
 
 @pytest.mark.full
-def test_two_ranks_have_the_bits_of_one(server, tmp_path):
-    words = ["data=tar", f"data.root={server[1]}/shards", "model=mobilenetv1_x0_25", "transform.size=32"]
-    words += ["trainer.epochs=1", "trainer.num_workers=1", "trainer.batch_size=8", "trainer.sync_bn=true"]
+def test_two_ranks_have_the_bits_of_two_with_a_directory(data, server, tmp_path):
+    server[0].faults = ["503", "cut"] * 2
+    words = ["data=tar", "model=mobilenetv1_x0_25", "transform.size=32", "trainer.epochs=1", "trainer.num_workers=1"]
+    words += ["trainer.batch_size=8", "trainer.processes=2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    histories = []
-    for processes in (1, 2):
-        name = f"run.name=p{processes}"
-        command = [sys.executable, "-m", "imgcls.train", *words, f"trainer.processes={processes}", name]
+    for name, root in (("local", data / "shards"), ("remote", f"{server[1]}/shards")):
+        command = [sys.executable, "-m", "imgcls.train", *words, f"data.root={root}", f"run.name={name}"]
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=600)
-        rows = (tmp_path / "outputs" / f"p{processes}" / "metrics.csv").read_text().splitlines()
-        histories.append([float(value) for value in rows[1].split(",")[:6]])
-    assert histories[0] == pytest.approx(histories[1], rel=1e-4)
+    weights = [tmp_path / "outputs" / name / "checkpoints/last/network.pdparams" for name in ("local", "remote")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert server[0].faults == []

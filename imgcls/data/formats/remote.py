@@ -4,23 +4,35 @@ A process asks for nothing but the images of its own batches, so the ranks and w
 they share the samples. Which samples there are, and their order, the list or the index says.
 """
 
-from collections.abc import Callable
+import contextlib
+import hashlib
+import json
+import logging
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from imgcls.data.formats import webdataset
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.list_file import read_list
-from imgcls.data.formats.packed import PackedSamples
+from imgcls.data.formats.packed import PackedSamples, Shard
 from imgcls.data.formats.samples import Samples
 from imgcls.data.formats.shards import labelled_shards
 from imgcls.data.formats.table_list import Columns, is_table, names_of, read_table, table_samples
-from imgcls.data.formats.tar_index import INDEX, ShardIndex, load_index
+from imgcls.data.formats.tar_index import INDEX, PlaceOf, ShardIndex, build_index, load_index, save_index
 from imgcls.data.formats.webdataset import about, index_name
+from imgcls.data.paths import printable
 from imgcls.data.pictures.decode import BadImage
 from imgcls.errors import UserError
 from imgcls.machine.limits import LIST_BYTES, PACKED_BYTES
 from imgcls.machine.store import NoSuchFile, Store
+from imgcls.machine.turns import one_at_a_time
+
+log = logging.getLogger("imgcls")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +118,13 @@ def remote_samples(
     if format == "tar":
 
         def read(split: str) -> tuple[ShardIndex, str]:
-            return _index(store, (f"{split}/{INDEX}",), "")
+            return _index(store, split, (f"{split}/{INDEX}",), "", build_index)
 
     else:
 
         def read(split: str) -> tuple[ShardIndex, str]:
             names = f"{split}/{index_name(split)}", index_name(split)
-            return _index(store, names, about(columns))
+            return _index(store, split, names, about(columns), partial(_build_webdataset, columns))
 
     has_training = split != "train" and _is_there(read, "train")
     samples = labelled_shards(store.root, split, read, has_training, *options, allow_empty_classes, left_out)
@@ -126,7 +138,9 @@ def has_remote_split(store: Store, format: str, lists: dict[str, str | None], sp
         try:
             store.read(name, LIST_BYTES)
         except NoSuchFile:
-            continue
+            below = name.removesuffix(name.rpartition("/")[2])
+            if format == "list" or not _shards_of(store, below, split):
+                continue
         return True
     return False
 
@@ -168,14 +182,19 @@ def _list(store: Store, lists: dict[str, str | None], split: str) -> Path:
         raise UserError(f"There is no list of the {split} images: {error}. Set data.{split}_list.") from error
 
 
-def _index(store: Store, names: tuple[str, ...], about: str) -> tuple[ShardIndex, str]:
+Build = Callable[[str, tuple[Shard, ...], PlaceOf], ShardIndex]
+
+
+def _build_webdataset(columns: Columns, name: str, shards: tuple[Shard, ...], place_of: PlaceOf) -> ShardIndex:
+    return webdataset.build_index(name, shards, columns, place_of)
+
+
+def _index(store: Store, split: str, names: tuple[str, ...], about: str, build: Build) -> tuple[ShardIndex, str]:
     """The index of a split's shards, and the address of their directory with a slash behind it."""
-    missing = None
     for name in names:
         try:
             path = store.local(name, LIST_BYTES)
-        except NoSuchFile as error:
-            missing = missing or error
+        except NoSuchFile:
             continue
         index = load_index(path, about, any_readers=True)
         if index is None:
@@ -185,10 +204,50 @@ def _index(store: Store, names: tuple[str, ...], about: str) -> tuple[ShardIndex
             )
         below = name.removesuffix(name.rpartition("/")[2])
         return index, f"{store.root}/{below}"
+    for name in names:
+        below = name.removesuffix(name.rpartition("/")[2])
+        shards = _shards_of(store, below, split)
+        if shards:
+            return _looked_through(store, below, shards, about, build), f"{store.root}/{below}"
     raise _NoIndex(
-        f"{missing}. Shards at an address need the index that is made where they are files, by scripts/make_shards.py "
-        "or imgcls.verify: copy it beside them."
+        f"There are no shards for '{split}' at {store.address(names[0])}: neither an index, as scripts/make_shards.py "
+        "makes it where they are files, nor a list of files that end in .tar."
     )
+
+
+def _shards_of(store: Store, below: str, split: str) -> tuple[Shard, ...]:
+    """The shards that the service lists; of a directory without the split in its name, those with it in theirs."""
+    try:
+        found = store.files(below, ".tar")
+    except NoSuchFile:
+        return ()
+    is_own = below.rstrip("/").endswith(split)
+    return tuple(
+        Shard(name, size, zlib.crc32(stamp.encode()))
+        for name, size, stamp in found
+        if is_own or webdataset.OF_SPLIT[split].search(name.lower())
+    )
+
+
+def _looked_through(store: Store, below: str, shards: tuple[Shard, ...], about: str, build: Build) -> ShardIndex:
+    """The index that this machine keeps of them, made by copying each for a moment where it has none."""
+    known = json.dumps([store.address(below), about, [vars(shard) for shard in shards]])
+    path = store.cache.directory / "indexes" / f"{hashlib.sha256(known.encode()).hexdigest()}.npz"
+    with one_at_a_time(path.with_suffix(".lock"), f"looks through {store.address(below)}"):
+        index = load_index(path, about)
+        if index is not None and index.shards == shards:
+            return index
+        log.info("%s has no index: each shard is copied once, to look through it", store.address(below))
+
+        @contextlib.contextmanager
+        def place_of(shard: Shard) -> Iterator[Path]:
+            with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+                store.copy(f"{below}{shard.name}", shard.size, Path(directory, shard.name))
+                yield Path(directory, shard.name)
+
+        index = build(printable(store.address(below).rstrip("/")), shards, place_of)
+        save_index(index, path, about)
+    return index
 
 
 class _NoIndex(UserError):

@@ -6,10 +6,11 @@ images count and what they are. ``index.npz`` is made anew when a shard comes, g
 size or time.
 """
 
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from imgcls.machine.tar import members
 INDEX = "index.npz"
 LIST = b"list.txt"
 VERSION = 3
+
+PlaceOf = Callable[[Shard], contextlib.AbstractContextManager[Path]]
+"""Where a shard can be read as a file, while the context lasts."""
 
 log = logging.getLogger("imgcls")
 
@@ -72,9 +76,14 @@ def read_index(directory: str | os.PathLike) -> ShardIndex:
     kept = load_index(directory / INDEX)
     if kept is not None and kept.shards == shards:
         return kept
-    index = _build(directory, shards)
+    index = build_index(printable(directory), shards, in_directory(directory))
     save_index(index, directory / INDEX)
     return index
+
+
+def in_directory(directory: Path) -> PlaceOf:
+    """Shards that are files there."""
+    return lambda shard: contextlib.nullcontext(directory / shard.name)
 
 
 def _shards(directory: Path) -> tuple[Shard, ...]:
@@ -102,16 +111,25 @@ class TarMember:
     is_plain: bool
 
 
-def _build(directory: Path, shards: tuple[Shard, ...]) -> ShardIndex:
+def build_index(name: str, shards: tuple[Shard, ...], place_of: PlaceOf) -> ShardIndex:
+    """Look through shards one after the other.
+
+    Args:
+        name: of their directory, for messages.
+
+    Raises:
+        UserError: see ``read_index``.
+    """
     names, tables, classes = [], [], []
     number_of: dict[bytes, int] = {}  # folders as they come
     listed: list[bool] = []
     left_out = LeftOut()
-    for shard in progress_bar(shards, desc=f"indexing {printable(directory.name)}", unit=" shards"):
-        images, labels = _scan(directory / shard.name, left_out)
+    for shard in progress_bar(shards, desc=f"indexing {os.path.basename(name)}", unit=" shards"):
+        with place_of(shard) as path:
+            images, labels = _scan(path, left_out)
         listed.append(labels is not None)
         if labels is None:
-            folders = [_folder(image, directory / shard.name) for image in images]
+            folders = [_folder(image, path) for image in images]
             labels = [number_of.setdefault(folder, len(number_of)) for folder in folders]
         names.append(b"".join(image.name for image in images))
         table = [(len(image.name), image.offset, image.size) for image in images]
@@ -119,13 +137,13 @@ def _build(directory: Path, shards: tuple[Shard, ...]) -> ShardIndex:
         classes.append(np.array(labels, np.int32))
     if len(set(listed)) > 1:
         odd = shards[listed.index(not listed[0])].name
-        raise UserError(f"Some shards of {printable(directory)} hold a {printable(LIST)} and some do not, {odd} first.")
+        raise UserError(f"Some shards of {name} hold a {printable(LIST)} and some do not, {odd} first.")
     counts = [len(part) for part in classes]
     classes = np.concatenate(classes)
     if not len(classes):
         noted = f"\n{left_out.line()}" if left_out else ""
-        raise UserError(f"There is no image in the {len(shards)} tar files of {printable(directory)}.{noted}")
-    folder_of = folder_of_class(number_of, printable(directory))
+        raise UserError(f"There is no image in the {len(shards)} tar files of {name}.{noted}")
+    folder_of = folder_of_class(number_of, name)
     if not listed[0]:
         sorted_number = {folder: number for number, folder in enumerate(folder_of.values())}
         classes = np.array([sorted_number[folder] for folder in number_of], np.int32)[classes]

@@ -17,7 +17,16 @@ from imgcls.data.formats.image_files import LeftOut, suffixes
 from imgcls.data.formats.labels import Labels, label_of_text, number_labels
 from imgcls.data.formats.packed import Shard, state_of
 from imgcls.data.formats.table_list import Columns
-from imgcls.data.formats.tar_index import ShardIndex, TarMember, load_index, require_plain, save_index, shard_members
+from imgcls.data.formats.tar_index import (
+    PlaceOf,
+    ShardIndex,
+    TarMember,
+    in_directory,
+    load_index,
+    require_plain,
+    save_index,
+    shard_members,
+)
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError, close_matches
 from imgcls.machine.limits import LABEL_BYTES
@@ -49,7 +58,7 @@ def index_of(root: Path, split: str, columns: Columns) -> tuple[ShardIndex, Path
     kept = load_index(path, about(columns))
     if kept is not None and kept.shards == shards:
         return kept, directory
-    index = _build(directory, shards, columns.label, columns.image)
+    index = build_index(printable(directory), shards, columns, in_directory(directory))
     save_index(index, path, about(columns))
     return index, directory
 
@@ -90,12 +99,17 @@ def _tars(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob("*.tar") if not path.name.startswith("."))
 
 
-def _build(directory: Path, shards: tuple[Shard, ...], label: str | None, image: str | None) -> ShardIndex:
+def build_index(name: str, shards: tuple[Shard, ...], columns: Columns, place_of: PlaceOf) -> ShardIndex:
+    """Look through shards one after the other, whose directory messages call ``name``.
+
+    Raises:
+        UserError: see ``index_of``.
+    """
     names, tables, counts, labels = [], [], [], Labels()
     left_out = LeftOut()
-    for shard in progress_bar(shards, desc=f"indexing {printable(directory.name)}", unit=" shards"):
-        path = directory / shard.name
-        images = _scan(path, label, image, labels, left_out)
+    for shard in progress_bar(shards, desc=f"indexing {os.path.basename(name)}", unit=" shards"):
+        with place_of(shard) as path:
+            images = _scan(path, columns.label, columns.image, labels, left_out)
         require_plain(images, path)
         names.append(b"".join(one.name for one in images))
         table = [(len(one.name), one.offset, one.size) for one in images]
@@ -103,7 +117,7 @@ def _build(directory: Path, shards: tuple[Shard, ...], label: str | None, image:
         counts.append(len(images))
     if not sum(counts):
         noted = f"\n{left_out.line()}" if left_out else ""
-        raise UserError(f"There is no image in the {len(shards)} shards of {printable(directory)}.{noted}")
+        raise UserError(f"There is no image in the {len(shards)} shards of {name}.{noted}")
     classes, class_names = number_labels(labels)
     lengths, offsets, sizes = np.ascontiguousarray(np.concatenate(tables).T)
     shard_of = np.repeat(np.arange(len(shards), dtype=np.int32), counts)
