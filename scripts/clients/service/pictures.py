@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import io
 import json
+import math
 import signal
 import sys
 
@@ -28,9 +29,10 @@ def network_input(data, contract, max_pixels):
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         turned, shrink = _is_turned(image), 1
         width, height = image.size[::-1] if turned else image.size
-        across, down = resized_size(contract, width, height)
-        is_opencv = contract.get("resampling") == "opencv"
-        if max(width * height, is_opencv * across * down) > max_pixels:  # OpenCV resizes all of it
+        resized = 0
+        if contract.get("resampling") == "opencv":  # which resizes all of it, on whichever side it lies
+            resized = max(math.prod(resized_size(contract, *sides)) for sides in (image.size, image.size[::-1]))
+        if max(width * height, resized) > max_pixels:
             raise Image.DecompressionBombError
         if image.format in ("JPEG", "MPO"):  # the decoder shrinks a large one, as long as there are pixels enough
             shrink = shrink_factor(contract, width, height)
@@ -55,7 +57,12 @@ def network_input(data, contract, max_pixels):
 
 
 def _is_turned(image):
-    """Whether a picture's EXIF block says that it lies on its side; a damaged block says nothing."""
+    """Whether a picture's EXIF block says that it lies on its side; a damaged block says nothing.
+
+    Nor does one behind the pixels, as a PNG may have: they would be read here, and damage to them go unseen.
+    """
+    if image.format == "PNG" and "exif" not in image.info:
+        return False
     with contextlib.suppress(Exception):
         check_exif(image.info.get("exif") or b"")
         if len(image.info.get("Raw profile type exif", "")) <= 2 * EXIF_AS_USUAL:
