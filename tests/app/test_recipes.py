@@ -4,9 +4,11 @@ import inspect
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import hydra
@@ -15,9 +17,11 @@ from locations import REFERENCE, ROOT
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import SCHEMAS, TAG_LOSSES
+from imgcls.app.loggers import LOGGERS
 from imgcls.app.model_group import register_model_group
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.source import preprocessing
+from imgcls.errors import UserError
 from imgcls.functional.schedules import build_schedule
 from imgcls.models.efficientnet import VARIANTS
 
@@ -233,6 +237,10 @@ def test_a_recipe_starts_from_random_weights_even_where_some_are_bundled():
     assert compose("experiment=squeezenet1_1").model.pretrained is None
 
 
+WITH_EXTRA = {"huggingface": "pyarrow", **{name: kind.package for name, kind in LOGGERS.items()}}
+"""Choices that need a package, which may not be there."""
+
+
 def choices() -> list[tuple[str, str]]:
     """Every file in a directory of conf/, as group and choice."""
     files = sorted(CONF.rglob("*/*.yaml"))
@@ -243,7 +251,12 @@ def choices() -> list[tuple[str, str]]:
 def test_every_choice_of_every_group_composes(group, choice, tmp_path):
     own = [f"{group}._target_=my_module.mine"] if choice == "own" else []
     own += ["data.multi_label=true", "trainer.monitor=mAP"] if choice in TAG_LOSSES else []
-    config = typed(compose(f"{group}={choice}", f"data.root={tmp_path}", *own), "train")
+    composed = compose(f"{group}={choice}", f"data.root={tmp_path}", *own)
+    if choice in WITH_EXTRA and find_spec(WITH_EXTRA[choice]) is None:
+        with pytest.raises(UserError, match=re.escape(f'pip install "imgcls[{choice}]"')):
+            typed(composed, "train")
+        return
+    config = typed(composed, "train")
     if "name" in config.get(group, ()):
         assert config[group].name == choice
 
