@@ -90,9 +90,8 @@ def draw():
         axes.annotate(
             name,
             (milliseconds, top1),
-            xytext=(-4, -11),
+            xytext=(4, -10),
             textcoords="offset points",
-            ha="right",
             fontsize=7,
             color="0.4",
         )
