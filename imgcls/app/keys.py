@@ -429,7 +429,7 @@ class BenchmarkConfig:
     networks: list[str] = key(NOT_EMPTY)
     batch_sizes: list[int] = key(at_least(1), NOT_EMPTY)
     image_size: int | None = key(at_least(1))
-    ways: list[str] = key(one_of("eager", "compiled", "onednn"), NOT_EMPTY)
+    ways: list[str] = key(one_of("eager", "compiled", "onednn", "auto"), NOT_EMPTY)
     peers: list[str] = key(one_of("torchvision", "timm"), NOT_EMPTY)
     torch_layouts: list[str] = key(one_of(*DATA_FORMATS), NOT_EMPTY)
     turn_seconds: float = key(at_least(0))

@@ -68,13 +68,13 @@ def attach_report(checkpoint: Path | None, files: Sequence[Path]) -> None:
     What stands in the way is told, and the evaluation is done all the same.
     """
     directory = checkpoint.parent.parent if checkpoint is not None else None
-    if directory is None or not (directory / "config.yaml").is_file():
-        return
-    recorded = OmegaConf.create(read_yaml(directory / "config.yaml", CONFIG_NODES))
     try:
+        if directory is None or not (directory / "config.yaml").is_file():
+            raise UserError("what was evaluated is no run or checkpoint of one.")
+        recorded = OmegaConf.create(read_yaml(directory / "config.yaml", CONFIG_NODES))
         logger = make_logger(recorded, directory) if recorded.get("logger") else None
         if logger is None:
-            return
+            raise UserError("the run was logged to its own files alone.")
         logger.begin(0)
         logger.attach([file for file in files if file.is_file()], 0)
         logger.end(finished=True)

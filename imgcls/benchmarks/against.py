@@ -16,7 +16,7 @@ from imgcls.machine import cpu
 from imgcls.machine.progress import progress_bar
 
 OWN, THEIRS = "imgcls", "torch"
-OWN_WAYS = {"eager": False, "compiled": True, "onednn": "onednn"}
+OWN_WAYS = {"eager": False, "compiled": True, "onednn": "onednn", "auto": "auto"}
 """``trainer.compile`` by the name of a row."""
 
 SAME_NETWORK = {

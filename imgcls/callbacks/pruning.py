@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import logging
 import math
 from collections.abc import Iterator
@@ -54,7 +55,8 @@ class Pruning(Callback):
         now = trainer.progress.epochs_begun
         if now <= self.warmup_epochs or trainer.progress.epoch >= trainer.epochs:
             return
-        others = trainer.ranks.broadcast(list(self._others(now)) if trainer.ranks.first else None)  # files may grow
+        seen = json.dumps(list(self._others(now))) if trainer.ranks.first else ""
+        others = json.loads(trainer.ranks.broadcast(seen))  # files may grow between two looks
         better = sum(self.best is None or is_better(one, self.best, self.direction) for one in others)
         if len(others) >= self.min_jobs and better > self.keep * len(others):
             self.pruned_at = now

@@ -5,11 +5,11 @@ instructions for int8 give the answers that were measured.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operators that are worth it."""
 
+BETWEEN = """Add AveragePool Clip Concat GlobalAveragePool LeakyRelu MaxPool Mul Pad Relu Reshape Resize Slice Split
+    Squeeze Transpose Unsqueeze"""
+"""Operators that may stay in int8 from one layer to the next. Softmax and sigmoids need more than 256 values."""
+
 IN_FLOAT = "_in_float"
 """Ends the name of a tensor that a layer reads in float again."""
 
@@ -40,8 +44,8 @@ def quantize_bounded(
 ) -> tuple[int, int]:
     """Replace the float graph by one with int8 layers; how many there are, of how many layers. See ``int8.quantize``.
 
-    If all layers in int8 cost more than ``max_drop``, those whose return to float brings the answers nearest to
-    the float graph's are returned first, as few as keep the bound.
+    If all in int8 costs more than ``max_drop``, what lies between the layers returns to float; if that is not
+    enough, those layers whose return brings the answers nearest to the float graph's, as few as keep the bound.
     """
     require_onnx("onnx", "onnxruntime")
     import onnx
@@ -50,28 +54,31 @@ def quantize_bounded(
     scratch.mkdir()
     predictor = ExportPredictor(contract, lambda images: images)  # for its network_input
     whole = onnx.load(str(_fused(directory / ONNX_FILES[0], scratch)))
-    quantized = onnx.load(str(_all_quantized(scratch, predictor, calibration)))
-    layers = _layers(whole, quantized)
+    quantized = _with_plain_outputs(onnx.load(str(_all_quantized(scratch, predictor, calibration))))
+    layers, between = _in_int8(whole, quantized)
     answers = partial(_answers, contract)
 
-    def accuracy(model: "onnx.ModelProto") -> float:
-        return float((answers(model, validation.images).argmax(axis=1) == validation.labels).mean())
+    def enough(returned: Sequence[str]) -> bool:
+        found = answers(_with_float(returned, whole, quantized), validation.images)
+        return float((found.argmax(axis=1) == validation.labels).mean()) >= least
 
-    least = accuracy(whole) - max_drop - 1e-9
+    right = answers(whole, validation.images).argmax(axis=1) == validation.labels
+    least = float(right.mean()) - max_drop - 1e-9
     returned: Sequence[str] = ()
-    if layers and accuracy(quantized) < least:
-        ranked = _ranked(layers, whole, quantized, partial(answers, images=calibration[:RANKED_ON]))
-        few, many = 0, len(ranked)  # too few, and enough, if only because nothing is left
-        while many - few > 1:
-            middle = (few + many) // 2
-            enough = accuracy(_with_float(ranked[:middle], whole, quantized)) >= least
-            few, many = (few, middle) if enough else (middle, many)
-        returned = ranked[:many]
+    if layers and not enough(returned):
+        returned = between
+        if not enough(returned):
+            ranked = _ranked(layers, between, whole, quantized, partial(answers, images=calibration[:RANKED_ON]))
+            few, many = 0, len(ranked)  # too few, and enough, if only because nothing is left
+            while many - few > 1:
+                middle = (few + many) // 2
+                few, many = (few, middle) if enough([*between, *ranked[:middle]]) else (middle, many)
+            returned = [*between, *ranked[:many]]
     result = _with_float(returned, whole, quantized)
     onnx.checker.check_model(result)
     remove(scratch)
     onnx.save(result, str(directory / ONNX_FILES[0]))
-    return len(layers) - len(returned), len(layers)
+    return len(set(layers) - set(returned)), len(layers)
 
 
 def versions() -> dict[str, str]:
@@ -106,6 +113,7 @@ def _all_quantized(scratch: Path, predictor: ExportPredictor, calibration: np.nd
         str(result),
         Images(),
         quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=[*LAYERS, *BETWEEN.split()],
         per_channel=True,
         reduce_range=True,
         activation_type=QuantType.QUInt8,
@@ -121,19 +129,45 @@ def _input(scratch: Path) -> str:
     return onnx.load(str(scratch / "float.onnx"), load_external_data=False).graph.input[0].name
 
 
-def _layers(whole: "onnx.ModelProto", quantized: "onnx.ModelProto") -> list[str]:
-    """Names of the layers that read something else in int8."""
+def _with_plain_outputs(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The graph whose outputs are what its last operators compute, not rounded to eight bits."""
+    graph = model.graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    for output in graph.output:
+        last = made_by[output.name]
+        before = made_by.get(last.input[0]) if last.op_type == "DequantizeLinear" else None
+        if before is None or before.op_type != "QuantizeLinear":
+            continue
+        plain = before.input[0]
+        for node in (last, before):
+            graph.node.remove(node)
+        for node in graph.node:
+            for names in (node.input, node.output):
+                names[:] = [output.name if name == plain else name for name in names]
+    return model
+
+
+def _in_int8(whole: "onnx.ModelProto", quantized: "onnx.ModelProto") -> tuple[list[str], list[str]]:
+    """Names of what reads something else in int8: layers, and what lies between them."""
     inputs = {node.name: list(node.input) for node in whole.graph.node}
-    return [
-        node.name for node in quantized.graph.node if node.op_type in LAYERS and inputs[node.name] != list(node.input)
-    ]
+    changed = [node for node in quantized.graph.node if inputs.get(node.name, list(node.input)) != list(node.input)]
+    return tuple([node.name for node in changed if (node.op_type in LAYERS) == wanted] for wanted in (True, False))
 
 
-def _ranked(layers: Sequence[str], whole: "onnx.ModelProto", quantized: "onnx.ModelProto", answers: Any) -> list[str]:
+def _ranked(
+    layers: Sequence[str],
+    between: Sequence[str],
+    whole: "onnx.ModelProto",
+    quantized: "onnx.ModelProto",
+    answers: Callable[["onnx.ModelProto"], np.ndarray],
+) -> list[str]:
     """The layer first whose return to float leaves the least difference from the float graph's answers."""
     expected = answers(whole)
-    left = {layer: float(np.abs(answers(_with_float([layer], whole, quantized)) - expected).mean()) for layer in layers}
-    return sorted(layers, key=left.__getitem__)
+
+    def left(layer: str) -> float:
+        return float(np.abs(answers(_with_float([*between, layer], whole, quantized)) - expected).mean())
+
+    return sorted(layers, key={layer: left(layer) for layer in layers}.__getitem__)
 
 
 def _with_float(layers: Collection[str], whole: "onnx.ModelProto", quantized: "onnx.ModelProto") -> "onnx.ModelProto":

@@ -1,5 +1,6 @@
 """The fastest way to train a network on this processor: measured on its first batch, and remembered."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -55,7 +56,7 @@ def take_fastest(network: nn.Layer, images: paddle.Tensor, loss: Loss, taken: st
         return taken
     file = _file(network, images)
     times = _remembered(file)
-    if times is None:
+    if times is None or _deadly(file, _fastest(times)).exists():
         return _measured(network, images, loss, file)
     name = _fastest(times)
     try:
@@ -92,11 +93,19 @@ def _measured(network: nn.Layer, images: paddle.Tensor, loss: Loss, file: Path) 
                 free / 1e9,
             )
             continue
+        trying = _deadly(file, name)
+        if trying.exists():
+            log.info("%s is left out: it has ended a process here (%s)", name, trying)
+            continue
         try:
+            log.info("trying %s; should that end this process, the next one leaves it out", name)
+            _touch(trying)
             compile_with_onednn(network, images, loss, chosen)
             forwards[name] = vars(network).pop("forward")
-        except UserError as error:
+        except Exception as error:  # of a network of somebody's own that cannot be translated
             log.info("%s is left out: %s", name, error)
+        finally:
+            trying.unlink(missing_ok=True)
     times = _times(network, loss, forwards) if len(forwards) > 1 else {EAGER: 0.0}
     name = _fastest(times)
     if name == EAGER:
@@ -166,6 +175,17 @@ def _remember(file: Path, network: nn.Layer, images: paddle.Tensor, times: Mappi
             write_json(partial, content)
     except OSError as error:
         log.info("the way is not remembered: %s", error)
+
+
+def _deadly(file: Path, name: str) -> Path:
+    """There while a way is tried, and left behind by a process that died of it: oneDNN ends some with an abort."""
+    return file.with_suffix(f".{name.replace(' ', '-')}.trying")
+
+
+def _touch(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
 
 
 def _file(network: nn.Layer, images: paddle.Tensor) -> Path:

@@ -8,7 +8,7 @@ import paddle
 from paddle import nn
 
 from imgcls.errors import UserError
-from imgcls.machine.paddle_internals import kernel_size, mark_for_onednn, unmark_for_onednn
+from imgcls.machine.paddle_internals import kernel_size, mark_for_onednn, plain_before_concat, unmark_for_onednn
 
 log = logging.getLogger("imgcls")
 
@@ -59,6 +59,9 @@ def compile_with_onednn(
             raise UserError(f"{_ASKED}: there is no convolution of this network that oneDNN could compute. {_WITHOUT}")
         spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
         paddle.jit.to_static(network, input_spec=[spec], full_graph=True)
+        if plain_before_concat(network, images):
+            vars(network).pop("forward")
+            paddle.jit.to_static(network, input_spec=[spec], full_graph=True)
         require_equal(exact, nearby, gradients(network, loss))
     except BaseException as error:
         vars(network).pop("forward", None)

@@ -164,6 +164,9 @@ class Conv2D(nn.Conv2D):
     onednn: bool | None = None
     """In graphs: whether oneDNN computes the convolution; ``None`` leaves all as it is in Paddle."""
 
+    onednn_to_plain = False
+    """Whether what oneDNN has computed goes on in plain layout, see ``plain_before_concat``."""
+
     @paddle.jit.not_to_static
     def _goes_to_onednn(self) -> bool:
         return self.onednn is not None and not paddle.in_dynamic_mode()
@@ -185,6 +188,7 @@ class Conv2D(nn.Conv2D):
             if operator.type not in ("conv2d", "depthwise_conv2d"):
                 raise RuntimeError(f"{operator.type} where a convolution was expected")
             operator._set_attr("use_mkldnn", True)
+            out = paddle.scale(out, 1.0) if self.onednn_to_plain else out
         return out if bias is None else _append_add(out, bias, self._channel_dim)
 
 
@@ -205,11 +209,36 @@ def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> i
     return sum(layer.onednn for layer in convolutions)
 
 
+def plain_before_concat(network: nn.Layer, images: paddle.Tensor) -> bool:
+    """Whether the network's graph, which is not run, needs to be made anew: it would end the process.
+
+    What oneDNN has computed keeps its layout, and the gradient of a ``concat`` that takes it as it is cannot be
+    computed. From now on such convolutions pass theirs through an operator that knows plain layouts only.
+    """
+    program = network.forward.get_concrete_program(images)[0].main_program
+    operators = program.global_block().ops
+    taken = {name for operator in operators if operator.type == "concat" for name in operator.input("X")}
+    scaled = {one.output("Out")[0]: one.input("X")[0] for one in operators if one.type == "scale"}
+    weights = {
+        scaled.get(operator.input("Filter")[0])
+        for operator in operators
+        if operator.type in ("conv2d", "depthwise_conv2d") and operator.output("Output")[0] in taken
+    }
+    found = [
+        layer
+        for layer in network.sublayers(include_self=True)
+        if isinstance(layer, Conv2D) and layer.onednn and layer.weight.name in weights
+    ]
+    for layer in found:
+        layer.onednn_to_plain = True
+    return bool(found)
+
+
 def unmark_for_onednn(network: nn.Layer) -> None:
     """Graphs of the network are Paddle's own again."""
     for layer in network.sublayers(include_self=True):
         if isinstance(layer, Conv2D):
-            layer.onednn = None
+            layer.onednn, layer.onednn_to_plain = None, False
 
 
 def kernel_size(convolution: nn.Layer) -> Sequence[int]:

@@ -20,16 +20,16 @@ from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
 from answers import answer, probabilities
-from fitting import fit, lies_on_its_side, shrink_factor
+from fitting import fit, shrink_factor
 from operators import check_model, check_reader
 from plain_yaml import read
 
 
 def read_picture(path, contract):
     image, shrink = Image.open(path), 1
-    width, height = image.size
+    turned = image.getexif().get(274) in (5, 6, 7, 8)
+    width, height = image.size[::-1] if turned else image.size
     if image.format in ("JPEG", "MPO"):  # the decoder shrinks a large one, as long as there are pixels enough
-        width, height = (height, width) if lies_on_its_side(image) else (width, height)
         shrink = shrink_factor(contract, width, height)
         image.draft(None, (image.width // shrink, image.height // shrink))
     image = ImageOps.exif_transpose(image)

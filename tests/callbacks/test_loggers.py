@@ -5,10 +5,11 @@ from pathlib import Path
 
 import paddle
 import pytest
+from event_file import read_events
 from PIL import Image
 from test_augmentation import CLASSES, make_loader, preprocess
 
-from imgcls.app.loggers import LOGGERS, missing
+from imgcls.app.loggers import LOGGERS, attach_report, missing
 from imgcls.callbacks.logger import known_as
 from imgcls.engine.trainer import Progress, Trainer
 from imgcls.errors import UserError
@@ -134,3 +135,20 @@ def test_a_directory_of_a_packages_name_is_no_package(tmp_path, monkeypatch):
     (tmp_path / "made_up_logger").mkdir()
     assert missing("made_up") == 'logger=made_up needs the package made_up_logger: pip install "imgcls[made_up]"'
     assert missing("csv") is None
+
+
+def test_a_report_is_attached_to_the_run_that_was_evaluated(run, tmp_path, caplog):
+    pytest.importorskip("tensorboardX")
+    drawn = tmp_path / "confusion_matrix.png"
+    Image.new("RGB", (40, 30), (0, 0, 255)).save(drawn)
+    checkpoint = run / "checkpoints" / "epoch-0001"
+    files = [drawn, tmp_path / "report.html"]
+    attach_report(None, files)
+    assert "what was evaluated is no run" in caplog.text
+    (run / "config.yaml").write_text("logger: {name: csv}\ntrainer: {log_every: 1}\n")
+    attach_report(checkpoint, files)
+    assert "the run was logged to its own files alone" in caplog.text
+    (run / "config.yaml").write_text("logger: {name: tensorboard}\ntrainer: {log_every: 1}\n")
+    attach_report(checkpoint, files)
+    tags = [value.tag for event in read_events(run / "tensorboard") for value in event.summary.value]
+    assert tags == ["pictures/confusion_matrix"]

@@ -41,7 +41,7 @@ def photos(tmp_path_factory):
 def test_a_zip_is_the_folder(photos, split):
     packed, loose = build_samples("zip", photos, split=split), build_samples("sample", split=split)
     require_same(packed, split)
-    assert known(packed) == known(loose)  # a run may go on from either
+    assert known(packed) == known(loose)  # so says what a checkpoint has of its samples
     assert packed.path(3) == f"{photos}/sample_photos/{split}/{os.fsdecode(loose.relative_path(3))}"
 
 

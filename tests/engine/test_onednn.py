@@ -6,12 +6,14 @@ import pytest
 from paddle import nn
 from paddle.nn import functional as F
 
-from imgcls.engine.onednn import compile_with_onednn, require_equal
+from imgcls.engine.fastest_way import GRAPHS
+from imgcls.engine.onednn import above_1x1, compile_with_onednn, require_equal
 from imgcls.errors import UserError
 from imgcls.functional.losses import cross_entropy, with_auxiliary
 from imgcls.machine import paddle_internals
 from imgcls.models.registry import build_model, list_models, model_info
 
+EVERYWHERE = GRAPHS["onednn everywhere"]
 SMALL = ("mobilenetv1_x0_25", "squeezenet1_1")
 """One with batch norms and depthwise convolutions, one with biases and dropout."""
 
@@ -38,10 +40,19 @@ def task(network, side, count=3):
 
 
 @pytest.mark.parametrize(
-    "name",
-    [*SMALL, *(pytest.param(name, marks=pytest.mark.full) for name in largest_of_each_family() if name not in SMALL)],
+    ("name", "chosen"),
+    [
+        *((name, above_1x1) for name in SMALL),
+        (SMALL[0], EVERYWHERE),
+        *(
+            pytest.param(name, chosen, marks=pytest.mark.full)
+            for name in largest_of_each_family()
+            for chosen in (above_1x1, EVERYWHERE)
+            if name not in SMALL
+        ),
+    ],
 )
-def test_a_family(name):
+def test_a_family(name, chosen):
     """What is found equal is left as it was, and answers as before."""
     paddle.seed(1)
     network = build_model(name, num_classes=5)
@@ -53,7 +64,7 @@ def test_a_family(name):
     with paddle.no_grad():
         expected = network(images).numpy()
     network.train()
-    compile_with_onednn(network, images, loss)
+    compile_with_onednn(network, images, loss, chosen)
     assert "forward" in vars(network)
     assert all(np.array_equal(state[key], tensor.numpy()) for key, tensor in network.state_dict().items())
     network.eval()
@@ -72,6 +83,30 @@ class TwoConvolutions(nn.Layer):
     def forward(self, images):
         maps = F.relu(self.second(F.relu(self.first(images))))
         return self.head(paddle.mean(maps, axis=[2, 3]))
+
+
+class SideBySide(TwoConvolutions):
+    """As in GoogLeNet: nothing stands between convolutions without a bias and their concatenation."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = paddle_internals.Conv2D(3, 16, 3, padding=1, bias_attr=False)
+        self.second = paddle_internals.Conv2D(16, 8, 3, padding=1, bias_attr=False)
+        self.third = paddle_internals.Conv2D(16, 8, 5, padding=2, bias_attr=False)
+
+    def forward(self, images):
+        maps = F.relu(self.first(images))
+        maps = F.relu(paddle.concat([self.second(maps), self.third(maps)], axis=1))
+        return self.head(paddle.mean(maps, axis=[2, 3]))
+
+
+def test_what_is_concatenated_is_in_plain_layout():
+    """Otherwise the gradient of the concatenation ends the process."""
+    network = SideBySide()
+    compile_with_onednn(network, *task(network, 16))
+    assert [layer.onednn_to_plain for layer in (network.first, network.second, network.third)] == [False, True, True]
+    paddle_internals.unmark_for_onednn(network)
+    assert not network.second.onednn_to_plain
 
 
 def test_wrong_gradients_are_refused(monkeypatch):

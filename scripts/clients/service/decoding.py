@@ -36,7 +36,11 @@ class Decoders:
             yield
         finally:
             for process in self.processes:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            with contextlib.suppress(TimeoutError):  # or Python complains of their pipes when all is over
+                async with asyncio.timeout(1):
+                    await asyncio.gather(*(process.wait() for process in self.processes))
 
     async def start(self):
         pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}

@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from statistics import median
 
+import engine_process
 import numpy as np
 
 FILES = {
@@ -19,6 +20,10 @@ ROUNDS, TIMES, REST = 3, 5, 0.2  # of a measurement; seconds for which the threa
 
 
 def paddle_inference(directory, threads):
+    return (paddle_here if paddle_version().startswith("2.") else engine_process.start)(directory, threads)
+
+
+def paddle_here(directory, threads):
     from paddle.inference import Config, create_predictor
 
     config = Config(*(str(directory / name) for name in FILES[graph_kind(directory)]))

@@ -1,23 +1,12 @@
 """From a decoded picture to the pixels of the network's input: centre crop, letterbox or stretch, as exported."""
 
-import contextlib
 from importlib import import_module
 
 import numpy as np
 from PIL import Image
-from work import EXIF_AS_USUAL, check_exif
 
 FILTERS = {"nearest": "NEAREST", "linear": "BILINEAR", "cubic": "BICUBIC", "area": "BOX", "lanczos": "LANCZOS"}
 CROPS = ("center", "letterbox", "stretch")
-
-
-def lies_on_its_side(image):
-    """Whether the EXIF block of an open JPEG says so; a damaged block says nothing."""
-    with contextlib.suppress(Exception):
-        check_exif(image.info.get("exif") or b"")
-        if len(image.info.get("Raw profile type exif", "")) <= 2 * EXIF_AS_USUAL:
-            return image.getexif().get(274) in (5, 6, 7, 8)
-    return False
 
 
 def input_size(contract):

@@ -8,11 +8,12 @@ import contextlib
 import ctypes
 import io
 import json
+import math
 import signal
 import sys
 
 import numpy as np
-from fitting import fit, lies_on_its_side, resized_size, shrink_factor
+from fitting import fit, resized_size, shrink_factor
 from PIL import Image, ImageOps
 from work import EXIF_AS_USUAL, TooMuchWork, check_exif, check_work
 
@@ -26,14 +27,14 @@ def network_input(data, contract, max_pixels):
     """Float32 ``[3, height, width]`` or uint8 ``[height, width, 3]``, to the bit as inference_client.py computes it."""
     check_work(data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        is_jpeg, shrink = image.format in ("JPEG", "MPO"), 1
-        # of others the block may come after the pixels, and would have them decoded here
-        width, height = image.size[::-1] if is_jpeg and lies_on_its_side(image) else image.size
-        across, down = resized_size(contract, width, height)
-        is_opencv = contract.get("resampling") == "opencv"
-        if max(width * height, is_opencv * across * down) > max_pixels:  # OpenCV resizes all of it
+        turned, shrink = _is_turned(image), 1
+        width, height = image.size[::-1] if turned else image.size
+        resized = 0
+        if contract.get("resampling") == "opencv":  # which resizes all of it, on whichever side it lies
+            resized = max(math.prod(resized_size(contract, *sides)) for sides in (image.size, image.size[::-1]))
+        if max(width * height, resized) > max_pixels:
             raise Image.DecompressionBombError
-        if is_jpeg:  # the decoder shrinks a large one, as long as there are pixels enough
+        if image.format in ("JPEG", "MPO"):  # the decoder shrinks a large one, as long as there are pixels enough
             shrink = shrink_factor(contract, width, height)
             image.draft(None, (image.width // shrink, image.height // shrink))
         image.load()
@@ -50,8 +51,23 @@ def network_input(data, contract, max_pixels):
     pixels = fit(canvas, contract, *(canvas.size if shrink == 1 else (width, height)), shrink)
     mean, std = np.array(contract["mean"]), np.array(contract["std"])
     gain, shift = np.float32(1 / (255 * std)), np.float32(-mean / std)
-    is_uint8 = contract["input"] == "uint8"
-    return np.ascontiguousarray(pixels if is_uint8 else (pixels * gain + shift).transpose(2, 0, 1))
+    if contract["input"] == "uint8":
+        return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray((pixels * gain + shift).transpose(2, 0, 1))
+
+
+def _is_turned(image):
+    """Whether a picture's EXIF block says that it lies on its side; a damaged block says nothing.
+
+    Nor does one behind the pixels, as a PNG may have: they would be read here, and damage to them go unseen.
+    """
+    if image.format == "PNG" and "exif" not in image.info:
+        return False
+    with contextlib.suppress(Exception):
+        check_exif(image.info.get("exif") or b"")
+        if len(image.info.get("Raw profile type exif", "")) <= 2 * EXIF_AS_USUAL:
+            return image.getexif().get(274) in (5, 6, 7, 8)
+    return False
 
 
 def give_memory_back():
