@@ -26,7 +26,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 TABLE, PLOT = DOCS / "which_network.csv", DOCS / "which_network.png"
 COLUMNS = ("name", "published_top1", "milliseconds", "engine", "processor")
 ROUNDS, LEAST_SECONDS, WARM_UP = 3, 0.15, 2
-WELL_KNOWN = ("alexnet", "mobilenetv1", "resnet18", "resnet50", "squeezenet1_1", "vgg11")
+WELL_KNOWN = ("mobilenetv1", "resnet18", "resnet50", "squeezenet1_1", "vgg11")
 MARKS = "osD^vPX*"
 
 
