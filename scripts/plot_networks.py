@@ -26,7 +26,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 TABLE, PLOT = DOCS / "which_network.csv", DOCS / "which_network.png"
 COLUMNS = ("name", "published_top1", "milliseconds", "engine", "processor")
 ROUNDS, LEAST_SECONDS, WARM_UP = 3, 0.15, 2
-WELL_KNOWN = ("alexnet", "mobilenetv1", "resnet18", "resnet50", "squeezenet1_1", "vgg11")
+WELL_KNOWN = ("mobilenetv1", "resnet18", "resnet50", "squeezenet1_1", "vgg11")
 MARKS = "osD^vPX*"
 
 
@@ -90,9 +90,8 @@ def draw():
         axes.annotate(
             name,
             (milliseconds, top1),
-            xytext=(-4, -11),
+            xytext=(4, -10),
             textcoords="offset points",
-            ha="right",
             fontsize=7,
             color="0.4",
         )

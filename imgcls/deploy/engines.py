@@ -22,8 +22,9 @@ from imgcls.machine.paddle_internals import supports_bfloat16
 
 Run = Callable[[np.ndarray], np.ndarray]
 
-UNSAFE_PASS = "batch_norm_act_fuse_pass"
-"""Of oneDNN. It takes a batch norm with one activation after it for a pair, and fails in DARTS, where there are two."""
+UNSAFE_PASSES = ("batch_norm_act_fuse_pass", "matmul_add_act_fuse_pass")
+"""Beside oneDNN. The first takes a batch norm with one activation after it for a pair, and fails in DARTS, where there
+are two; the second, of PaddlePaddle 3, takes the windows of Swin for a matrix, and fails as well (3.3.1)."""
 
 
 def jit(directory: str | Path) -> Run:
@@ -133,7 +134,8 @@ def _use_cpu(config: Config, threads: int | None, onednn: bool | None, bfloat16:
         raise UserError("This processor has no AVX512: it cannot compute in bfloat16. Leave out predict.bfloat16.")
     if onednn:
         config.enable_mkldnn()
-        config.delete_pass(UNSAFE_PASS)
+        for name in UNSAFE_PASSES:
+            config.delete_pass(name)
     else:
         config.disable_mkldnn()  # Paddle switches it on by itself
     if bfloat16:

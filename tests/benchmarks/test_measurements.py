@@ -21,6 +21,7 @@ def test_inference(monkeypatch):
 
 def test_inference_table(monkeypatch, capsys):
     """The fastest first; how busy the machine was is in it, and warned of. int8 takes long to make, and is left out."""
+    pytest.importorskip("openvino")
     from rich.console import Console
 
     from imgcls.benchmarks import inference

@@ -134,7 +134,7 @@ from imgcls.data.loading.synthetic import SyntheticDataset
 from imgcls.errors import UserError
 try:
     for images, _, _ in build_loader(SyntheticDataset(synthetic_samples(200, 4), 96), EpochSampler(200, 20), 2):
-        print(images.shape)
+        print(list(images.shape))
 except UserError as error:
     print(error)
 """

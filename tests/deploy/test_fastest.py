@@ -61,7 +61,7 @@ def three(exports, monkeypatch):
     wrong = lambda run: lambda images: run(images) + 1.0  # noqa: E731
     table = {"a": of("a", slow), "b": of("b", lambda run: run), "c": of("c", wrong)}
     monkeypatch.setattr(fastest, "ENGINES", table)
-    monkeypatch.setattr(fastest, "ENGINES_OF", {"paddle": ("a", "b", "c")})
+    monkeypatch.setattr(fastest, "ENGINES_OF", dict.fromkeys(("paddle", "pir"), ("a", "b", "c")))
     monkeypatch.setattr(fastest, "time", Clock)
     return made
 
