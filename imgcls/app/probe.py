@@ -93,7 +93,7 @@ class HeadTraining:
             splits.append(Split("val", val, plain, views=1, training=False))
         found = prepare_features(config, run, self.trainer, splits)
         self.directory = run.path / DIRECTORY
-        log.info("epochs 1 to %d train the head alone; experiment=fine_tune trains everything", self.epochs)
+        log.info("epochs 1 to %d train the head alone; experiment=all_layers trains everything", self.epochs)
         for part, split, features in zip(self.parts, splits, found, strict=True):
             file = run.path / "bad_files.txt"
             bad_files = BadFiles(config.data.max_errors, file) if config.data.on_error == "skip" else None

@@ -41,11 +41,11 @@ def test_a_bare_training_is_the_recipe():
 def test_a_command_that_says_how_stays_what_it_was(wanted):
     given = configuration(*wanted)
     assert not given["probe"]["enabled"]
-    assert given == configuration("experiment=fine_tune", *wanted)
+    assert given == configuration("experiment=all_layers", *wanted)
 
 
 def test_everything_is_trained_on_demand():
-    given = configuration("experiment=fine_tune")
+    given = configuration("experiment=all_layers")
     assert (given["probe"]["enabled"], given["trainer"]["epochs"], given["optimizer"]["lr"]) == (False, 10, 0.003)
 
 
@@ -70,7 +70,7 @@ def test_what_says_nothing_of_training(keys, nothing):
 
 
 def test_a_run_that_was_begun_otherwise_goes_on_as_it_was():
-    small = ("experiment=fine_tune", "transform.size=64", "trainer.max_steps=1", "trainer.eval_every=0")
+    small = ("experiment=all_layers", "transform.size=64", "trainer.max_steps=1", "trainer.eval_every=0")
     imgcls.train(*small, "trainer.num_workers=0", "trainer.batch_size=2", run="old")
     went_on = configuration("trainer.resume=auto", run={"name": "old"})
     assert not went_on["probe"]["enabled"]

@@ -31,7 +31,7 @@ DEFAULTS = {
 }
 CONF = conf_directory()
 
-OURS = {"fine_tune", "finetune", "linear_probe", "probe_then_tune"}
+OURS = {"all_layers", "finetune", "linear_probe", "probe_then_tune"}
 """Recipes for any network, which the original did not have."""
 
 # What a script asked for by a name that its network does not have, or has another one for.
