@@ -8,7 +8,13 @@ import paddle
 from paddle import nn
 
 from imgcls.errors import UserError
-from imgcls.machine.paddle_internals import kernel_size, mark_for_onednn, plain_before_concat, unmark_for_onednn
+from imgcls.machine.paddle_internals import (
+    has_onednn_graphs,
+    kernel_size,
+    mark_for_onednn,
+    plain_before_concat,
+    unmark_for_onednn,
+)
 
 log = logging.getLogger("imgcls")
 
@@ -48,6 +54,11 @@ def compile_with_onednn(
             ``forward`` again.
     """
     exact = gradients(network, loss)
+    if not has_onednn_graphs():
+        raise UserError(
+            f"{_ASKED}: the graphs of PaddlePaddle {paddle.__version__} have no kernels of oneDNN to train with, those "
+            f"of 2.6.2 have. {_WITHOUT}"
+        )
     before = images.clone()
     with paddle.no_grad():
         images.set_value(before * (1 + ROUNDING))

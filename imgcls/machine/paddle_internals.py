@@ -192,6 +192,11 @@ class Conv2D(nn.Conv2D):
         return out if bias is None else _append_add(out, bias, self._channel_dim)
 
 
+def has_onednn_graphs() -> bool:
+    """Whether graphs that train have operators that take oneDNN's kernels: those of Paddle 3 have none."""
+    return not getattr(paddle.framework, "use_pir_api", lambda: False)()
+
+
 def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> int:
     """Let graphs of a network compute chosen ones of its ``Conv2D`` by oneDNN, forward and backward; returns how many.
 
@@ -200,8 +205,8 @@ def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> i
     pass through an operator that knows plain layouts only. Operators must follow each other
     (``FLAGS_new_executor_serial_run``), which stays so in this process.
     """
-    if getattr(paddle.framework, "use_pir_api", lambda: False)():
-        return 0  # graphs of Paddle 3 have no such operators
+    if not has_onednn_graphs():
+        return 0
     paddle.set_flags({"FLAGS_new_executor_serial_run": True})
     convolutions = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, Conv2D)]
     for layer in convolutions:

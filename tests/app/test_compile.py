@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from paddles import ON_PADDLE_3
 from tiny_run import TINY, last, rows
 
 import imgcls
@@ -13,6 +14,10 @@ from imgcls.weights.safe_pickle import load_pickle
 ONEDNN = (*TINY, "data.train_size=24", "trainer.compile=onednn")
 
 
+on_2 = pytest.mark.skipif(ON_PADDLE_3, reason="graphs of PaddlePaddle 3 train without oneDNN")
+
+
+@on_2
 def test_a_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     """And not under another setting, whose bits are others."""
     monkeypatch.chdir(tmp_path)
@@ -41,6 +46,7 @@ def test_mistakes(wanted, message, ask, tmp_path):
     assert message in result.stderr
 
 
+@on_2
 def test_the_fastest_way_is_kept_by_a_run_that_goes_on(tmp_path, monkeypatch):
     """Whatever a machine that is another or has other work would choose then."""
     monkeypatch.chdir(tmp_path)

@@ -5,6 +5,7 @@ import paddle
 import pytest
 from paddle import nn
 from paddle.nn import functional as F
+from paddles import ON_PADDLE_3
 
 from imgcls.engine.fastest_way import GRAPHS
 from imgcls.engine.onednn import above_1x1, compile_with_onednn, require_equal
@@ -13,6 +14,7 @@ from imgcls.functional.losses import cross_entropy, with_auxiliary
 from imgcls.machine import paddle_internals
 from imgcls.models.registry import build_model, list_models, model_info
 
+on_2 = pytest.mark.skipif(ON_PADDLE_3, reason="graphs of PaddlePaddle 3 train without oneDNN")
 EVERYWHERE = GRAPHS["onednn everywhere"]
 SMALL = ("mobilenetv1_x0_25", "squeezenet1_1")
 """One with batch norms and depthwise convolutions, one with biases and dropout."""
@@ -39,6 +41,7 @@ def task(network, side, count=3):
     return images, loss
 
 
+@on_2
 @pytest.mark.parametrize(
     ("name", "chosen"),
     [
@@ -100,6 +103,7 @@ class SideBySide(TwoConvolutions):
         return self.head(paddle.mean(maps, axis=[2, 3]))
 
 
+@on_2
 def test_what_is_concatenated_is_in_plain_layout():
     """Otherwise the gradient of the concatenation ends the process."""
     network = SideBySide()
@@ -109,6 +113,7 @@ def test_what_is_concatenated_is_in_plain_layout():
     assert not network.second.onednn_to_plain
 
 
+@on_2
 def test_wrong_gradients_are_refused(monkeypatch):
     """As those of filters are on some processors that go to oneDNN directly, under a loss that is right."""
     network = TwoConvolutions()
@@ -121,10 +126,19 @@ def test_wrong_gradients_are_refused(monkeypatch):
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
+@on_2
 def test_a_network_without_such_convolutions_is_refused():
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
     with pytest.raises(UserError, match="there is no convolution of this network that oneDNN could compute"):
         compile_with_onednn(network, *task(network, 2))
+
+
+@pytest.mark.skipif(not ON_PADDLE_3, reason="those of PaddlePaddle 2 have them")
+def test_graphs_without_such_kernels_are_refused():
+    network = TwoConvolutions()
+    with pytest.raises(UserError, match=r"PaddlePaddle 3\.\S+ have no kernels of oneDNN to train with"):
+        compile_with_onednn(network, *task(network, 16))
+    assert "forward" not in vars(network)
 
 
 def test_what_rounding_does_is_allowed_for():

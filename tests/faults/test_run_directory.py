@@ -6,7 +6,7 @@ import time
 
 from tiny_run import TINY, finish, has_logged, last, rows, status, wait_for
 
-LONG = (*TINY, "trainer.epochs=50")
+LONG = (*TINY, "trainer.epochs=1000")
 
 
 def test_two_runs_of_one_name_at_once(start, tmp_path):
