@@ -237,9 +237,14 @@ def _issues(index: SearchIndex) -> tuple[list[label_issues.LabelIssue] | None, s
         return None, "Likely wrong labels are not looked for: that would take hours for so many pictures and classes."
     judged = len(label_issues.judged(index.labels))
     found = label_issues.label_issues(index.features, index.labels)
+    rest = (
+        "; the likeliest first. Look at each before you change it: labels.csv has all."
+        if found
+        else ". There are none."
+    )
     return found, (
         f"By classifiers of the features that had not seen the picture (confident learning), among {judged:,} pictures "
-        "of classes with two or more; the likeliest first. Look at each before you change it: labels.csv has all."
+        f"of classes with two or more{rest}"
     )
 
 
