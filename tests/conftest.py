@@ -57,6 +57,17 @@ def heard():
     log.handlers[:], log.filters[:], log.level, log.propagate = handlers, filters, level, propagate
 
 
+@pytest.fixture(autouse=True)
+def known_networks():
+    """Networks that a test registers are not known to the next."""
+    from imgcls.models import registry
+
+    before = dict(registry._own)
+    yield
+    registry._own.clear()
+    registry._own.update(before)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """A file to a worker; with ``--full``, one worker for the files in which the largest networks fill the memory."""

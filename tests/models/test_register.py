@@ -54,12 +54,6 @@ class Whole(Network):
         self.head = linear(4, num_classes, weight="fc_weights", bias="fc_offset")
 
 
-@pytest.fixture(autouse=True)
-def _only_in_this_test():
-    yield
-    registry._own.clear()
-
-
 def test_facts_and_their_defaults():
     register_model("My-Net_2", Tiny)
     info = model_info("my-net_2")
