@@ -92,6 +92,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _neighbours(config)
     yield from _quantized(config)
     yield from _search(config)
+    yield from _measured(config)
     if "trainer" in config and not own_metrics and "lr_find" not in config and "preview" not in config:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
@@ -460,6 +461,13 @@ def _no_class(metric: str, class_names: Sequence[str]) -> str:
     name = metric.removeprefix(F1_OF)
     shown = ", ".join(class_names[:10]) + ", ..." * (len(class_names) > 10)
     return f"there is no class '{name}'.{close_matches(name, class_names)} There are: {shown}."
+
+
+def _measured(config: DictConfig) -> Iterator[str]:
+    known = list_models()
+    for name in _get(config, "benchmark.networks") or ():
+        if name.lower() not in known:
+            yield f"benchmark.networks: there is no model '{name}'.{close_matches(name.lower(), known)}"
 
 
 def _processes(config: DictConfig) -> int:
