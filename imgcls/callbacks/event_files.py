@@ -25,12 +25,12 @@ class EventFiles(Logger):
         self.about = about
         self.writer: Any = None
 
-    def open(self, step: int) -> Any:
+    def writer_from(self, step: int) -> Any:
         """The writer of a run that starts, or goes on after so many updates."""
         raise NotImplementedError
 
     def begin(self, step):
-        self.writer = self.open(step)
+        self.writer = self.writer_from(step)
         if self.about:
             self.writer.add_text("system", self.about, step)
 
@@ -57,7 +57,7 @@ class TensorBoard(EventFiles):
         super().__init__(*arguments, **options)
         self._open = package("tensorboardX", "tensorboard").SummaryWriter
 
-    def open(self, step):
+    def writer_from(self, step):
         return self._open(str(self.directory / "tensorboard"), purge_step=step + 1 if step else None)
 
     def add(self, figures, step):
@@ -76,5 +76,5 @@ class VisualDL(EventFiles):
         super().__init__(*arguments, **options)
         self._open = package("visualdl", "visualdl").LogWriter
 
-    def open(self, step):
+    def writer_from(self, step):
         return self._open(logdir=str(self.directory / "visualdl"))
