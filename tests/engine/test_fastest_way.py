@@ -13,6 +13,7 @@ from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.functional.losses import cross_entropy
 from imgcls.machine import cpu, memory
+from imgcls.machine.measured import remembered
 from imgcls.models.registry import build_model
 
 
@@ -46,11 +47,11 @@ def test_what_is_taken_has_the_gradients_of_eager_training(cache, monkeypatch):
     (file,) = cache.iterdir()  # nothing of the trials is left
     content = json.loads(file.read_text())
     assert EAGER in content["milliseconds"]
-    assert fastest_way._remembered(file) == content["milliseconds"]
+    assert remembered(file, (EAGER, *fastest_way.GRAPHS)) == content["milliseconds"]
     monkeypatch.setattr(cpu, "is_busy", lambda: False)
-    assert fastest_way._remembered(file) is None
+    assert remembered(file, (EAGER, *fastest_way.GRAPHS)) is None
     file.write_text("damaged")
-    assert fastest_way._remembered(file) is None
+    assert remembered(file, (EAGER, *fastest_way.GRAPHS)) is None
 
 
 def test_a_graph_must_be_worth_it():
