@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from channels import count_of
 from fitting import input_size
 from pictures import LARGE, REFUSALS
 from PIL import Image
@@ -25,7 +26,8 @@ class Decoders:
         self.count, self.max_pixels, self.seconds = count, max_pixels, seconds
         size = input_size(contract)
         is_float = contract["input"] == "float"
-        self.shape, self.type = ((3, *size), np.float32) if is_float else ((*size, 3), np.uint8)
+        count = count_of(contract)
+        self.shape, self.type = ((count, *size), np.float32) if is_float else ((*size, count), np.uint8)
         self.idle, self.processes, self.starts = asyncio.Queue(), set(), set()
 
     @contextlib.asynccontextmanager
