@@ -253,12 +253,13 @@ def _shown(value: object) -> str:
 
 def _contradictions(content: dict[str, Any]) -> Iterator[str]:
     seen, shrinks = _preprocessing(content), content["jpeg_reductions"]
+    channels = Channels(content.get("channels", OPTIONAL["channels"]), seen.depth)
+    for key in ("mean", "std"):
+        if len(content[key]) != channels.count:
+            yield f"{key} is {_shown(content[key])}, expected {channels.count} numbers, one for each channel"
+            return
     if shrinks != list(seen.jpeg_reductions):
         yield f"jpeg_reductions is {_shown(shrinks)}, but {list(seen.jpeg_reductions)} with {seen.resampling}'s pixels"
-    channels = Channels(content.get("channels", OPTIONAL["channels"]), seen.depth)
-    if not len(seen.mean) == len(seen.std) == channels.count:
-        found = f"{len(seen.mean)} and {len(seen.std)} numbers"
-        yield f"mean and std have {found}, not {channels.count}, one for each channel"
     if content["channel_order"] != channels.order:
         yield f"channel_order is {content['channel_order']}, but that of {channels.count} channels is {channels.order}"
     if not channels.are_usual and seen.resampling == "opencv":
