@@ -22,13 +22,14 @@ class SyntheticDataset(ClassificationDataset):
     def __init__(self, samples: Samples, size: Size, seed: int = 0, channels: int = 3):
         super().__init__(samples)
         self.sides = sides(size)
+        self.channels = channels
         self.image_shape = (*self.sides, channels)
         self.seed = seed
 
     def image(self, epoch: int, index: int) -> np.ndarray:
-        noise = np.random.default_rng([self.seed, 0, index]).integers(0, 128, self.image_shape, np.uint8)
+        noise = np.random.default_rng([self.seed, 0, index]).integers(0, 128, (*self.sides, self.channels), np.uint8)
         pattern = np.random.default_rng([self.seed, 1, self.samples.label(index)]).integers(
-            0, 128, (GRID, GRID, self.image_shape[2]), np.uint8
+            0, 128, (GRID, GRID, self.channels), np.uint8
         )
         rows, columns = (np.arange(side) * GRID // side for side in self.sides)
         return noise + pattern[rows][:, columns]

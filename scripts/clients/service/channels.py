@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+from fitting import fit, input_size
 from PIL import Image
 
 ORDERS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -31,6 +32,23 @@ def check_channels(contract):
     if not (len(mean) == len(std) == count and np.isfinite(mean + std).all() and min(std) > 0):
         what = "three numbers" if count == 3 else f"{count} numbers"
         raise ValueError(f"mean and std are not {what} each to compute with")
+    is_opencv = contract.get("resampling") == "opencv"
+    if (contract["jpeg_reductions"] == []) != (is_opencv or not are_usual(contract)):
+        raise ValueError("in inference.yaml jpeg_reductions contradicts resampling")
+    if is_opencv and not are_usual(contract):
+        raise ValueError("in inference.yaml resampling is opencv, which is for RGB of 8 bits")
+
+
+def input_of(contract):
+    """Shape and type of the network's input for one picture."""
+    size, count = input_size(contract), count_of(contract)
+    return ((count, *size), np.float32) if contract["input"] == "float" else ((*size, count), np.uint8)
+
+
+def pixels_of_bands(bands, contract):
+    """As the network sees a picture of these channels, ``[height, width, channels]``, values from 0 to 255."""
+    pixels = fit(bands, contract, *bands[0].size, 1)
+    return pixels if contract.get("depth", 8) == 16 else np.round(pixels).astype(np.uint8)
 
 
 def white(contract):

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from channels import count_of
-from fitting import input_size
+from channels import input_of
 from pictures import LARGE, REFUSALS
 from PIL import Image
 from starlette.exceptions import HTTPException
@@ -24,10 +23,7 @@ class Decoders:
         needed = {key: value for key, value in contract.items() if key != "class_names"}
         self.command = [sys.executable, str(PROGRAM), json.dumps([needed, max_pixels], default=str)]
         self.count, self.max_pixels, self.seconds = count, max_pixels, seconds
-        size = input_size(contract)
-        is_float = contract["input"] == "float"
-        count = count_of(contract)
-        self.shape, self.type = ((count, *size), np.float32) if is_float else ((*size, count), np.uint8)
+        self.shape, self.type = input_of(contract)
         self.idle, self.processes, self.starts = asyncio.Queue(), set(), set()
 
     @contextlib.asynccontextmanager

@@ -35,10 +35,7 @@ def shrink_factor(contract, width, height):
 
 
 def fit(canvas, contract, width, height, shrink):
-    """Uint8 ``[height, width, 3]`` of an RGB picture that its decoder has shrunk from ``width`` and ``height``.
-
-    Of a list of channels ``[height, width, channels]``, values from 0 to 255: uint8 of 8 bits, else float32.
-    """
+    """Uint8 ``[height, width, 3]`` of an RGB picture that its decoder has shrunk; float32 of a list of channels."""
     (high, wide), (across, down) = input_size(contract), resized_size(contract, width, height)
     box, is_crop = (0, 0, width, height), contract.get("crop", "center") == "center"
     left, top = ((across - wide) // 2, (down - high) // 2) if is_crop else ((wide - across) // 2, (high - down) // 2)
@@ -52,12 +49,11 @@ def fit(canvas, contract, width, height, shrink):
             x, y = width / across, height / down
             box, across, down = (left * x, top * y, (left + wide) * x, (top + high) * y), wide, high
         filter, box = Image.Resampling[FILTERS[contract["interpolation"]]], [edge / shrink for edge in box]
-        if isinstance(canvas, list):
-            bands = [np.asarray(band.resize((across, down), filter, box=box)) for band in canvas]
-            pixels = np.clip(np.stack(bands, axis=-1), 0, 255)
-            pixels = pixels if contract["depth"] == 16 else np.round(pixels).astype(np.uint8)
-        else:
-            pixels = np.asarray(canvas.resize((across, down), filter, box=box))
+        parts = [
+            np.asarray(one.resize((across, down), filter, box=box))
+            for one in (canvas if isinstance(canvas, list) else [canvas])
+        ]
+        pixels = np.clip(np.stack(parts, axis=-1), 0, 255) if isinstance(canvas, list) else parts[0]
     if (down, across) == (high, wide):
         return pixels
     bars = [min(max(round(255 * value), 0), 255) for value in contract["mean"]]

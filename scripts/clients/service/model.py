@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 from answers import are_several, check_tags, probabilities
-from channels import ORDERS, OTHER_ORDER, are_usual, check_channels, white
+from channels import ORDERS, OTHER_ORDER, check_channels, white
 from engines import FILES, graph_kind, load_engine, paddle_version
 from fitting import CROPS, FILTERS
 from operators import check_model, check_reader
@@ -32,11 +32,6 @@ def read_contract(directory):
         raise ValueError(f"in inference.yaml image_size is missing, or no number or two from 1 to {LARGEST}")
     if contract.get("resampling") == "opencv" and not find_spec("cv2"):
         raise ValueError("its pictures are resized by OpenCV: pip install opencv-python-headless")
-    is_opencv = contract.get("resampling") == "opencv"
-    if (contract["jpeg_reductions"] == []) != (is_opencv or not are_usual(contract)):
-        raise ValueError("in inference.yaml jpeg_reductions contradicts resampling")
-    if is_opencv and not are_usual(contract):
-        raise ValueError("in inference.yaml resampling is opencv, which is for RGB of 8 bits")
     if contract["layout"] != layout or contract["resize_size"] < min(edges):
         raise ValueError("in inference.yaml layout contradicts input, or resize_size contradicts image_size")
     names = FILES[graph_kind(directory)]
