@@ -5,7 +5,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 
@@ -20,6 +20,7 @@ from imgcls.machine.files import atomic_write
 from imgcls.machine.paddle_internals import mark_for_onednn, unmark_for_onednn
 from imgcls.machine.reading import read_json
 from imgcls.machine.text import write_json
+from imgcls.machine.turns import one_at_a_time
 
 log = logging.getLogger("imgcls")
 
@@ -55,9 +56,10 @@ def take_fastest(network: nn.Layer, images: paddle.Tensor, loss: Loss, taken: st
         log.info("trainer.compile=auto: %s, as the run was begun", taken)
         return taken
     file = _file(network, images)
-    times = _remembered(file)
-    if times is None or _deadly(file, _fastest(times)).exists():
-        return _measured(network, images, loss, file)
+    with _alone(file):  # jobs that start together would slow each other, and take each other for dead
+        times = _remembered(file)
+        if times is None:
+            return _measured(network, images, loss, file)
     name = _fastest(times)
     try:
         _take(network, images, loss, name)
@@ -83,6 +85,7 @@ def _measured(network: nn.Layer, images: paddle.Tensor, loss: Loss, file: Path) 
         log.warning("the machine is busy (load %.1f): on an idle one another way to train may be faster", cpu.load())
     _, need = memory.growth(lambda: gradients(network, loss))
     forwards: dict[str, Callable | None] = {EAGER: None}
+    failed: list[str] = []
     for name, chosen in GRAPHS.items():
         free = memory.available()
         if need and free is not None and free < MEMORY_FACTOR * need:
@@ -103,18 +106,21 @@ def _measured(network: nn.Layer, images: paddle.Tensor, loss: Loss, file: Path) 
             compile_with_onednn(network, images, loss, chosen)
             forwards[name] = vars(network).pop("forward")
         except Exception as error:  # of a network of somebody's own that cannot be translated
+            failed += [] if isinstance(error, MemoryError) else [name]
             log.info("%s is left out: %s", name, error)
         finally:
             trying.unlink(missing_ok=True)
-    times = _times(network, loss, forwards) if len(forwards) > 1 else {EAGER: 0.0}
+    if len(forwards) == 1:
+        log.info("trainer.compile=auto: eager, no graph can be had here")
+        return EAGER
+    times = _times(network, loss, forwards)
     name = _fastest(times)
     if name == EAGER:
         unmark_for_onednn(network)
     else:
         mark_for_onednn(network, GRAPHS[name])  # for what is translated later: evaluation
         vars(network)["forward"] = forwards[name]
-    if len(times) > 1:
-        _remember(file, network, images, times, busy)
+    _remember(file, network, images, times, failed, busy)
     _tell(name, times, "measured now")
     return name
 
@@ -149,24 +155,31 @@ def _tell(name: str, times: Mapping[str, float], source: str) -> None:
 
 
 def _remembered(file: Path) -> dict[str, float] | None:
-    """Unless the machine was busy then and is not now; or what is there is damaged."""
+    """Unless the machine was busy then and is not now, a way was not tried for want of memory, or it is damaged."""
     if not file.is_file():
         return None
     try:
         content = read_json(file)
         times = {name: float(value) for name, value in content["milliseconds"].items() if name in (EAGER, *GRAPHS)}
-        busy = bool(content["was_busy"])
+        busy, failed = bool(content["was_busy"]), list(content["failed"])
     except (UserError, KeyError, TypeError, ValueError, AttributeError):
         return None
-    return None if EAGER not in times or (busy and not cpu.is_busy()) else times
+    deadly = [name for name in GRAPHS if _deadly(file, name).exists()]
+    is_whole = EAGER in times and set(GRAPHS) <= {*times, *failed, *deadly}
+    if not is_whole or (busy and not cpu.is_busy()):
+        return None
+    return {name: value for name, value in times.items() if name not in deadly}
 
 
-def _remember(file: Path, network: nn.Layer, images: paddle.Tensor, times: Mapping[str, float], busy: bool) -> None:
+def _remember(
+    file: Path, network: nn.Layer, images: paddle.Tensor, times: Mapping[str, float], failed: list[str], busy: bool
+) -> None:
     content = {
         "network": type(network).__name__,
         "machine": cpu.name(),
         "batch": list(images.shape),
         "milliseconds": dict(times),
+        "failed": failed,
         "was_busy": busy,
     }
     try:
@@ -175,6 +188,14 @@ def _remember(file: Path, network: nn.Layer, images: paddle.Tensor, times: Mappi
             write_json(partial, content)
     except OSError as error:
         log.info("the way is not remembered: %s", error)
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a file system without locks
+            stack.enter_context(one_at_a_time(file.with_suffix(".lock"), "measures how to train this network"))
+        yield
 
 
 def _deadly(file: Path, name: str) -> Path:

@@ -1,6 +1,7 @@
 """The fastest way to train on this processor: which one is taken, and what is remembered of it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import paddle
@@ -43,7 +44,8 @@ def test_what_is_taken_has_the_gradients_of_eager_training(cache, monkeypatch):
     assert ("forward" in vars(network)) is (name != EAGER)
     require_equal(exact, nearby, gradients(network, loss))
     assert all(np.array_equal(state[key], tensor.numpy()) for key, tensor in network.state_dict().items())
-    (file,) = cache.iterdir()  # nothing of the trials is left
+    file, lock = sorted(cache.iterdir())  # nothing of the trials is left
+    assert (file.suffix, lock.suffix) == (".json", ".lock")
     content = json.loads(file.read_text())
     assert EAGER in content["milliseconds"]
     assert fastest_way._remembered(file) == content["milliseconds"]
@@ -81,7 +83,42 @@ def test_a_graph_that_has_ended_a_process_is_left_out(cache):
     for name in fastest_way.GRAPHS:
         fastest_way._touch(fastest_way._deadly(file, name))
     assert take_fastest(network, images, loss) == EAGER
-    assert len(list(cache.iterdir())) == len(fastest_way.GRAPHS)
+    assert len(list(cache.glob("*.trying"))) == len(fastest_way.GRAPHS)
+    assert not list(cache.glob("*.json"))
+
+
+def remembered(file, failed=(), **milliseconds):
+    file.parent.mkdir(exist_ok=True)
+    names = {name.replace("_", " "): value for name, value in milliseconds.items()}
+    file.write_text(json.dumps({"milliseconds": names, "failed": list(failed), "was_busy": False}))
+    return fastest_way._remembered(file)
+
+
+def test_what_is_remembered_is_of_all_ways_or_says_why_not(cache):
+    """A way that was left out for want of memory is tried when there is more; one that ends processes is not."""
+    file = cache / "a.json"
+    whole = {"eager": 9.0, "onednn": 5.0, "onednn everywhere": 4.0}
+    assert remembered(file, eager=9, onednn=5, onednn_everywhere=4) == whole
+    assert remembered(file, eager=9, onednn=5) is None
+    assert remembered(file, ["onednn everywhere"], eager=9, onednn=5) == {"eager": 9.0, "onednn": 5.0}
+    fastest_way._touch(fastest_way._deadly(file, "onednn everywhere"))
+    assert remembered(file, eager=9, onednn=5, onednn_everywhere=4) == {"eager": 9.0, "onednn": 5.0}
+
+
+def test_jobs_that_start_together_measure_one_after_the_other(cache, monkeypatch):
+    """What another one is trying has not ended it; what it found is taken."""
+    monkeypatch.setattr(cpu, "is_busy", lambda: False)
+    network, images, loss = task()
+    file = fastest_way._file(network, images)
+    with ThreadPoolExecutor(1) as pool:
+        with fastest_way._alone(file):
+            trying = fastest_way._deadly(file, "onednn")
+            fastest_way._touch(trying)
+            other = pool.submit(take_fastest, network, images, loss)
+            assert not other.done()
+            remembered(file, eager=1, onednn=9, onednn_everywhere=9)
+            trying.unlink()
+        assert other.result() == EAGER
 
 
 def test_memory():
