@@ -26,8 +26,8 @@ class Kind(NamedTuple):
 
 
 LOGGERS = {
-    "tensorboard": Kind("logger", "TensorBoard", "tensorboardX"),
-    "visualdl": Kind("visualdl_logger", "VisualDL", "visualdl"),
+    "tensorboard": Kind("event_files", "TensorBoard", "tensorboardX"),
+    "visualdl": Kind("event_files", "VisualDL", "visualdl"),
     "wandb": Kind("wandb_logger", "WandB", "wandb"),
     "mlflow": Kind("mlflow_logger", "MLflow", "mlflow"),
 }

@@ -1,4 +1,4 @@
-"""A run's figures and pictures in somebody else's program: what all loggers do, and TensorBoard's with tensorboardX."""
+"""A run's figures and pictures in somebody else's program: what all loggers do."""
 
 import logging
 import secrets
@@ -98,45 +98,6 @@ class Logger(Callback):
                 "logger=%s: %s. The run goes on without it; metrics.csv has the figures of each epoch.",
                 *(type(self).__name__.lower(), reason.rstrip(".")),
             )
-
-
-class TensorBoard(Logger):
-    """An event file for TensorBoard; a run that is resumed adds another.
-
-    A resumed run marks what was written after its checkpoint as outdated, and TensorBoard leaves it out.
-
-    Args:
-        about: a line on what the numbers depend on, as the text ``system``.
-        config: the run's; not shown.
-
-    Raises:
-        UserError: tensorboardX is not installed.
-    """
-
-    def __init__(self, directory: Path, every: int, about: str = "", config: Mapping[str, Any] | None = None):
-        super().__init__(directory, every)
-        self._open = package("tensorboardX", "tensorboard").SummaryWriter
-        self.about = about
-        self.writer: Any = None
-
-    def begin(self, step):
-        self.writer = self._open(str(self.directory / "tensorboard"), purge_step=step + 1 if step else None)
-        if self.about:
-            self.writer.add_text("system", self.about, step)
-
-    def add(self, figures, step):
-        for name, value in figures.items():
-            self.writer.add_scalar(name, value, step)
-        self.writer.flush()  # it is shown at once, and kept if the process is killed
-
-    def attach(self, files, step):
-        for file in files:
-            if file.suffix == ".png":
-                self.writer.add_image(f"pictures/{file.stem}", pixels(file), step, dataformats="HWC")
-        self.writer.flush()
-
-    def end(self, finished):
-        self.writer.close()
 
 
 def package(name: str, extra: str) -> Any:

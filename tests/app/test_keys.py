@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.combinations import check
 from imgcls.app.keys import SCHEMAS, Train
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.resume import config_hash, require_same_run
 from imgcls.app.rows import rows
@@ -34,7 +34,7 @@ REQUIRED = {
 
 @cache
 def composed(program: str, *overrides: str) -> DictConfig:
-    register_model_group()
+    register_sources()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return typed(hydra.compose(program, overrides=[*REQUIRED.get(program, ()), *overrides]), program)
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import SCHEMAS, TAG_LOSSES
 from imgcls.app.loggers import LOGGERS
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.source import preprocessing
 from imgcls.errors import UserError
@@ -66,7 +66,7 @@ CHECKED = {
 
 
 def compose(*overrides: str, program: str = "train") -> DictConfig:
-    register_model_group()
+    register_sources()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose(program, overrides=list(overrides))
         OmegaConf.resolve(config)

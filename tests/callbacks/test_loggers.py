@@ -107,7 +107,7 @@ def wandb_rows(file: Path):
 
 def test_visualdl_has_figures_and_pictures(run):
     visualdl = pytest.importorskip("visualdl")
-    from imgcls.callbacks.visualdl_logger import VisualDL
+    from imgcls.callbacks.event_files import VisualDL
 
     trainer = train(VisualDL(run, every=2, about=ABOUT))
     (file,) = run.glob("visualdl/*.log")

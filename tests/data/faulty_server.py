@@ -34,6 +34,7 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # a head and its body are two pieces, and the second would wait for an answer
 
         def log_message(self, *_):
             pass
@@ -107,7 +108,7 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield state, f"http://127.0.0.1:{server.server_address[1]}"
