@@ -83,6 +83,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _neighbours(config)
     yield from _quantized(config)
     yield from _search(config)
+    yield from _measured(config)
     if "trainer" in config and not own_metrics and "lr_find" not in config and "preview" not in config:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
@@ -403,6 +404,13 @@ def _search(config: DictConfig) -> Iterator[str]:
         yield f"data={config.data.name}: labels are taken from data=folder, data=list or data=sample."
     if _get(config, "search.engine") == "faiss" and find_spec("faiss") is None:
         yield 'search.engine=faiss needs the package faiss-cpu: pip install "imgcls[search]"'
+
+
+def _measured(config: DictConfig) -> Iterator[str]:
+    known = list_models()
+    for name in _get(config, "benchmark.networks") or ():
+        if name.lower() not in known:
+            yield f"benchmark.networks: there is no model '{name}'.{close_matches(name.lower(), known)}"
 
 
 def _processes(config: DictConfig) -> int:
