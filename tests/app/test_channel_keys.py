@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from imgcls.app.channels import colour_problems, spread
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.pixels import channels_of, with_pixels
 from imgcls.app.program import conf_directory, typed
 from imgcls.data.pictures import opencv
@@ -18,7 +18,7 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def composed(program, *overrides):
-    register_model_group()
+    register_sources()
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
         return typed(hydra.compose(program, overrides=list(overrides)), program)
 
