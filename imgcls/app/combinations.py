@@ -83,6 +83,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _neighbours(config)
     yield from _quantized(config)
     yield from _search(config)
+    yield from _measured(config)
     if "trainer" in config and not own_metrics and "lr_find" not in config and "preview" not in config:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
@@ -172,7 +173,9 @@ def _validation(config: DictConfig) -> Iterator[str]:
     share, every = _get(config, "data.val_share"), _get(config, "trainer.eval_every")
     if share is None or "trainer" not in config:  # elsewhere the data may be a run's
         return
-    if config.data.format not in SHARED:
+    if share and _get(config, "data.split_column") is not None:
+        yield f"data.split_column={config.data.split_column} divides the table already: leave data.val_share out."
+    elif config.data.format not in SHARED:
         yield f"data.val_share={share} is for data={', data='.join(SHARED)}, whose pictures it divides; leave it out."
     elif share == 0 and every:
         yield "data.val_share=0 leaves no pictures for validation: add trainer.eval_every=0, or take a share as 0.2."
@@ -293,6 +296,8 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.node_rank={node}: there are {nodes} machines (trainer.nodes), numbered from 0."
     if nodes > 1 and not (master and MASTER.fullmatch(master)):
         yield f"trainer.master={master}: with trainer.nodes={nodes} it must be host:port of machine 0."
+    if nodes > 1 and not gpus and isinstance(config.trainer.processes, str):
+        yield f"trainer.processes=auto: with trainer.nodes={nodes} each machine would choose by itself; say a number."
     ranks = max(gpus or 0, processes, 1) * max(nodes, 1)
     if batch % ranks:
         yield f"trainer.batch_size={batch} is shared by {ranks} devices: it must be a multiple of {ranks}."
@@ -395,14 +400,21 @@ def _search(config: DictConfig) -> Iterator[str]:
         yield f"search.input={config.search.input} is for query; build takes the pictures of search.source."
     if what == "build" and _get(config, "data.multi_label"):
         yield "data.multi_label=true: imgcls.search looks for wrong labels of one class a picture. Leave it out."
-    if what == "build" and _get(config, "data.format") in ("tar", "synthetic", "own"):
+    if what == "build" and _get(config, "data.format") not in ("folder", "list", "sample"):
         yield f"data={config.data.name}: labels are taken from data=folder, data=list or data=sample."
     if _get(config, "search.engine") == "faiss" and find_spec("faiss") is None:
         yield 'search.engine=faiss needs the package faiss-cpu: pip install "imgcls[search]"'
 
 
+def _measured(config: DictConfig) -> Iterator[str]:
+    known = list_models()
+    for name in _get(config, "benchmark.networks") or ():
+        if name.lower() not in known:
+            yield f"benchmark.networks: there is no model '{name}'.{close_matches(name.lower(), known)}"
+
+
 def _processes(config: DictConfig) -> int:
-    """As many as are asked for; ``auto`` chooses no more than everything else allows."""
+    """As many as are asked for; ``auto`` chooses no more than all this allows, see ``sharing``."""
     count = config.trainer.processes
     return 1 if isinstance(count, str) else count
 

@@ -2,6 +2,9 @@
 
 SPLITS = ("train", "val")
 
+SPLIT_FOLDERS = frozenset(("train", "val", "test", "valid", "validation"))
+"""Directories of these names alone are splits, not classes."""
+
 FILES = ("folder", "list", "tar", "webdataset", "zip", "huggingface")
 """Formats that read files of the user's below ``data.root``."""
 
