@@ -100,7 +100,7 @@ def test_a_head_of_one_size_is_refused_at_any(tmp_path):
         pytest.skip("oneDNN is for x86")
     with pytest.raises(UserError, match=r"alexnet under inference cannot take pictures of 288 x 256 pixels"):
         export(
-            filled("alexnet", 3),
+            filled("alexnet"),
             contract_of("alexnet", 224, "float", "logits", True),
             tmp_path / "out",
             images_for("alexnet", 224),
