@@ -16,7 +16,7 @@ MISTAKES = 24
 
 @entry_point("eval")
 def main(config: DictConfig) -> float:
-    """Returns the top-1 accuracy, or the mean average precision of pictures with several classes each."""
+    """Returns the top-1 accuracy, else the loss; the mean average precision of pictures with several classes each."""
     require_paddle()
     from imgcls.app.data import make_loader
     from imgcls.app.engine_evaluation import AsNetwork, averaged, is_exported, load_export
@@ -26,6 +26,7 @@ def main(config: DictConfig) -> float:
     from imgcls.app.program import given_keys
     from imgcls.app.source import build_network, load_source
     from imgcls.app.tag_evaluation import evaluate_tags
+    from imgcls.deploy.views import views_of
     from imgcls.engine.trainer import Trainer
     from imgcls.machine.device import select_device
     from imgcls.report.answers import DetailedMeter
@@ -81,7 +82,7 @@ def main(config: DictConfig) -> float:
         if source.multi_label:
             return evaluate_tags(settings, source, samples, trainer, load, origin, directory)
         meter = DetailedMeter(samples.num_classes, settings.topk)
-        loader = load(samples, seen.transform(five=settings.tta == "five"))
+        loader = load(samples, seen.transform(**views_of(settings.tta)))
         result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
     if settings.knn:
         result.pop("loss")  # of votes, which are no probabilities
@@ -117,7 +118,7 @@ def main(config: DictConfig) -> float:
     if settings.attach:
         attach_report(source.checkpoint, [directory / name for name in ("confusion_matrix.png", "report.html")])
     log.info("report: %s", directory)
-    return result["top1"] if "top1" in result else result["loss"]
+    return next(result[name] for name in ("top1", "loss", *result) if name in result)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
+from imgcls.app import channels
 from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
 from imgcls.app.loggers import missing
 from imgcls.app.monitors import monitor_problems
@@ -19,16 +20,13 @@ from imgcls.weights.choices import OURS, PEERS
 
 MASTER = re.compile(r"[^\s:]+:\d+")
 
-RGB = 3
-"""Channels of every picture that the programs read."""
-
 NEVER_WITH_DALI = {
     "data.on_error": "skip",
     "data.cache": "ram",
     "transform.interpolation": "area",
     "transform.resampling": "opencv",
     "transform.fit": "letterbox",
-    "eval.tta": "five",
+    "eval.tta": ("five", "whole"),
 }
 
 INT8_PACKAGES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
@@ -73,7 +71,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     if _get(config, "transform.resampling") == "opencv" and find_spec("cv2") is None:
         yield 'transform.resampling=opencv needs the package opencv-python-headless: pip install "imgcls[opencv]"'
     yield from _validation(config)
-    yield from _channels(config)
+    yield from channels.problems(config)
     yield from _classes(config)
     yield from _devices(config)
     yield from _probe(config)
@@ -134,6 +132,8 @@ def _shape(config: DictConfig) -> Iterator[str]:
     for program in ("eval", "predict"):
         if _get(config, f"{program}.tta") == "five" and fit != "crop":
             yield f"{program}.tta=five cuts corners off, and transform.fit={fit} shows the whole picture: take flip."
+        if _get(config, f"{program}.tta") == "whole" and fit != "crop":
+            yield f"{program}.tta=whole: transform.fit={fit} shows the whole picture already. Leave one out."
 
 
 def _address(config: DictConfig, format: str) -> Iterator[str]:
@@ -160,8 +160,9 @@ def _dali(config: DictConfig) -> Iterator[str]:
     if _get(config, "data.backend") != "dali":
         return
     for key, value in NEVER_WITH_DALI.items():
-        if _get(config, key) == value:
-            yield f"{key}={value}: not with data.backend=dali; leave it out, or use pillow."
+        found = _get(config, key)
+        if found == value or (isinstance(value, tuple) and found in value):
+            yield f"{key}={found}: not with data.backend=dali; leave it out, or use pillow."
     values = {key: _get(config, key) for key in AUGMENTATION_WITHOUT_DALI if "trainer" in config}
     on = [key for key, value in values.items() if (any(value) if isinstance(value, ListConfig) else value)]
     if on:
@@ -173,7 +174,9 @@ def _validation(config: DictConfig) -> Iterator[str]:
     share, every = _get(config, "data.val_share"), _get(config, "trainer.eval_every")
     if share is None or "trainer" not in config:  # elsewhere the data may be a run's
         return
-    if config.data.format not in SHARED:
+    if share and _get(config, "data.split_column") is not None:
+        yield f"data.split_column={config.data.split_column} divides the table already: leave data.val_share out."
+    elif config.data.format not in SHARED:
         yield f"data.val_share={share} is for data={', data='.join(SHARED)}, whose pictures it divides; leave it out."
     elif share == 0 and every:
         yield "data.val_share=0 leaves no pictures for validation: add trainer.eval_every=0, or take a share as 0.2."
@@ -196,16 +199,6 @@ def _folds(config: DictConfig) -> Iterator[str]:
         yield f"data.folds={folds} and data.val_share={config.data.val_share} both divide the pictures: leave one out."
     if _get(config, "trainer.eval_every") == 0:
         yield f"data.folds={folds} keeps a part for validation, and trainer.eval_every=0 evaluates nothing."
-
-
-def _channels(config: DictConfig) -> Iterator[str]:
-    channels = _get(config, "model.args.in_channels")
-    if channels not in (None, RGB) and "data" in config:
-        yield (
-            f"model.args.in_channels={channels}: pictures are shown to a network in red, green and blue, grey ones "
-            "with three equal channels, in training and everywhere after it. Leave it out: grey pictures need nothing. "
-            "For a pipeline of your own, imgcls.create_model(name, in_channels=...) makes such a network."
-        )
 
 
 def _several_classes(config: DictConfig) -> Iterator[str]:
@@ -294,6 +287,8 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.node_rank={node}: there are {nodes} machines (trainer.nodes), numbered from 0."
     if nodes > 1 and not (master and MASTER.fullmatch(master)):
         yield f"trainer.master={master}: with trainer.nodes={nodes} it must be host:port of machine 0."
+    if nodes > 1 and not gpus and isinstance(config.trainer.processes, str):
+        yield f"trainer.processes=auto: with trainer.nodes={nodes} each machine would choose by itself; say a number."
     ranks = max(gpus or 0, processes, 1) * max(nodes, 1)
     if batch % ranks:
         yield f"trainer.batch_size={batch} is shared by {ranks} devices: it must be a multiple of {ranks}."
@@ -368,6 +363,8 @@ def _neighbours(config: DictConfig) -> Iterator[str]:
         return
     if config.eval.split != "val":
         yield f"eval.knn={count} asks the training pictures, each of which would find itself: leave out eval.split."
+    if config.eval.tta == "whole":
+        yield f"eval.knn={count} compares pictures of one size: not with eval.tta=whole; take flip or five."
     if config.eval.report:
         yield f"eval.knn={count}: no last layer tells where it looked, as eval.report=true shows. Leave one out."
     if config.eval.tune or _get(config, "data.multi_label"):
@@ -396,7 +393,7 @@ def _search(config: DictConfig) -> Iterator[str]:
         yield f"search.input={config.search.input} is for query; build takes the pictures of search.source."
     if what == "build" and _get(config, "data.multi_label"):
         yield "data.multi_label=true: imgcls.search looks for wrong labels of one class a picture. Leave it out."
-    if what == "build" and _get(config, "data.format") in ("tar", "synthetic", "own"):
+    if what == "build" and _get(config, "data.format") not in ("folder", "list", "sample"):
         yield f"data={config.data.name}: labels are taken from data=folder, data=list or data=sample."
     if _get(config, "search.engine") == "faiss" and find_spec("faiss") is None:
         yield 'search.engine=faiss needs the package faiss-cpu: pip install "imgcls[search]"'
@@ -410,7 +407,7 @@ def _measured(config: DictConfig) -> Iterator[str]:
 
 
 def _processes(config: DictConfig) -> int:
-    """As many as are asked for; ``auto`` chooses no more than everything else allows."""
+    """As many as are asked for; ``auto`` chooses no more than all this allows, see ``sharing``."""
     count = config.trainer.processes
     return 1 if isinstance(count, str) else count
 

@@ -353,13 +353,6 @@ def test_a_share_for_validation_fits_the_rest(program, overrides, words):
     composed("eval", "data.val_share=0.2")  # the data may be a run's
 
 
-@pytest.mark.parametrize("program", ["train", "eval", "predict", "export", "preview", "benchmark"])
-def test_other_channels_than_three_are_refused_in_words(program):
-    composed(program, "++model.args.in_channels=3")
-    with pytest.raises(UserError, match="Leave it out: grey pictures need nothing"):
-        composed(program, "++model.args.in_channels=1")
-
-
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -369,6 +362,11 @@ def test_other_channels_than_three_are_refused_in_words(program):
         (["data.folds=5", "data.fold=0", "data.val_share=0.2"], "both divide the pictures"),
         (["data.folds=5", "data.fold=0", "trainer.eval_every=0"], "trainer.eval_every=0 evaluates nothing"),
         (["data.split_column=part"], "data.split_column=part is for data=list"),
+        (["data=list", "data.split_column=part", "data.val_share=0.2"], "divides the table already"),
+        (
+            ["trainer.processes=auto", "trainer.nodes=2", "trainer.master=there:1234"],
+            "trainer.processes=auto: with trainer.nodes=2 each machine would choose by itself",
+        ),
         (["callbacks.pruning.enabled=true", "trainer.eval_every=0"], "callbacks.pruning compares trainer.monitor"),
     ],
 )
@@ -381,7 +379,7 @@ def test_folds_columns_and_pruning_fit_the_rest(overrides, words):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["data=folder"], "at an address there can be data=list, data=tar, data=webdataset"),
+        (["data=zip"], "at an address there can be data=folder, data=list, data=tar, data=webdataset"),
         (["data=tar", "data.backend=dali"], "data.backend=dali: not with data.root=s3://photos"),
         (["data=list", "data.check_files=all"], "data.check_files=all: not with data.root=s3://photos"),
         (["data=tar", "data.remote_retries=9"], "for one picture: data.worker_timeout=120 must be more"),

@@ -1,5 +1,6 @@
-"""A real HTTP server on loopback that gives parts of files, and stalls, cuts and answers 503 when it is told to."""
+"""A real HTTP server on loopback that gives parts of files, and stalls, cuts, floods and answers 503 when told to."""
 
+import contextlib
 import re
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ class FaultyServer:
         self.root = root
         self.faults: list[str] = []
         self.always: str | None = None
+        self.flooded = 0
         self.asked: list[tuple[str, str | None]] = []
         self.lock = threading.Lock()
         self.ended = threading.Event()
@@ -56,7 +58,9 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
                 self.close_connection = True
                 return
             if fault is None and file.is_dir():
-                links = "".join(f'<a href="{quote(one.name)}">one</a>' for one in sorted(file.iterdir()))
+                links = "".join(
+                    f'<a href="{quote(one.name)}{"/" * one.is_dir()}">one</a>' for one in sorted(file.iterdir())
+                )
                 content = f"<html>{links}</html>".encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html")
@@ -69,10 +73,18 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
+            if fault == "flood":
+                self.flood()
+                return
             content = file.read_bytes()
             found = re.fullmatch(r"bytes=(\d+)-(\d+)", part or "")
             if found and fault != "whole":
                 start, end = int(found[1]), min(int(found[2]) + 1, len(content))
+                if start >= len(content):
+                    self.send_response(416)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 self.send_response(206)
                 self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(content)}")
                 content = content[start:end]
@@ -85,6 +97,16 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
                 return
             self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
             self.close_connection = fault == "cut"
+
+        def flood(self):
+            """Send and send, whatever was asked for."""
+            self.send_response(200)
+            self.end_headers()
+            self.close_connection = True
+            with contextlib.suppress(OSError):
+                while state.flooded < 1 << 30:
+                    self.wfile.write(bytes(1 << 16))
+                    state.flooded += 1 << 16
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

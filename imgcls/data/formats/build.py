@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgcls.data.choices import FILES, MULTI_LABEL, NUMBERED, REMOTE, SHARED, SPLITS
+from imgcls.data.choices import FILES, MULTI_LABEL, NUMBERED, REMOTE, SHARED, SPLIT_FOLDERS, SPLITS
 from imgcls.data.formats import hugging_face, webdataset
 from imgcls.data.formats.class_names import class_name, display_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
@@ -27,9 +27,6 @@ from imgcls.errors import UserError, close_matches
 from imgcls.machine.store import Store
 
 FORMATS = (*FILES, "sample", "synthetic")
-SPLIT_FOLDERS = {"train", "val", "test", "valid", "validation"}
-"""Directories of these names alone are splits, not classes."""
-
 LABELLED = {"webdataset": webdataset, "huggingface": hugging_face}
 """Formats whose files hold labels beside the images: modules with ``index_of`` and ``has_split``."""
 
@@ -133,7 +130,8 @@ def build_samples(
         options = (allow_empty_classes, left_out, columns, on_wrong_line)
         if val_share and has_remote_split(store, format, lists, "val"):
             raise UserError(f"{printable(store.root)} is divided already: leave data.val_share out.")
-        samples = remote_samples(store, format, split, lists, num_classes, names_of_labels, *options)
+        places = {"divides": divides, "known": class_names is not None or val_share is not None}
+        samples = remote_samples(store, format, split, lists, num_classes, names_of_labels, *options, **places)
         require_class_count(num_classes, samples.num_classes, printable(store.root), num_classes_key)
     elif format == "list" and multi_label:
         lists = {"train": train_list, "val": val_list}
@@ -152,6 +150,8 @@ def build_samples(
     else:
         root = SAMPLE_PHOTOS if format == "sample" else _root(root, format)
         options = (allow_empty_classes, left_out)
+        if val_share and format in ("tar", *LABELLED) and has_split(format, root, None, "val"):
+            raise UserError(f"{printable(root)} has pictures for 'val' already: leave data.val_share out.")
         if format == "tar":
             samples = _from_shards(root, split, num_classes, names_of_labels, *options)
         elif format == "zip":

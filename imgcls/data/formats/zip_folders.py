@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from imgcls.data.choices import SPLIT_FOLDERS
 from imgcls.data.formats.class_names import folder_of_class
 from imgcls.data.formats.folder import refuse_other_classes
 from imgcls.data.formats.image_files import (
@@ -30,7 +31,7 @@ from imgcls.errors import UserError
 from imgcls.machine.reading import open_regular
 from imgcls.machine.zip_members import ZipMember, read_member, zip_members
 
-SPLIT_FOLDERS = frozenset((b"train", b"val", b"test", b"valid", b"validation"))
+OF_SPLITS = frozenset(map(str.encode, SPLIT_FOLDERS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ class ZipSamples(Samples):
         return self.size(index), int(self.crcs[index])
 
     def tail(self, index: int, count: int) -> bytes:
-        return self.source(index)[-count:]
+        return int(self.crcs[index]).to_bytes(4, "big")  # tells contents apart as well, and nothing is unpacked for it
 
     def is_there(self) -> bool:
         return os.path.isfile(self.archive.name)
@@ -188,14 +189,14 @@ def _archive(root: Path, split: str, undivided: bool) -> Path:
 def _below(archive: Path, paths: list[bytes], split: str, undivided: bool) -> bytes | None:
     """What precedes the class folders in the paths of a split; ``None`` if there is no such split."""
     below, folders = b"", _folders(paths, b"")
-    while len(folders) == 1 and not folders & SPLIT_FOLDERS:  # a directory round all of it
+    while len(folders) == 1 and not folders & OF_SPLITS:  # a directory round all of it
         inner = below + next(iter(folders)) + b"/"
         if not (deeper := _folders(paths, inner)):
             break
         below, folders = inner, deeper
     if split.encode() in folders:
         return below + split.encode() + b"/"
-    if archive.stem == split or (undivided and not folders <= SPLIT_FOLDERS):
+    if archive.stem == split or (undivided and not folders <= OF_SPLITS):
         return below
     return None
 
