@@ -43,6 +43,15 @@ NEVER_WITH_DALI = {
 INT8_PACKAGES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
 """What makes int8 layers, for each format of an export that can have them."""
 
+OTHER_NAMES = {
+    **dict.fromkeys(("acc", "accuracy", "acc1", "acc@1", "top-1", "top_1", "precision@1"), "top1"),
+    **dict.fromkeys(("acc5", "acc@5", "top-5", "top_5"), "top5"),
+    **dict.fromkeys(("f1", "f1_score", "f1_macro", "macro-f1"), "macro_f1"),
+    **dict.fromkeys(("balanced_acc", "bacc", "uar"), "balanced_accuracy"),
+    **dict.fromkeys(("map", "mean_ap"), MEAN_AP),
+}
+"""Other words for figures."""
+
 MIXING = ("random_erasing", "cutmix", "mixup")
 """Callbacks that change the pictures of a batch."""
 
@@ -61,14 +70,18 @@ def check(config: DictConfig, program: str, own_metrics: bool = False) -> None:
     Args:
         own_metrics: callbacks that the configuration does not name may add metrics of their own.
     """
-    found = [*_keys(config, program), *_combinations(config, own_metrics)]
+    found = [*dict.fromkeys((*_keys(config, program), *_combinations(config, own_metrics)))]
     if found:
         raise UserError(listed(found, separator="\n       "))
 
 
 def _keys(config: DictConfig, program: str) -> Iterator[str]:
     for key, row in rows(SCHEMAS[program]).items():
-        yield from problems(key, _get(config, key), row.rules)
+        value = _get(config, key)
+        if row.path and value == "":
+            yield f"{key} is empty: name a path, or leave it out."
+        else:
+            yield from problems(key, value, row.rules)
 
 
 def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
@@ -121,7 +134,8 @@ def _files(config: DictConfig) -> Iterator[str]:
             yield f"data.root={root}: there is no such zip."
     elif root is not None and format != "synthetic" and not Path(root).is_dir():
         is_zip = format == "folder" and Path(root).suffix.lower() == ".zip" and Path(root).is_file()
-        yield f"data.root={root}: " + ("write data=zip." if is_zip else "there is no such directory.")
+        what = "that is a file, and a directory is wanted." if Path(root).exists() else "there is no such directory."
+        yield f"data.root={root}: {'write data=zip.' if is_zip else what}"
     if format == "huggingface" and find_spec("pyarrow") is None:
         yield 'data=huggingface needs the package pyarrow: pip install "imgcls[huggingface]"'
     for key in ("image_column", "label_column", "split_column"):
@@ -451,7 +465,10 @@ def monitor_problems(
     elif plain in metric_names(settings.topk, None):
         reason = f"of {num_classes} classes the right one is always among the first {plain.removeprefix('top')}."
     else:
-        reason = f"no evaluation of this run gives such a metric.{close_matches(settings.monitor, names)}"
+        known = [*names, *(one for one in requestable if not one.endswith(">"))]
+        other = OTHER_NAMES.get(settings.monitor.lower().removeprefix("val_"))
+        advice = f" Write {other}." if other in known else close_matches(settings.monitor, known)
+        reason = f"no evaluation of this run gives such a metric.{advice}"
     more = f"; on request {', '.join(requestable)}"
     yield f"trainer.monitor={settings.monitor}: {reason} There are: {', '.join(names)}{more}."
 

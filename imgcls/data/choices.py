@@ -2,6 +2,12 @@
 
 SPLITS = ("train", "val")
 
+NAMES_OF_SPLIT = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
+"""What the directory of a split is called, in any case of letters."""
+
+SPLIT_FOLDERS = frozenset((*NAMES_OF_SPLIT["train"], *NAMES_OF_SPLIT["val"], "test"))
+"""Directories of these names alone are splits, not classes."""
+
 FILES = ("folder", "list", "tar", "webdataset", "zip", "huggingface")
 """Formats that read files of the user's below ``data.root``."""
 
