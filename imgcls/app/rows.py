@@ -177,9 +177,8 @@ class Row:
         rules = [rule.words.removeprefix("be ") for rule in self.rules]
         if self.kind is list and self.rules and self.rules[0].example:
             return f"be a list in brackets, of {rules[0].removeprefix('a list of ')}, such as {self.rules[0].example}"
-        kind = (
-            [] if rules and (self.kind is str or self.kind not in KINDS) else [KINDS.get(self.kind, "of another kind")]
-        )
+        says_all = rules and (self.kind is str or self.kind not in KINDS)
+        kind = [] if says_all else [KINDS.get(self.kind, "of another kind")]
         return f"be {', '.join([*kind, *rules])}{', or null' * self.optional}"
 
 

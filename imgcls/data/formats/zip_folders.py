@@ -29,7 +29,7 @@ from imgcls.data.paths import bullet_list, printable
 from imgcls.data.pictures.decode import BadImage
 from imgcls.errors import UserError
 from imgcls.machine.reading import open_regular
-from imgcls.machine.zip_members import ZipMember, read_member, zip_members
+from imgcls.machine.zip_members import ZipMember, read_member, start_of_member, zip_members
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +227,7 @@ def _is_image(file: BinaryIO, path: bytes, member: ZipMember, left_out: LeftOut)
 
     def head() -> bytes | None:
         try:
-            return None if member.fault else read_member(read, *member[1:6])[:HEAD]
+            return None if member.fault else start_of_member(read, member.header, member.packed, member.deflated, HEAD)
         except ValueError:
             return None
 
