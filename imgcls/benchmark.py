@@ -22,10 +22,11 @@ def main(config: DictConfig) -> None:
     start_log()
     select_device(None)
     log.info(system_line(config_hash(config)))
-    if settings.torch_python is None or settings.what != "train":
+    if settings.what != "latency" and (settings.torch_python is None or settings.what != "train"):
         log.info("%s: %s, %d px, batch %d", settings.what, model.name, model.input_size, settings.batch_size)
     log.setLevel("WARNING")  # the measured runs have a log of their own to write
-    tables = {"loader": _loader, "train": _train, "inference": _inference}.get(settings.what, _figures)
+    of = {"loader": _loader, "train": _train, "inference": _inference, "latency": _latency}
+    tables = of.get(settings.what, _figures)
     for table in tables(config):
         Console().print(table)
 
@@ -52,12 +53,10 @@ def _train(config: DictConfig) -> Iterator:
 
 def _against(config: DictConfig) -> Iterator:
     from imgcls.benchmarks.against import measure_against
-    from imgcls.models.registry import model_info
 
     settings = config.benchmark
-    infos = [model_info(name) for name in settings.networks]
     return measure_against(
-        [(info.name, settings.image_size or info.input_size) for info in infos],
+        [(info.name, size) for info, size in _networks(settings)],
         torch_python=settings.torch_python,
         libraries=list(settings.peers),
         ways=list(settings.ways),
@@ -98,6 +97,27 @@ def _inference(config: DictConfig) -> Iterator:
         warmup=settings.warmup,
         repeats=settings.repeats,
     )
+
+
+def _latency(config: DictConfig) -> Iterator:
+    from imgcls.benchmarks.side_by_side import side_by_side_table
+
+    settings = config.benchmark
+    return side_by_side_table(
+        _networks(settings),
+        batch_size=settings.batch_size,
+        steps=settings.steps,
+        warmup=settings.warmup,
+        repeats=settings.repeats,
+    )
+
+
+def _networks(settings: DictConfig) -> list:
+    """What is known of each of ``benchmark.networks``, and the side of its images."""
+    from imgcls.models.registry import model_info
+
+    infos = [model_info(name) for name in dict.fromkeys(settings.networks)]
+    return [(info, settings.image_size or info.input_size) for info in infos]
 
 
 def _figures(config: DictConfig) -> Iterator:

@@ -16,7 +16,7 @@ MISTAKES = 24
 
 @entry_point("eval")
 def main(config: DictConfig) -> float:
-    """Returns the top-1 accuracy, or the mean average precision of pictures with several classes each."""
+    """Returns the top-1 accuracy, else the loss; the mean average precision of pictures with several classes each."""
     require_paddle()
     from imgcls.app.data import make_loader
     from imgcls.app.engine_evaluation import AsNetwork, averaged, is_exported, load_export
@@ -117,7 +117,7 @@ def main(config: DictConfig) -> float:
     if settings.attach:
         attach_report(source.checkpoint, [directory / name for name in ("confusion_matrix.png", "report.html")])
     log.info("report: %s", directory)
-    return result["top1"] if "top1" in result else result["loss"]
+    return next(result[name] for name in ("top1", "loss", *result) if name in result)
 
 
 if __name__ == "__main__":

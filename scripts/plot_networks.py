@@ -1,13 +1,16 @@
 """Draw docs/which_network.png: published accuracy against processor time, measured here.
 
     python scripts/plot_networks.py measure resnet50_vd 'mobilenetv1*'    into the table; of several times the best
-    python scripts/plot_networks.py draw                                  the plot from the table
+    python scripts/plot_networks.py measure '*'                           all, those that the table lacks first
+    python scripts/plot_networks.py draw                                  the plot from the table, and its front
 
 Processor time of one thread for one picture, under the fastest engine that is installed: it hardly depends on what
 else the machine does, as the time of a clock would.
 """
 
 import csv
+import gc
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +18,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
+os.environ.setdefault("FLAGS_use_system_allocator", "1")  # memory of the largest is given back
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -26,8 +30,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 TABLE, PLOT = DOCS / "which_network.csv", DOCS / "which_network.png"
 COLUMNS = ("name", "published_top1", "milliseconds", "engine", "processor")
 ROUNDS, LEAST_SECONDS, WARM_UP = 3, 0.15, 2
-WELL_KNOWN = ("mobilenetv1", "resnet18", "resnet50", "squeezenet1_1", "vgg11")
 MARKS = "osD^vPX*"
+LABEL_STEPS = range(6, 130, 3)
+"""Of a label: how far above its point it may stand, in points; the first height at which nothing is below it."""
 
 
 def processor_times(runs, images):
@@ -55,10 +60,18 @@ def rows():
 
 
 def measure(patterns):
-    names = [name for pattern in patterns for name in list_models(pattern, published=True)]
-    for name in dict.fromkeys(names):
-        info = model_info(name)
-        times = latencies(info, processor_times, threads=1)
+    """Those that the table lacks first, and the smallest first; gives how many could not be measured."""
+    names = {name for pattern in patterns for name in list_models(pattern, published=True)}
+    known = {row["name"] for row in rows()}
+    failures = 0
+    for name in sorted(names, key=lambda name: (name in known, model_info(name).macs)):
+        info, began = model_info(name), time.monotonic()
+        try:
+            times = latencies(info, processor_times, threads=1)
+        except Exception as error:  # the others are measured nevertheless
+            print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            failures += 1
+            continue
         engine = min(times, key=times.get)
         table = {row["name"]: row for row in rows()}
         new = dict(zip(COLUMNS, (name, info.top1, f"{times[engine]:.2f}", engine, cpu.name()), strict=True))
@@ -68,7 +81,9 @@ def measure(patterns):
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(sorted(table.values(), key=lambda row: float(row["milliseconds"])))
-        print(f"{name}: {times[engine]:.1f} ms ({engine})", flush=True)
+        print(f"{name}: {times[engine]:.1f} ms ({engine}), in {time.monotonic() - began:.0f} s", flush=True)
+        gc.collect()
+    return failures
 
 
 def draw():
@@ -76,42 +91,58 @@ def draw():
     found.sort(key=lambda row: (row[1], -row[2]))
     best = np.maximum.accumulate([top1 for _, _, top1 in found])
     front = [row for row, limit in zip(found, [0, *best], strict=False) if row[2] > limit]
-    figure, axes = plt.subplots(figsize=(9, 6), dpi=110)
+    figure, axes = plt.subplots(figsize=(11, 6.5), dpi=110)
     families: dict[str, list] = {}
     for name, milliseconds, top1 in found:
         families.setdefault(model_info(name).family, []).append((milliseconds, top1))
     for number, (family, points) in enumerate(sorted(families.items())):
         colour, mark = plt.get_cmap("tab20")(number % 20), MARKS[number % len(MARKS)]
-        axes.scatter(*zip(*points, strict=True), color=colour, marker=mark, s=28, label=family, zorder=2)
+        axes.scatter(*zip(*points, strict=True), color=colour, marker=mark, s=22, label=family, zorder=2)
     axes.plot([row[1] for row in front], [row[2] for row in front], color="0.6", lw=1, zorder=1)
-    for name, milliseconds, top1 in front:
-        axes.annotate(name, (milliseconds, top1), xytext=(-4, 5), textcoords="offset points", ha="right", fontsize=7)
-    for name, milliseconds, top1 in [*(row for row in found if row[0] in WELL_KNOWN and row not in front)]:
-        axes.annotate(
-            name,
-            (milliseconds, top1),
-            xytext=(4, -10),
-            textcoords="offset points",
-            fontsize=7,
-            color="0.4",
-        )
     axes.set_xscale("log")
     axes.set_xlim(0.5)
+    axes.set_ylim(top=max(row[2] for row in found) + 5)
     axes.set_xlabel("milliseconds of one core for a picture")
     axes.set_ylabel("published top-1 on ImageNet, %")
     axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=7, ncol=2, loc="lower right")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axes.set_title(f"{len(found)} published networks; the line: nothing more accurate is faster", fontsize=10)
     figure.tight_layout()
+    label(figure, axes, front, [row[1:] for row in found])
     figure.savefig(PLOT)
-    print(f"{PLOT}: {', '.join(row[0] for row in front)}")
+    print(f"{PLOT}\n\n| milliseconds of a core | network | its published top-1 |\n|---:|---|---:|")
+    for name, milliseconds, top1 in front:
+        print(f"| {milliseconds:.3g} | `{name}` | {top1:.1f} |")
+
+
+def label(figure, axes, front, points):
+    """Names above the front, each as low as it can stand without touching a point or another name."""
+    renderer = figure.canvas.get_renderer()
+    marks = axes.transData.transform(points)
+    taken = []
+    for name, milliseconds, top1 in front:
+        for height in LABEL_STEPS:
+            text = axes.annotate(
+                name,
+                (milliseconds, top1),
+                xytext=(-5, height),
+                textcoords="offset points",
+                ha="right",
+                fontsize=7,
+                arrowprops={"arrowstyle": "-", "color": "0.7", "lw": 0.5, "shrinkA": 0, "shrinkB": 2},
+            )
+            box = matplotlib.text.Text.get_window_extent(text, renderer).padded(4)  # without its line
+            if not any(box.overlaps(other) for other in taken) and not box.count_contains(marks):
+                taken.append(box)
+                break
+            text.remove()
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["measure", *patterns] if patterns:
-            measure(patterns)
+            sys.exit(min(measure(patterns), 1))
         case ["draw"]:
             draw()
         case _:

@@ -16,6 +16,7 @@ PART=(
     tests/engine/test_trainer.py           # the loop, evaluation, accumulation
     tests/engine/test_amp.py               # the loss scaler
     tests/deploy/test_both_paddles.py      # exports of the one under the other
+    tests/commands/test_resume_across_paddles.py # runs of the one go on under the other
     tests/deploy/test_exporter.py          # exports, reloaded in each engine
 )
 

@@ -1,5 +1,6 @@
 """What every test may use: the reference numbers, programs run as a user runs them."""
 
+import gc
 import importlib
 import logging
 import os
@@ -43,6 +44,12 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "full" in item.keywords:
             item.add_marker(skip)
+
+
+def pytest_collection_finish():
+    """All that is loaded by now stays: no collection of garbage looks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

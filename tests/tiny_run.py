@@ -18,7 +18,8 @@ from warm_start import WarmProcess, programs
 from imgcls.weights.safe_pickle import load_pickle
 
 TINY = (
-    "model=mobilenetv1_x0_25",
+    "model=resnet18",
+    "model.args.width=2",
     "transform.size=32",
     "data=synthetic",
     "data.num_classes=5",
@@ -32,7 +33,7 @@ TINY = (
     "trainer.gpus=0",
     "run.name=tiny",
 )
-"""Six updates an epoch, the last of four images."""
+"""Six updates an epoch, the last of four images; an update takes a quarter of what one of MobileNet takes here."""
 
 TIMING = ("images_per_second", "data_wait")
 

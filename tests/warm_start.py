@@ -186,7 +186,7 @@ def load() -> None:
     for library in LIBRARIES:
         importlib.import_module(library)
     program = sys.modules["imgcls.app.program"]
-    program.register_model_group()
+    program.register_sources()
     with hydra.initialize_config_dir(str(program.conf_directory()), version_base="1.3"):
         hydra.compose("train")
     figure = sys.modules["matplotlib.figure"].Figure(layout="constrained")

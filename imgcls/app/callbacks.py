@@ -127,8 +127,7 @@ def training_callbacks(
         if first
         else []
     )
-    if first and (logger := make_logger(config, run.path, system_line(config_hash(config)))):
-        shown.append(logger)
+    logger = make_logger(config, run.path, system_line(config_hash(config))) if first else None
     return [
         *same,
         *features,
@@ -147,5 +146,6 @@ def training_callbacks(
             extra=texts,
             writers=writers,
         ),
+        *([logger] if logger else []),  # whose service may take its time, when everything is saved
         Preemption(resume_command(config, run.path)),
     ]

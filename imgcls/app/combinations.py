@@ -1,7 +1,7 @@
 """Whether a typed configuration can be run: each key by its row, and what several keys must be together."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,19 +9,10 @@ from omegaconf import DictConfig, ListConfig
 
 from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
 from imgcls.app.loggers import missing
+from imgcls.app.monitors import monitor_problems
 from imgcls.app.rows import problems, rows
 from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, REMOTE, SHARED
 from imgcls.errors import UserError, close_matches, listed
-from imgcls.functional.monitoring import (
-    AP_OF,
-    CLASS_METRICS,
-    F1_OF,
-    MEAN_AP,
-    TAG_METRICS,
-    metric_names,
-    on_request,
-    view_of,
-)
 from imgcls.machine.store import SCHEMES, scheme_of, waits
 from imgcls.models.registry import list_models
 from imgcls.weights.choices import OURS, PEERS
@@ -42,15 +33,6 @@ NEVER_WITH_DALI = {
 
 INT8_PACKAGES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
 """What makes int8 layers, for each format of an export that can have them."""
-
-OTHER_NAMES = {
-    **dict.fromkeys(("acc", "accuracy", "acc1", "acc@1", "top-1", "top_1", "precision@1"), "top1"),
-    **dict.fromkeys(("acc5", "acc@5", "top-5", "top_5"), "top5"),
-    **dict.fromkeys(("f1", "f1_score", "f1_macro", "macro-f1"), "macro_f1"),
-    **dict.fromkeys(("balanced_acc", "bacc", "uar"), "balanced_accuracy"),
-    **dict.fromkeys(("map", "mean_ap"), MEAN_AP),
-}
-"""Other words for figures."""
 
 MIXING = ("random_erasing", "cutmix", "mixup")
 """Callbacks that change the pictures of a batch."""
@@ -105,6 +87,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     yield from _neighbours(config)
     yield from _quantized(config)
     yield from _search(config)
+    yield from _measured(config)
     if "trainer" in config and not own_metrics and "lr_find" not in config and "preview" not in config:
         yield from monitor_problems(config, _get(config, "model.num_classes") or _get(config, "data.num_classes"))
     warmup, epochs = _get(config, "lr_schedule.warmup_epochs"), _get(config, "trainer.epochs")
@@ -195,7 +178,9 @@ def _validation(config: DictConfig) -> Iterator[str]:
     share, every = _get(config, "data.val_share"), _get(config, "trainer.eval_every")
     if share is None or "trainer" not in config:  # elsewhere the data may be a run's
         return
-    if config.data.format not in SHARED:
+    if share and _get(config, "data.split_column") is not None:
+        yield f"data.split_column={config.data.split_column} divides the table already: leave data.val_share out."
+    elif config.data.format not in SHARED:
         yield f"data.val_share={share} is for data={', data='.join(SHARED)}, whose pictures it divides; leave it out."
     elif share == 0 and every:
         yield "data.val_share=0 leaves no pictures for validation: add trainer.eval_every=0, or take a share as 0.2."
@@ -316,6 +301,8 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.node_rank={node}: there are {nodes} machines (trainer.nodes), numbered from 0."
     if nodes > 1 and not (master and MASTER.fullmatch(master)):
         yield f"trainer.master={master}: with trainer.nodes={nodes} it must be host:port of machine 0."
+    if nodes > 1 and not gpus and isinstance(config.trainer.processes, str):
+        yield f"trainer.processes=auto: with trainer.nodes={nodes} each machine would choose by itself; say a number."
     ranks = max(gpus or 0, processes, 1) * max(nodes, 1)
     if batch % ranks:
         yield f"trainer.batch_size={batch} is shared by {ranks} devices: it must be a multiple of {ranks}."
@@ -418,69 +405,21 @@ def _search(config: DictConfig) -> Iterator[str]:
         yield f"search.input={config.search.input} is for query; build takes the pictures of search.source."
     if what == "build" and _get(config, "data.multi_label"):
         yield "data.multi_label=true: imgcls.search looks for wrong labels of one class a picture. Leave it out."
-    if what == "build" and _get(config, "data.format") in ("tar", "synthetic", "own"):
+    if what == "build" and _get(config, "data.format") not in ("folder", "list", "sample"):
         yield f"data={config.data.name}: labels are taken from data=folder, data=list or data=sample."
     if _get(config, "search.engine") == "faiss" and find_spec("faiss") is None:
         yield 'search.engine=faiss needs the package faiss-cpu: pip install "imgcls[search]"'
 
 
-def monitor_problems(
-    config: DictConfig, num_classes: int | None, class_names: Sequence[str] | None = None
-) -> Iterator[str]:
-    """What is wrong with ``trainer.monitor`` and ``trainer.metrics``: no evaluation of this run will give it.
-
-    With callbacks of the user's own nothing is known before the first evaluation.
-
-    Args:
-        num_classes: as far as it is known.
-        class_names: likewise.
-    """
-    settings, callbacks = config.trainer, config.callbacks
-    averaged, several = callbacks.ema.enabled, config.data.multi_label
-
-    def is_on_request(metric: str) -> bool:
-        return on_request(metric, class_names, several)
-
-    requestable = [*(TAG_METRICS if several else CLASS_METRICS), *((f"{AP_OF}<class>",) * several), f"{F1_OF}<class>"]
-    for metric in settings.metrics:
-        if metric.startswith(F1_OF) and not is_on_request(metric):
-            yield f"trainer.metrics={metric}: {_no_class(metric, class_names)}"
-        elif not is_on_request(metric):
-            yield (
-                f"trainer.metrics={metric}: there is no such figure.{close_matches(metric, requestable)} There are: "
-                f"{', '.join(requestable)}; loss and {MEAN_AP if several else 'trainer.topk'} are there without it."
-            )
-    plain, view = view_of(settings.monitor, ("ema",))
-    if is_on_request(settings.monitor) or (averaged and view and is_on_request(plain)):
-        return
-    names = metric_names(settings.topk, num_classes, ("", "ema") if averaged else ("",), several)
-    if settings.monitor in names or callbacks.extra or settings.profiler.enabled or not settings.eval_every:
-        return
-    if (plain in names or is_on_request(plain)) and not averaged:
-        reason = "there are no averaged weights without callbacks.ema.enabled=true."
-    elif several and plain.startswith("top"):
-        reason = f"pictures with several classes have no top-k accuracy; add trainer.monitor={MEAN_AP}."
-    elif plain.startswith(F1_OF):
-        reason = _no_class(plain, class_names)
-    elif plain in metric_names(settings.topk, None):
-        reason = f"of {num_classes} classes the right one is always among the first {plain.removeprefix('top')}."
-    else:
-        known = [*names, *(one for one in requestable if not one.endswith(">"))]
-        other = OTHER_NAMES.get(settings.monitor.lower().removeprefix("val_"))
-        advice = f" Write {other}." if other in known else close_matches(settings.monitor, known)
-        reason = f"no evaluation of this run gives such a metric.{advice}"
-    more = f"; on request {', '.join(requestable)}"
-    yield f"trainer.monitor={settings.monitor}: {reason} There are: {', '.join(names)}{more}."
-
-
-def _no_class(metric: str, class_names: Sequence[str]) -> str:
-    name = metric.removeprefix(F1_OF)
-    shown = ", ".join(class_names[:10]) + ", ..." * (len(class_names) > 10)
-    return f"there is no class '{name}'.{close_matches(name, class_names)} There are: {shown}."
+def _measured(config: DictConfig) -> Iterator[str]:
+    known = list_models()
+    for name in _get(config, "benchmark.networks") or ():
+        if name.lower() not in known:
+            yield f"benchmark.networks: there is no model '{name}'.{close_matches(name.lower(), known)}"
 
 
 def _processes(config: DictConfig) -> int:
-    """As many as are asked for; ``auto`` chooses no more than everything else allows."""
+    """As many as are asked for; ``auto`` chooses no more than all this allows, see ``sharing``."""
     count = config.trainer.processes
     return 1 if isinstance(count, str) else count
 

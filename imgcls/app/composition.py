@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.named_files import require_named_files
 from imgcls.app.overrides import OPEN, canonical, python_value
 from imgcls.app.own_directory import claim
@@ -35,7 +35,7 @@ def composed(
         UserError: an unknown key, choice or value.
     """
     choices, values = _choices_and_values(sections or {}, program)
-    register_model_group()
+    register_sources()
     before = dict(Singleton._instances)
     for kind in (GlobalHydra, HydraConfig):  # those of a program that composes for another are left alone
         Singleton._instances.pop(kind, None)

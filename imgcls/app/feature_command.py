@@ -18,7 +18,7 @@ FILE = "command.json"
 PATHS = ("predict.source", "model.pretrained", "data.class_map")
 OF_THE_NETWORK = re.compile(
     r"(model|transform)|(model|transform)\.(?!.*_target_)[\w.]+|data\.(class_map|num_classes)|"
-    r"predict\.(source|weights|engine|batch_size|threads|mode|model_cache|onednn|bfloat16|gpu_id|gpu_mem|tensorrt)"
+    r"predict\.(source|weights|engine|tta|batch_size|threads|mode|model_cache|onednn|bfloat16|gpu_id|gpu_mem|tensorrt)"
 )
 """What a command says of the network and of how it sees a picture."""
 

@@ -14,6 +14,7 @@ from imgcls.app.prediction import open_source
 from imgcls.app.quoting import quoted
 from imgcls.deploy.predictor import require_numbers
 from imgcls.deploy.reader import ImageReader, read_batches
+from imgcls.deploy.views import SeveralViews
 from imgcls.errors import UserError, listed
 from imgcls.machine.progress import progress_bar
 
@@ -44,12 +45,15 @@ def feature_network(
     own += [f"imports=[{','.join(map(quoted, given.imports))}]", "predict.input=photo.jpg", "predict.output=features"]
     with composed("predict", [*command, *own]) as (config, _):
         source = open_source(config, pictures)
-        now = json.loads(json.dumps(source.origin))
+        kind, predictor = config.predict.tta, source.predictor
+        now = json.loads(json.dumps(source.origin)) | ({"tta": kind} if kind else {})
         before = {key: value for key, value in origin.items() if key not in NOT_IN_ORIGIN}
         if different := [key for key in {**before, **now} if before.get(key) != now.get(key)]:
             changes = listed(f"{key} was {before.get(key)}, now {now.get(key)}" for key in different)
             raise UserError(f"The network is not the one that the index was made with: {changes}. Build it anew.")
-        read = ImageReader(source.preprocessing.transform(), given.data.max_pixels)
+        if kind:
+            predictor = SeveralViews(predictor, kind)
+        read = ImageReader(source.preprocessing.transform(five=kind == "five"), given.data.max_pixels)
         batch_size, workers = config.predict.batch_size, config.predict.num_workers
 
         def features(paths: Sequence[str], report: Callable[[str, UserError], None]) -> tuple[list[str], np.ndarray]:
@@ -66,7 +70,7 @@ def feature_network(
                     max_decode_seconds=given.data.max_decode_seconds,
                 )
                 for names, images in batches:
-                    rows.append(require_numbers(source.predictor.features(images), names))
+                    rows.append(require_numbers(predictor.features(images), names))
                     good += names
             return good, np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
 

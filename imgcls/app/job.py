@@ -48,7 +48,7 @@ def start_training(config: DictConfig, directory: Path, callbacks: "Sequence[Cal
     """
     settings = config.trainer
     open_closed_descriptors()
-    config, remarks = with_processes(with_pixels(config, _fluid_start(settings.resume)))
+    config, remarks = with_processes(with_pixels(config, _fluid_start(settings.resume)), bool(callbacks))
     _require_startable(config, directory)
     with interruptible():
         if job_of(config.trainer).size > 1 and not in_rank():

@@ -416,7 +416,7 @@ class ConvertConfig:
 
 @dataclass
 class BenchmarkConfig:
-    what: str = key(one_of("train", "trainer", "model", "inference", "predict", "loader"))
+    what: str = key(one_of("train", "trainer", "model", "inference", "latency", "predict", "loader"))
     batch_size: int = key(at_least(1))
     steps: int = key(at_least(1))
     warmup: int = key(at_least(0))

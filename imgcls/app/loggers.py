@@ -26,8 +26,8 @@ class Kind(NamedTuple):
 
 
 LOGGERS = {
-    "tensorboard": Kind("logger", "TensorBoard", "tensorboardX"),
-    "visualdl": Kind("visualdl_logger", "VisualDL", "visualdl"),
+    "tensorboard": Kind("event_files", "TensorBoard", "tensorboardX"),
+    "visualdl": Kind("event_files", "VisualDL", "visualdl"),
     "wandb": Kind("wandb_logger", "WandB", "wandb"),
     "mlflow": Kind("mlflow_logger", "MLflow", "mlflow"),
 }
@@ -75,9 +75,11 @@ def attach_report(checkpoint: Path | None, files: Sequence[Path]) -> None:
         logger = make_logger(recorded, directory) if recorded.get("logger") else None
         if logger is None:
             raise UserError("the run was logged to its own files alone.")
+        there = [file for file in files if file.is_file()]
         logger.begin(0)
-        logger.attach([file for file in files if file.is_file()], 0)
+        logger.attach(there, 0)
         logger.end(finished=True)
-        log.info("attached to the run's %s: %s", recorded.logger.name, ", ".join(file.name for file in files))
-    except UserError as error:
-        log.warning("The report is not attached to the run's figures: %s", error)
+        log.info("attached to the run's %s: %s", recorded.logger.name, ", ".join(file.name for file in there))
+    except Exception as error:  # whatever the packages and their services raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        log.warning("The report is not attached to the run's figures: %s", reason)

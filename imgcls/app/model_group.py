@@ -11,6 +11,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.conf_files import ConfFiles, InPlaceOfFiles
 from imgcls.app.keys import ModelConfig
 from imgcls.models.registry import ModelInfo, catalogue, list_models
 
@@ -59,6 +60,7 @@ def model_section(info: ModelInfo) -> DictConfig:
     return OmegaConf.create(asdict(section))
 
 
-def register_model_group() -> None:
-    """Make the source known to Hydra; once per process is enough, more does no harm."""
-    Plugins.instance().register(ModelGroup)
+def register_sources() -> None:
+    """Make ours known to Hydra; once per process is enough, more does no harm."""
+    for plugin in (ModelGroup, ConfFiles, InPlaceOfFiles):
+        Plugins.instance().register(plugin)

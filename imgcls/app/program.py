@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from imgcls.app.combinations import check
 from imgcls.app.conf import conf_directory, known_rows
 from imgcls.app.default_recipe import is_told_nothing, with_default_recipe
 from imgcls.app.keys import SCHEMAS
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.named_files import require_named_files
 from imgcls.app.overrides import canonical, imports, unknown_choice, unknown_key
 from imgcls.app.pretrained import as_its_weights_see
@@ -156,11 +156,10 @@ def _is_named(keys: list[str]) -> bool:
 
 
 def _typed(config: DictConfig, name: str, given: Iterable[str] = ()) -> DictConfig:
-    schema = OmegaConf.structured(SCHEMAS[name])
     sections = SCHEMAS[name].__dataclass_fields__
     plain = OmegaConf.create({key: config[key] for key in config if key in sections})
     try:
-        result = OmegaConf.merge(schema, plain)
+        result = OmegaConf.merge(_schema(name), plain)
     except ValidationError as error:
         raise UserError(_wrong_type(error, plain, name)) from error
     required = sorted(OmegaConf.missing_keys(plain))
@@ -171,6 +170,11 @@ def _typed(config: DictConfig, name: str, given: Iterable[str] = ()) -> DictConf
     as_its_weights_see(result, name, {*given, *(given_keys() if HydraConfig.initialized() else ())})
     OmegaConf.resolve(result)
     return result
+
+
+@cache
+def _schema(name: str) -> DictConfig:
+    return OmegaConf.structured(SCHEMAS[name])
 
 
 def _run_directory(config: DictConfig) -> Path:
@@ -187,7 +191,7 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     if "--version" in sys.argv[1:]:
         print(versions())
         return 0
-    register_model_group()
+    register_sources()
     # Hydra would otherwise print and exit by itself; the messages below are ours.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     failures.clear()
@@ -233,7 +237,7 @@ class _Job:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        register_model_group()
+        register_sources()
         import_modules(self.modules)
 
     def __call__(self, config: DictConfig) -> float | None:

@@ -48,7 +48,8 @@ def false_or(*choices: str) -> Rule:
 
 
 def switch_or(*choices: str) -> Rule:
-    return Rule((False, True, *choices).__contains__, f"be true, false or {' or '.join(choices)}", each=True)
+    *first, last = "true", "false", *choices
+    return Rule((False, True, *choices).__contains__, f"be {', '.join(first)} or {last}", each=True)
 
 
 def auto_or(rule: Rule) -> tuple[Rule, Rule]:

@@ -14,13 +14,17 @@ MEMORY = 2 << 30
 """Bytes that are free for each process."""
 
 
-def with_processes(config: DictConfig) -> tuple[DictConfig, list[str]]:
-    """The configuration with a number in ``trainer.processes``, and what is to be said of the choice."""
+def with_processes(config: DictConfig, has_objects: bool = False) -> tuple[DictConfig, list[str]]:
+    """The configuration with a number in ``trainer.processes``, and what is to be said of the choice.
+
+    Args:
+        has_objects: the run is given callbacks that are objects, which cannot go to other processes.
+    """
     settings = config.trainer
     if settings.processes != AUTO:
         return config, []
     result = config.copy()
-    reason = _why_one(config)
+    reason = "for its callbacks are objects of one" if has_objects else _why_one(config)
     count = 1 if reason else count_for(settings.batch_size, settings.accumulate, cpu.usable_cores(), memory.available())
     result.trainer.processes = count
     threads = max(1, cpu.usable_cores() // count)
@@ -56,4 +60,6 @@ def _why_one(config: DictConfig) -> str | None:
         return "for each GPU gets one (trainer.gpus)"
     if settings.compile in ("onednn", AUTO):
         return f"for graphs are of one (trainer.compile={settings.compile})"
+    if settings.compile and settings.sync_bn:
+        return "for synchronised batch norms can be compiled on GPUs only (trainer.sync_bn)"
     return "for trainer.same_batch is of one" if settings.same_batch is not None else None

@@ -10,10 +10,10 @@ import paddle
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.callbacks import optional_callbacks, training_callbacks
-from imgcls.app.combinations import monitor_problems
 from imgcls.app.data import make_loader, read_samples, training_transform
 from imgcls.app.keys import SOFTMAX_LOSSES
 from imgcls.app.loss import build_loss
+from imgcls.app.monitors import monitor_problems
 from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
 from imgcls.app.pixels import USUAL, resampling_of, tell

@@ -3,8 +3,9 @@
 import importlib.util
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import paddle
@@ -25,17 +26,13 @@ CALIBRATION = 8
 """Images that the int8 network is made with: its speed does not depend on them."""
 
 Figures = dict[str, float]
+Key = TypeVar("Key")
 
 
 def inference_table(model: str, size: int, batch_size: int, steps: int, warmup: int, repeats: int) -> Iterator[Table]:
     """The figures of ``measure_inference``, the fastest first, and how busy the machine was."""
     before = cpu.load()
-    if cpu.is_busy():
-        log.warning(
-            "the machine is busy (load %.1f on %d cores): compare what is in this table alone, and that with care",
-            before,
-            cpu.usable_cores(),
-        )
+    warn_if_busy()
     figures = measure_inference(model, size, batch_size, steps, warmup, repeats)
     ways = sorted((name.removesuffix("_p50_ms") for name in figures if name.endswith("_p50_ms")), key=_median(figures))
     best = figures[f"{ways[0]}_p50_ms"]
@@ -59,6 +56,16 @@ def inference_table(model: str, size: int, batch_size: int, steps: int, warmup: 
     yield table
 
 
+def warn_if_busy() -> None:
+    """Say so where others have the cores as well."""
+    if cpu.is_busy():
+        log.warning(
+            "the machine is busy (load %.1f on %d cores): compare what is in this table alone, and that with care",
+            cpu.load(),
+            cpu.usable_cores(),
+        )
+
+
 def measure_inference(model: str, size: int, batch_size: int, steps: int, warmup: int, repeats: int) -> Figures:
     """Each way to run the network in turn, ``repeats`` times, so that what drifts falls on all alike.
 
@@ -72,8 +79,8 @@ def measure_inference(model: str, size: int, batch_size: int, steps: int, warmup
     network.eval()
     images = np.random.default_rng(0).standard_normal((batch_size, 3, size, size), np.float32)
     with tempfile.TemporaryDirectory() as directory:
-        ways = {"eager": _eager(network), **_engines(network, model, size, batch_size, Path(directory))}
-        seconds = _times({way: (lambda run=run: run(images)) for way, run in ways.items()}, steps, warmup, repeats)
+        ways = {"eager": eager(network), **_engines(network, model, size, batch_size, Path(directory))}
+        seconds = take_times({way: (lambda run=run: run(images)) for way, run in ways.items()}, steps, warmup, repeats)
     figures: Figures = {}
     for way, values in seconds.items():
         figures[f"{way}_images_per_s"] = batch_size / float(np.median(values))
@@ -86,7 +93,9 @@ def _median(figures: Figures) -> Callable[[str], float]:
     return lambda way: figures[f"{way}_p50_ms"]
 
 
-def _eager(network: Network) -> Run:
+def eager(network: Network) -> Run:
+    """The network itself, its layers one by one."""
+
     def run(images: np.ndarray) -> np.ndarray:
         with paddle.no_grad():
             return network(paddle.to_tensor(images)).numpy()
@@ -130,8 +139,9 @@ def _are_installed(*packages: str) -> bool:
     return all(map(importlib.util.find_spec, packages))
 
 
-def _times(jobs: dict[str, Callable], steps: int, warmup: int, repeats: int) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in jobs}
+def take_times(jobs: Mapping[Key, Callable], steps: int, warmup: int, repeats: int) -> dict[Key, list[float]]:
+    """Seconds of each step after the warm-up; each job has ``repeats`` turns, so that what drifts falls on all."""
+    times: dict[Key, list[float]] = {name: [] for name in jobs}
     for _ in range(repeats):
         for name, job in jobs.items():
             time.sleep(REST_SECONDS)  # the threads of the last one still turn

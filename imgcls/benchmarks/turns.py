@@ -81,7 +81,12 @@ class Program:
             line = self.process.stdout.readline()
         except OSError:
             line = ""
-        return json.loads(line) if line else {"error": self._end()}
+        if not line:
+            return {"error": self._end()}
+        try:
+            return json.loads(line)
+        except ValueError:  # it is none of these programs
+            return {"error": f"said {line.strip()!r:.80}"}
 
     def _end(self) -> str:
         self.process.wait()

@@ -1,6 +1,7 @@
 """The run's history: one row an epoch, as ``metrics.csv`` and as curves in ``curves.png``."""
 
 import csv
+import time
 from pathlib import Path
 
 from imgcls.engine.callback import Callback
@@ -10,13 +11,16 @@ from imgcls.report.fonts import fonts_for
 from imgcls.report.title import draw_title, plain, shortened
 
 TOP1 = "val_top1"
+DRAWN_EVERY = 10.0
+"""Seconds between two drawings, at least: epochs may take less time than one of them."""
 
 
 class History(Callback):
     """Rows hold epoch, step, lr, train_loss, the evaluation's metrics, and speed.
 
     The file is written anew each epoch from the rows, which are part of a checkpoint; a resumed run
-    therefore forgets rows that were written after the checkpoint it starts from.
+    therefore forgets rows that were written after the checkpoint it starts from. The curves follow, every ten
+    seconds at most, and when the run ends.
 
     Args:
         directory: where the two files go.
@@ -28,6 +32,11 @@ class History(Callback):
         self.directory = directory
         self.title = title
         self.rows: list[dict[str, float]] = []
+        self._drawn = 0  # rows
+        self._next = 0.0  # not to be drawn before
+
+    def on_train_begin(self, logs=None):
+        self._next = time.monotonic() + DRAWN_EVERY
 
     def on_epoch_end(self, epoch, logs=None):
         trainer = self.trainer
@@ -45,7 +54,18 @@ class History(Callback):
             }
         )
         write_csv(self.rows, self.directory / "metrics.csv")
-        draw_curves(self.rows, self.directory / "curves.png", self._title())
+        if time.monotonic() >= self._next:
+            self._draw()
+
+    def on_train_end(self, logs=None):
+        self._draw()
+
+    def _draw(self) -> None:
+        """Unless it has been done."""
+        if self._drawn != len(self.rows):
+            draw_curves(self.rows, self.directory / "curves.png", self._title())
+            self._drawn = len(self.rows)
+            self._next = time.monotonic() + DRAWN_EVERY
 
     def _title(self) -> str:
         evaluated = [row for row in self.rows if TOP1 in row]

@@ -1,8 +1,8 @@
-"""A run's figures and pictures in somebody else's program: what all loggers do, and TensorBoard's with tensorboardX."""
+"""A run's figures and pictures in somebody else's program: what all loggers do."""
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ log = logging.getLogger("imgcls")
 class Logger(Callback):
     """Scalars over updates: ``update/...`` while an epoch runs, ``epoch/...`` at its end, after its evaluation.
 
-    A subclass says where they go.
+    A subclass says where they go. What fails there once training has begun, as a server that is gone, is told and ends
+    what is sent there, not the run.
 
     Args:
         directory: of the run.
@@ -35,6 +36,7 @@ class Logger(Callback):
         super().__init__()
         self.directory = directory
         self.every = every
+        self.lost = False
 
     def begin(self, step: int) -> None:
         """The run starts, or goes on after so many updates."""
@@ -54,6 +56,7 @@ class Logger(Callback):
 
     def on_train_begin(self, logs=None):
         self.begin(self.trainer.progress.step)
+        self.lost = False
 
     def on_train_batch_end(self, step, logs=None):
         trainer, totals = self.trainer, self.trainer.totals
@@ -73,53 +76,28 @@ class Logger(Callback):
 
     def on_train_end(self, logs=None):
         there = [path for name in PICTURES if (path := self.directory / name).is_file()]
-        self.attach(there, self.trainer.progress.step)
-        self.end(finished=True)
+        self._unless_lost(self.attach, there, self.trainer.progress.step)
+        self._unless_lost(self.end, True)
 
     def on_interrupt(self):
-        self.end(finished=False)
+        self._unless_lost(self.end, False)
 
     def _add(self, group: str, **values: float) -> None:
-        self.add({f"{group}/{name}": value for name, value in values.items()}, self.trainer.progress.step)
+        figures = {f"{group}/{name}": value for name, value in values.items()}
+        self._unless_lost(self.add, figures, self.trainer.progress.step)
 
-
-class TensorBoard(Logger):
-    """An event file for TensorBoard; a run that is resumed adds another.
-
-    A resumed run marks what was written after its checkpoint as outdated, and TensorBoard leaves it out.
-
-    Args:
-        about: a line on what the numbers depend on, as the text ``system``.
-        config: the run's; not shown.
-
-    Raises:
-        UserError: tensorboardX is not installed.
-    """
-
-    def __init__(self, directory: Path, every: int, about: str = "", config: Mapping[str, Any] | None = None):
-        super().__init__(directory, every)
-        self._open = package("tensorboardX", "tensorboard").SummaryWriter
-        self.about = about
-        self.writer: Any = None
-
-    def begin(self, step):
-        self.writer = self._open(str(self.directory / "tensorboard"), purge_step=step + 1 if step else None)
-        if self.about:
-            self.writer.add_text("system", self.about, step)
-
-    def add(self, figures, step):
-        for name, value in figures.items():
-            self.writer.add_scalar(name, value, step)
-        self.writer.flush()  # it is shown at once, and kept if the process is killed
-
-    def attach(self, files, step):
-        for file in files:
-            if file.suffix == ".png":
-                self.writer.add_image(f"pictures/{file.stem}", pixels(file), step, dataformats="HWC")
-        self.writer.flush()
-
-    def end(self, finished):
-        self.writer.close()
+    def _unless_lost(self, note: Callable[..., None], *arguments: Any) -> None:
+        if self.lost:
+            return
+        try:
+            note(*arguments)
+        except Exception as error:  # whatever the packages and their services raise
+            self.lost = True
+            reason = str(error).partition("\n")[0][:200] or type(error).__name__
+            log.warning(
+                "logger=%s: %s. The run goes on without it; metrics.csv has the figures of each epoch.",
+                *(type(self).__name__.lower(), reason.rstrip(".")),
+            )
 
 
 def package(name: str, extra: str) -> Any:

@@ -66,15 +66,25 @@ class MLflow(Logger):
         self.client.set_terminated(self.run, "FINISHED" if finished else "KILLED")
 
     def _new(self) -> str:
-        experiment = self.client.get_experiment_by_name(self.project)
-        number = experiment.experiment_id if experiment else self.client.create_experiment(self.project)
-        run = self.client.create_run(number, run_name=self.directory.name, tags={"system": self.about}).info.run_id
+        tags = {"system": self.about}
+        run = self.client.create_run(self._experiment(), run_name=self.directory.name, tags=tags).info.run_id
         remember(self.directory, SERVICE, run)
         settings = {key: value for key, value in flat(dict(self.config)).items() if value is not None}
         params = [self.entities.Param(_named(key), str(value)[:LONGEST]) for key, value in settings.items()]
         for start in range(0, len(params), AT_ONCE):
             self.client.log_batch(run, params=params[start : start + AT_ONCE])
         return run
+
+    def _experiment(self) -> str:
+        """Its number."""
+        find = self.client.get_experiment_by_name
+        try:
+            known = find(self.project)
+            return known.experiment_id if known else self.client.create_experiment(self.project)
+        except self.mlflow.exceptions.MlflowException:
+            if (known := find(self.project)) is None:
+                raise
+            return known.experiment_id  # another job of the sweep was faster
 
     def _go_on(self, run: str) -> str:
         self.client.update_run(run, status="RUNNING")

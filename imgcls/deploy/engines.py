@@ -111,6 +111,7 @@ def onnxruntime(directory: str | Path, threads: int | None = None) -> Run:
     options = SessionOptions()
     options.intra_op_num_threads = threads or cpu.usable_cores()
     options.log_severity_level = 3  # errors only
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads leave the cores to the readers
     session = InferenceSession(str(Path(directory) / f"{NAME}.onnx"), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 

@@ -16,10 +16,8 @@ from imgcls.deploy.contract import read_contract
 from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
 from imgcls.errors import UserError
 from imgcls.machine import cpu
-from imgcls.machine.files import atomic_write
-from imgcls.machine.reading import read_json
-from imgcls.machine.text import write_json
-from imgcls.weights.download import cache_directory
+from imgcls.machine.cache import cache_directory
+from imgcls.machine.measured import in_turns, remember, remembered
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +54,6 @@ class Choice(NamedTuple):
     """What was found: milliseconds for a batch by the candidates' names, the fastest first."""
 
     milliseconds: Mapping[str, float]
-    was_busy: bool
     is_remembered: bool
 
     @property
@@ -92,7 +89,8 @@ class Fastest:
         if len(candidates) == 1:
             name = next(iter(candidates))
         else:
-            choice = self._remembered(images, candidates) or self._measured(images, candidates)
+            times = remembered(self._file(images, candidates), candidates)
+            choice = Choice(times, True) if times else self._measured(images, candidates)
             log.info("engine for batches of %d: %s", len(images), choice)
             name = choice.name
         self._run = self._open(candidates[name])
@@ -139,38 +137,10 @@ class Fastest:
         if not runs:
             raise UserError(f"No engine that is installed can run {self.directory}; the log says why.")
         times = measure(runs, images)
-        choice = Choice(dict(sorted(times.items(), key=lambda entry: entry[1])), is_busy, False)
-        self._remember(images, candidates, choice)
+        choice = Choice(dict(sorted(times.items(), key=lambda entry: entry[1])), False)
+        about = {"model": self._contract.model, "machine": cpu.name(), "batch": list(images.shape)}
+        remember(self._file(images, candidates), choice.milliseconds, is_busy, about)
         return choice
-
-    def _remembered(self, images: np.ndarray, candidates: Mapping[str, Candidate]) -> Choice | None:
-        """Unless the machine was busy then and is not now; or what is there is damaged."""
-        path = self._file(images, candidates)
-        if not path.is_file():
-            return None
-        try:
-            content = read_json(path)
-            times = {name: float(value) for name, value in content["milliseconds"].items() if name in candidates}
-            choice = Choice(times, bool(content["was_busy"]), True)
-        except (UserError, KeyError, TypeError, ValueError, AttributeError):
-            return None
-        return None if not times or (choice.was_busy and not cpu.is_busy()) else choice
-
-    def _remember(self, images: np.ndarray, candidates: Mapping[str, Candidate], choice: Choice) -> None:
-        path = self._file(images, candidates)
-        content = {
-            "model": self._contract.model,
-            "machine": cpu.name(),
-            "batch": list(images.shape),
-            "milliseconds": dict(choice.milliseconds),
-            "was_busy": choice.was_busy,
-        }
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path, shared=True) as partial:
-                write_json(partial, content)
-        except OSError as error:
-            log.info("the choice is not kept: %s", error)
 
     def _file(self, images: np.ndarray, candidates: Mapping[str, Candidate]) -> Path:
         """By all that the choice depends on."""
@@ -194,15 +164,13 @@ def measure(
 
     All take turns.
     """
-    bests: dict[str, list[float]] = {name: [] for name in runs}
-    began = time.perf_counter()
-    for number in range(ROUNDS):
-        if number >= LEAST_ROUNDS and time.perf_counter() - began > PATIENCE_SECONDS:
-            break
-        for name, run in runs.items():
-            time.sleep(REST_SECONDS)
-            run(images)
-            bests[name].append(1000 * min(_block(run, images)))
+
+    def best(name: str) -> float:
+        time.sleep(REST_SECONDS)
+        runs[name](images)
+        return 1000 * min(_block(runs[name], images))
+
+    bests = in_turns(runs, best, ROUNDS, LEAST_ROUNDS, PATIENCE_SECONDS)
     return {name: of_rounds(values) for name, values in bests.items()}
 
 

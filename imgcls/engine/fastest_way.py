@@ -3,9 +3,10 @@
 import contextlib
 import hashlib
 import logging
+import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 
@@ -16,10 +17,9 @@ from imgcls.engine.onednn import above_1x1, compile_with_onednn, gradients
 from imgcls.errors import UserError
 from imgcls.machine import cpu, memory
 from imgcls.machine.cache import cache_directory
-from imgcls.machine.files import atomic_write
+from imgcls.machine.measured import in_turns, remember, remembered
 from imgcls.machine.paddle_internals import mark_for_onednn, unmark_for_onednn
-from imgcls.machine.reading import read_json
-from imgcls.machine.text import write_json
+from imgcls.machine.turns import one_at_a_time
 
 log = logging.getLogger("imgcls")
 
@@ -55,9 +55,10 @@ def take_fastest(network: nn.Layer, images: paddle.Tensor, loss: Loss, taken: st
         log.info("trainer.compile=auto: %s, as the run was begun", taken)
         return taken
     file = _file(network, images)
-    times = _remembered(file)
-    if times is None or _deadly(file, _fastest(times)).exists():
-        return _measured(network, images, loss, file)
+    with _alone(file):  # jobs that start together would slow each other, and take each other for dead
+        times = _known(file)
+        if times is None:
+            return _measured(network, images, loss, file)
     name = _fastest(times)
     try:
         _take(network, images, loss, name)
@@ -83,6 +84,7 @@ def _measured(network: nn.Layer, images: paddle.Tensor, loss: Loss, file: Path) 
         log.warning("the machine is busy (load %.1f): on an idle one another way to train may be faster", cpu.load())
     _, need = memory.growth(lambda: gradients(network, loss))
     forwards: dict[str, Callable | None] = {EAGER: None}
+    failed: dict[str, float] = {}
     for name, chosen in GRAPHS.items():
         free = memory.available()
         if need and free is not None and free < MEMORY_FACTOR * need:
@@ -103,38 +105,40 @@ def _measured(network: nn.Layer, images: paddle.Tensor, loss: Loss, file: Path) 
             compile_with_onednn(network, images, loss, chosen)
             forwards[name] = vars(network).pop("forward")
         except Exception as error:  # of a network of somebody's own that cannot be translated
+            failed |= {} if isinstance(error, MemoryError) else {name: math.inf}
             log.info("%s is left out: %s", name, error)
         finally:
             trying.unlink(missing_ok=True)
-    times = _times(network, loss, forwards) if len(forwards) > 1 else {EAGER: 0.0}
+    if len(forwards) == 1:
+        log.info("trainer.compile=auto: eager, no graph can be had here")
+        return EAGER
+    times = _times(network, loss, forwards) | failed
     name = _fastest(times)
     if name == EAGER:
         unmark_for_onednn(network)
     else:
         mark_for_onednn(network, GRAPHS[name])  # for what is translated later: evaluation
         vars(network)["forward"] = forwards[name]
-    if len(times) > 1:
-        _remember(file, network, images, times, busy)
+    about = {"network": type(network).__name__, "machine": cpu.name(), "batch": list(images.shape)}
+    remember(file, times, busy, about)
     _tell(name, times, "measured now")
     return name
 
 
 def _times(network: nn.Layer, loss: Loss, forwards: Mapping[str, Callable | None]) -> dict[str, float]:
     """Milliseconds for forward and backward: medians of rounds in which all take turns."""
-    times: dict[str, list[float]] = {name: [] for name in forwards}
-    began = time.perf_counter()
-    for number in range(MOST_ROUNDS):
-        if number >= LEAST_ROUNDS and time.perf_counter() - began > SECONDS:
-            break
-        for name, forward in forwards.items():
-            if forward is not None:
-                vars(network)["forward"] = forward
-            try:
-                started = time.perf_counter()
-                gradients(network, loss)
-                times[name].append(1000 * (time.perf_counter() - started))
-            finally:
-                vars(network).pop("forward", None)
+
+    def measure(name: str) -> float:
+        if forwards[name] is not None:
+            vars(network)["forward"] = forwards[name]
+        try:
+            started = time.perf_counter()
+            gradients(network, loss)
+            return 1000 * (time.perf_counter() - started)
+        finally:
+            vars(network).pop("forward", None)
+
+    times = in_turns(forwards, measure, MOST_ROUNDS, LEAST_ROUNDS, SECONDS)
     return {name: median(values) for name, values in times.items()}
 
 
@@ -144,37 +148,25 @@ def _fastest(times: Mapping[str, float]) -> str:
 
 
 def _tell(name: str, times: Mapping[str, float], source: str) -> None:
-    shown = ", ".join(f"{way} {value:.0f}" for way, value in times.items())
+    shown = ", ".join(f"{way} {value:.0f}" for way, value in times.items() if math.isfinite(value))
     log.info("trainer.compile=auto: %s; forward and backward take %s ms (%s)", name, shown, source)
 
 
-def _remembered(file: Path) -> dict[str, float] | None:
-    """Unless the machine was busy then and is not now; or what is there is damaged."""
-    if not file.is_file():
-        return None
-    try:
-        content = read_json(file)
-        times = {name: float(value) for name, value in content["milliseconds"].items() if name in (EAGER, *GRAPHS)}
-        busy = bool(content["was_busy"])
-    except (UserError, KeyError, TypeError, ValueError, AttributeError):
-        return None
-    return None if EAGER not in times or (busy and not cpu.is_busy()) else times
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a file system without locks
+            stack.enter_context(one_at_a_time(file.with_suffix(".lock"), "measures how to train this network"))
+        yield
 
 
-def _remember(file: Path, network: nn.Layer, images: paddle.Tensor, times: Mapping[str, float], busy: bool) -> None:
-    content = {
-        "network": type(network).__name__,
-        "machine": cpu.name(),
-        "batch": list(images.shape),
-        "milliseconds": dict(times),
-        "was_busy": busy,
-    }
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(file, shared=True) as partial:
-            write_json(partial, content)
-    except OSError as error:
-        log.info("the way is not remembered: %s", error)
+def _known(file: Path) -> dict[str, float] | None:
+    """What is remembered of all ways but the deadly; ``None`` also where one was not tried, for want of memory."""
+    times = remembered(file, (EAGER, *GRAPHS)) or {}
+    alive = [name for name in GRAPHS if not _deadly(file, name).exists()]
+    if not {EAGER, *alive} <= set(times):
+        return None
+    return {name: value for name, value in times.items() if name in (EAGER, *alive)}
 
 
 def _deadly(file: Path, name: str) -> Path:

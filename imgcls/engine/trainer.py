@@ -30,7 +30,7 @@ from imgcls.engine.onednn import compile_with_onednn
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.machine import pulse
-from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
+from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope, run_operators_in_order
 
 log = logging.getLogger("imgcls")
 
@@ -374,6 +374,8 @@ class Trainer(OpenModel):
         if self.on_features or not self.compile or self._eager_for or "forward" in vars(self.network):
             return  # ``to_static`` puts it there
         if self.compile is True:
+            if paddle.device.get_device() == "cpu":
+                run_operators_in_order()
             spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
             paddle.jit.to_static(self.network, input_spec=[spec], full_graph=True)
         elif batch is None:  # there is nothing to compare gradients of before

@@ -10,6 +10,9 @@ from typing import Any
 RESET_PEAK = "5"
 """What ``/proc/self/clear_refs`` takes for: the peak is what is resident now, see proc(5)."""
 
+GROUP = Path("/sys/fs/cgroup")
+"""Of this process, as a container sees it; see cgroups(7), version 2."""
+
 
 def available() -> int | None:
     """Bytes that programs can still have, the container's limit respected; ``None`` where nobody tells."""
@@ -18,10 +21,18 @@ def available() -> int | None:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
         free.append(1024 * int(re.search(r"MemAvailable:\s+(\d+) kB", text)[1]))
     with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
-        group = Path("/sys/fs/cgroup")
-        taken = int((group / "memory.current").read_text(encoding="ascii"))
-        free.append(int((group / "memory.max").read_text(encoding="ascii")) - taken)
+        limit = int((GROUP / "memory.max").read_text(encoding="ascii"))
+        taken = int((GROUP / "memory.current").read_text(encoding="ascii"))
+        free.append(max(0, limit - taken + _given_back()))
     return min(free, default=None)
+
+
+def _given_back() -> int:
+    """Bytes of files that the container has read and the kernel lets go where programs want memory."""
+    with contextlib.suppress(OSError, TypeError):
+        text = (GROUP / "memory.stat").read_text(encoding="ascii")
+        return int(re.search(r"^inactive_file (\d+)$", text, re.MULTILINE)[1])
+    return 0
 
 
 def growth(work: Callable[[], Any]) -> tuple[Any, int | None]:

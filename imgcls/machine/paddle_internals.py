@@ -197,17 +197,25 @@ def has_onednn_graphs() -> bool:
     return not getattr(paddle.framework, "use_pir_api", lambda: False)()
 
 
+def run_operators_in_order() -> None:
+    """Let graphs compute one operator after the other, which stays so in this process.
+
+    Paddle hands operators that do not wait for each other to threads, each of which has its kernels' threads: on a
+    processor they fight for its cores, and hold the memory of both.
+    """
+    paddle.set_flags({"FLAGS_new_executor_serial_run": True})
+
+
 def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> int:
     """Let graphs of a network compute chosen ones of its ``Conv2D`` by oneDNN, forward and backward; returns how many.
 
     Paddle takes the kernels of oneDNN where an operator says ``use_mkldnn``, and turns layouts as needed. The
     gradient of a filter would leave the graph in oneDNN's layout, wrong without a word, if the filter did not
-    pass through an operator that knows plain layouts only. Operators must follow each other
-    (``FLAGS_new_executor_serial_run``), which stays so in this process.
+    pass through an operator that knows plain layouts only. Operators must follow each other.
     """
     if not has_onednn_graphs():
         return 0
-    paddle.set_flags({"FLAGS_new_executor_serial_run": True})
+    run_operators_in_order()
     convolutions = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, Conv2D)]
     for layer in convolutions:
         layer.onednn = bool(chosen(layer))

@@ -183,16 +183,18 @@ class Pool:
         if self.start == "spawn":
             resource_tracker.ensure_running()  # would be started with the first of them, and unblock signals
         # A forked worker must not collect what the parent left over: to free it may mean to wait for
-        # threads that exist in the parent only, and memory that is not looked at stays shared. What is
-        # left over goes first: once frozen and thawed it would be looked at again almost never.
-        gc.collect()
-        gc.freeze()
+        # threads that exist in the parent only, and memory that is not looked at stays shared. So nothing is
+        # collected from before the fork until the worker has put all of it out of its own sight.
+        gc.collect()  # or what is left over of each epoch would wait for long
+        collects = gc.isenabled()
+        gc.disable()
         try:
             for _ in range(count):
-                self.workers.append(Worker(multiprocessing.get_context(self.start), self.function))
+                self.workers.append(Worker(multiprocessing.get_context(self.start), self.function, collects))
                 self.workers[-1].start()
         finally:
-            gc.unfreeze()
+            if collects:
+                gc.enable()
 
     def _give(self, numbered: Iterator[tuple[int, Any]], count: int) -> int:
         """Hand out up to so many tasks, each to the worker with the fewest; returns how many there were."""
@@ -247,14 +249,14 @@ class Worker:
     ``tasks`` maps the numbers of what it was given to task and slot, oldest first.
     """
 
-    def __init__(self, context: BaseContext, function: Function):
+    def __init__(self, context: BaseContext, function: Function, collects: bool):
         self.tasks: dict[int, tuple[Any, int]] = {}
         self._unsent = bytearray()
         self._given, self._tasks = context.Pipe(duplex=False)
         self.results, self._answers = context.Pipe(duplex=False)
         os.set_blocking(self._tasks.fileno(), False)
         starter = os.getpid(), threading.get_native_id() == os.getpid()
-        self.process = context.Process(target=_work, args=(starter, self._given, self._answers, function))
+        self.process = context.Process(target=_work, args=(starter, collects, self._given, self._answers, function))
 
     def start(self) -> None:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_BY_PARENT)  # until it ignores them
@@ -309,6 +311,8 @@ class Worker:
             self.process.join(timeout)
             if self.process.is_alive():
                 self.kill()
+            with suppress(ValueError):  # a disk may keep it still
+                self.process.close()
 
 
 class _Raised:
@@ -324,9 +328,16 @@ class _Raised:
 
 
 def _work(
-    starter: tuple[int, bool], given: connection.Connection, answers: connection.Connection, function: Function
+    starter: tuple[int, bool],
+    collects: bool,
+    given: connection.Connection,
+    answers: connection.Connection,
+    function: Function,
 ) -> None:
     """What a worker does from its start to its end."""
+    gc.freeze()
+    if collects:
+        gc.enable()
     for number in HANDLED_BY_PARENT:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(LIMIT_SIGNAL, signal.SIG_DFL)

@@ -1,5 +1,7 @@
 """Files behind an address, ``s3://...`` or ``https://...``: read whole or in part, through fsspec, with patience."""
 
+import errno
+import hashlib
 import logging
 import os
 import random
@@ -31,6 +33,15 @@ WAIT, LONGEST_WAIT = 0.5, 30.0
 
 BUSY = (408, 425, 429)
 """Answers below 500 that may be others in a moment."""
+
+BEYOND = 416
+"""The answer to a part that begins at the end of its file, or behind it."""
+
+IN_ADDRESSES = "%:/?#[]@!$&'()*+,;=~"
+"""Characters that stay as they are in an address; others, as blanks and Chinese ones, may be typed in it."""
+
+TOLD = 50
+"""Characters of an address in the name of a directory."""
 
 log = logging.getLogger("imgcls")
 
@@ -91,7 +102,7 @@ class Store:
             UserError: it is larger, or the last attempt failed, too.
         """
         seconds = timeout or WHOLE * self.timeout
-        content = self._patiently(name, lambda files, path: _call(files, "cat_file", seconds, path, 0, limit + 1))
+        content = self._patiently(name, lambda files, path: _fetch(files, path, 0, limit + 1, seconds))
         if len(content) > limit:
             raise UserError(f"{self.address(name)} is refused: it is larger than {limit:,} bytes.")
         return content
@@ -124,7 +135,7 @@ class Store:
 
     def _part(self, name: str, offset: int, size: int) -> bytes:
         def fetch(files: Any, path: str) -> bytes:
-            content = _call(files, "cat_file", self.timeout, path, offset, offset + size) if size else b""
+            content = _fetch(files, path, offset, offset + size, self.timeout) if size else b""
             if len(content) < size:
                 raise OSError(f"{len(content):,} bytes came instead of {size:,}")
             return content
@@ -148,7 +159,10 @@ class Store:
             NoSuchFile, UserError: see ``read``.
         """
         content = self.read(name, limit)
-        path = self.cache.directory / "files" / re.sub(r"[^\w.-]", "_", self.address(name))[-150:] / Path(name).name
+        address = self.address(name)
+        digest = hashlib.sha256(os.fsencode(address)).hexdigest()[:16]
+        told = re.sub(r"[^\w.-]", "_", address)[-TOLD:]
+        path = self.cache.directory / "files" / f"{told}-{digest}" / Path(name).name
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         partial.write_bytes(content)
@@ -196,7 +210,9 @@ class Store:
 
     def _patiently(self, name: str | bytes, ask: Callable[[Any, str], Any]) -> Any:
         address = printable_text(self.address(name))
-        path = f"{self.root}/{quote(os.fsencode(name))}" if self._is_web else self.address(name)
+        path = self.address(name)
+        if self._is_web:
+            path = f"{quote(self.root, safe=IN_ADDRESSES)}/{quote(os.fsencode(name))}"
         for attempt in range(self.retries + 1):
             try:
                 files = self._files()
@@ -239,9 +255,41 @@ def waits(retries: int) -> list[float]:
     return [min(LONGEST_WAIT, WAIT * 2**attempt) for attempt in range(retries)]
 
 
-def _call(files: Any, method: str, timeout: float, path: str, *part: int, **more: Any) -> Any:
+def _fetch(files: Any, path: str, start: int, end: int, timeout: float) -> bytes:
+    """The bytes of a file from ``start`` to ``end``; some more, from the beginning, of a server that gives no parts."""
+    if scheme_of(path) in ("http", "https"):
+        from fsspec.asyn import sync
+
+        return sync(files.loop, _fetch_web, files, path, start, end, timeout=timeout)
+    try:
+        return _call(files, "cat_file", timeout, path, start=start, end=end)
+    except OSError as error:  # S3 has no part of an empty file
+        if error.errno != errno.EINVAL or _call(files, "info", timeout, path)["size"] > start:
+            raise
+        return b""
+
+
+async def _fetch_web(files: Any, path: str, start: int, end: int) -> bytes:
+    """The same, of at most a byte more than was asked for: fsspec reads whatever a server sends."""
+    options = dict(files.kwargs)
+    headers = {**options.pop("headers", {}), "Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
+    session = await files.set_session()
+    async with session.get(files.encode_url(path), headers=headers, **options) as answer:
+        if answer.status == BEYOND and start == 0:
+            return b""
+        if answer.status == 404:
+            raise FileNotFoundError(path)
+        answer.raise_for_status()
+        content = bytearray()
+        async for part in answer.content.iter_any():
+            content += part
+            if len(content) > end - start:
+                break
+        return bytes(content[: end - start + 1])
+
+
+def _call(files: Any, method: str, timeout: float, path: str, **arguments: Any) -> Any:
     """A method of a file system, ended after ``timeout`` where that can be done."""
-    arguments = dict(zip(("start", "end"), part, strict=False)) | more
     if not files.async_impl:
         return getattr(files, method)(path, **arguments)
     from fsspec.asyn import sync

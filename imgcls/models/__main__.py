@@ -49,12 +49,13 @@ carry the names of the source's state dict, so that its files load by name. Weig
 they are named here and not downloaded by themselves. Top-1 and top-5 are the source's figures for those weights, on
 pictures of the size beside them, and were not measured here either. Images of other sizes than a ViT was made for have
 its embeddings of positions interpolated, which is logged; Swin fills up windows. The graphs of both are for one size.
-The networks of DINOv2 have no head of their own: `model.exclude=[head]` leaves it fresh. `model.args.drop_path`,
-and for ConvNeXt, ViT and Swin `model.args.checkpointing=true`, are as in their papers; RepVGG and ACNet are fused for
-use by `to_deploy()`.
+The networks of DINOv2 have no head of their own: `model.exclude=[head]` leaves it fresh. `model.args.drop_path` leaves
+out branches in training, except in RepVGG, PP-LCNet and PP-HGNet, whose sources do not; for ConvNeXt, ViT and Swin
+`model.args.checkpointing=true` trades a third more time for memory (batch norms of the others would count twice).
+RepVGG, PP-LCNetV2 and ACNet are fused for use by `to_deploy()`, and exported so.
 
-Blocks near the images may learn more slowly than those behind them, and `experiment=convnext_tiny`, `deit_small` and
-`resnet50_a1` are the recipes of papers, with the place of their numbers in each file:
+[How they were compared, how long they take, and recipes of papers](modern.md). Blocks near the images may learn more
+slowly than those behind them:
 
 ```bash
 python -m imgcls.train model=convnext_atto data=sample optimizer=adamw optimizer.layer_decay=0.8 run.name=tuned
@@ -135,7 +136,7 @@ def print_table(infos: Sequence[ModelInfo]) -> None:
         caption_justify="left",
     )
     for info in infos:
-        accuracy = " / ".join(_accuracies(info)) if info.top1 else ""
+        accuracy = " / ".join(filter(None, _accuracies(info)))
         published = "pinned" if info.weights_sha256 else "url" if info.weights_url else info.licence or ""
         weights = "bundled" if info.bundled else published
         table.add_row(info.name, info.family, *_sizes(info), accuracy, weights)

@@ -90,6 +90,7 @@ class MobileNetV3(SourceNetwork):
         require_choice(STAGES, size=size)
         require_positive(scale=scale)
         require_probability(drop_path=drop_path, dropout=dropout)
+        self.same = same
         norm = {"act": "hard_swish", "epsilon": 1e-3 if same else 1e-5}
         channels = 16 if scale < 0.75 else rounded(16 * scale)
         padding = "SAME" if same else None

@@ -5,7 +5,7 @@ import pytest
 
 from imgcls.app.callbacks import optional_callbacks
 from imgcls.app.data import training_transform
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.source import preprocessing
 from imgcls.errors import UserError
@@ -14,7 +14,7 @@ EVERYTHING = [f"callbacks.{name}.enabled=true" for name in ("mixup", "cutmix", "
 
 
 def composed(*overrides: str):
-    register_model_group()
+    register_sources()
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
         return typed(hydra.compose("train", overrides=list(overrides)), "train")
 

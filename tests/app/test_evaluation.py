@@ -10,7 +10,7 @@ from locations import ROOT
 
 from imgcls.app import source
 from imgcls.app.evaluation import evaluation_samples
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.program import conf_directory, typed
 from imgcls.errors import UserError
 
@@ -43,7 +43,7 @@ def ask(here, monkeypatch):
         given = [word.split("=")[0] for word in words]
         monkeypatch.chdir(here)
         monkeypatch.setattr(source, "given_keys", lambda: given)
-        register_model_group()
+        register_sources()
         with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
             config = typed(hydra.compose(program, overrides=list(words)), program)
         found = source.load_source(config, "outputs/run")

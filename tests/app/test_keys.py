@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.combinations import check
 from imgcls.app.keys import SCHEMAS, Train
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.resume import config_hash, require_same_run
 from imgcls.app.rows import rows
@@ -34,7 +34,7 @@ REQUIRED = {
 
 @cache
 def composed(program: str, *overrides: str) -> DictConfig:
-    register_model_group()
+    register_sources()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return typed(hydra.compose(program, overrides=[*REQUIRED.get(program, ()), *overrides]), program)
 
@@ -140,7 +140,7 @@ ONE_OF = {
     "export.weights": "auto, network, ema",
     "convert.weights": "parameters, averaged",
     "preview.split": "train, val",
-    "benchmark.what": "train, trainer, model, inference, predict, loader",
+    "benchmark.what": "train, trainer, model, inference, latency, predict, loader",
     "benchmark.amp_dtype": "float16, bfloat16",
     "search.what": "build, query",
     "search.engine": "faiss, numpy",
@@ -369,6 +369,11 @@ def test_other_channels_than_three_are_refused_in_words(program):
         (["data.folds=5", "data.fold=0", "data.val_share=0.2"], "both divide the pictures"),
         (["data.folds=5", "data.fold=0", "trainer.eval_every=0"], "trainer.eval_every=0 evaluates nothing"),
         (["data.split_column=part"], "data.split_column=part is for data=list"),
+        (["data=list", "data.split_column=part", "data.val_share=0.2"], "divides the table already"),
+        (
+            ["trainer.processes=auto", "trainer.nodes=2", "trainer.master=there:1234"],
+            "trainer.processes=auto: with trainer.nodes=2 each machine would choose by itself",
+        ),
         (["callbacks.pruning.enabled=true", "trainer.eval_every=0"], "callbacks.pruning compares trainer.monitor"),
     ],
 )

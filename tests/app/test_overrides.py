@@ -22,7 +22,7 @@ from PIL import Image
 from imgcls.app.composition import composed
 from imgcls.app.conf import conf_directory, groups, known_rows
 from imgcls.app.keys import SCHEMAS
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.overrides import as_typed, canonical
 from imgcls.app.program import typed, user_message
 from imgcls.app.quoting import quoted, split, unquoted
@@ -72,7 +72,7 @@ NAMES = [
 
 
 def compose(*arguments: str, program: str = "train"):
-    register_model_group()
+    register_sources()
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
         return hydra.compose(program, overrides=canonical(list(arguments), program))
 
@@ -223,7 +223,7 @@ def test_words_without_a_key(monkeypatch, tmp_path):
         compose("old", "new.pdparams", program="convert").convert
         == compose("convert.source=old", "convert.output=new.pdparams", program="convert").convert
     )
-    for what in ("train", "trainer", "model", "inference", "predict", "loader"):
+    for what in ("train", "trainer", "model", "inference", "latency", "predict", "loader"):
         config = compose(what, "model=resnet18", program="benchmark")
         assert (config.benchmark.what, config.model.name) == (what, "resnet18")
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import SCHEMAS, TAG_LOSSES
 from imgcls.app.loggers import LOGGERS
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.source import preprocessing
 from imgcls.errors import UserError
@@ -40,7 +40,9 @@ MEANT = {"ResNet50_ACNet.sh": "resnet50_acnet", "EfficientNet": "efficientnetb0"
 OF_PAPERS = {
     "convnext_tiny": (300, 4096, 4e-3, 0.05, "arXiv:2201.03545, table 5"),
     "deit_small": (300, 1024, 1e-3, 0.05, "arXiv:2012.12877, table 9"),
+    "pplcnet_x1_0": (360, 2048, 0.8, 3e-5, "PPLCNet_x1_0.yaml of PaddleClas"),
     "resnet50_a1": (600, 2048, 5e-3, 0.01, "arXiv:2110.00476, table 2"),
+    "swin_tiny": (300, 1024, 1e-3, 0.05, "arXiv:2103.14030, appendix A2.1"),
 }
 OPENCV_INTERPOLATIONS = {None: "linear", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos"}
 RMSPROP_STRATEGIES = {"exponential_decay_warmup": (0.9, 0.001), "cosine_decay_RMSProp": (0.95, 1.0)}
@@ -66,7 +68,7 @@ CHECKED = {
 
 
 def compose(*overrides: str, program: str = "train") -> DictConfig:
-    register_model_group()
+    register_sources()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose(program, overrides=list(overrides))
         OmegaConf.resolve(config)

@@ -38,6 +38,8 @@ def configuration(**trainer):
         ({"compile": "auto"}, 1, "one process, for graphs are of one (trainer.compile=auto)"),
         ({"gpus": 2}, 1, "one process, for each GPU gets one"),
         ({"batch_size": 3}, 1, "one process, of 4 threads"),
+        ({"compile": True, "sync_bn": True}, 1, "can be compiled on GPUs only (trainer.sync_bn)"),
+        ({"compile": True}, 4, "4 processes"),
     ],
 )
 def test_it_is_chosen_and_said(trainer, count, said, monkeypatch):
@@ -47,6 +49,14 @@ def test_it_is_chosen_and_said(trainer, count, said, monkeypatch):
     result, remarks = with_processes(config)
     assert (result.trainer.processes, config.trainer.processes) == (count, "auto")
     assert said in " ".join(remarks)
+
+
+def test_callbacks_that_are_objects_stay_in_this_process():
+    result, remarks = with_processes(configuration(), has_objects=True)
+    assert (result.trainer.processes, remarks) == (
+        1,
+        ["trainer.processes=auto: one process, for its callbacks are objects of one"],
+    )
 
 
 def test_a_number_stays():

@@ -111,6 +111,9 @@ def test_an_interpreter_without_torch_is_refused(tmp_path):
     nobody.chmod(0o755)
     with pytest.raises(UserError, match="has torch: it ended with status 3: No module named torch"):
         next(measure_against([("resnet18", 32)], torch_python=str(nobody), rounds=1, seconds=0, **common))
+    nobody.write_text("#!/bin/sh\nread asked; echo hello\n")
+    with pytest.raises(UserError, match="has torch: it said 'hello'"):
+        next(measure_against([("resnet18", 32)], torch_python=str(nobody), rounds=1, seconds=0, **common))
 
 
 def test_steps_of_ours_are_training():

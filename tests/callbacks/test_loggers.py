@@ -10,7 +10,7 @@ from PIL import Image
 from test_augmentation import CLASSES, make_loader, preprocess
 
 from imgcls.app.loggers import LOGGERS, attach_report, missing
-from imgcls.callbacks.logger import known_as
+from imgcls.callbacks.logger import Logger, known_as
 from imgcls.engine.trainer import Progress, Trainer
 from imgcls.errors import UserError
 
@@ -107,7 +107,7 @@ def wandb_rows(file: Path):
 
 def test_visualdl_has_figures_and_pictures(run):
     visualdl = pytest.importorskip("visualdl")
-    from imgcls.callbacks.visualdl_logger import VisualDL
+    from imgcls.callbacks.event_files import VisualDL
 
     trainer = train(VisualDL(run, every=2, about=ABOUT))
     (file,) = run.glob("visualdl/*.log")
@@ -152,3 +152,56 @@ def test_a_report_is_attached_to_the_run_that_was_evaluated(run, tmp_path, caplo
     attach_report(checkpoint, files)
     tags = [value.tag for event in read_events(run / "tensorboard") for value in event.summary.value]
     assert tags == ["pictures/confusion_matrix"]
+
+
+class Gone(Logger):
+    """Writes to a service that goes away after ``adds`` notes."""
+
+    def __init__(self, directory, adds):
+        super().__init__(directory, every=1)
+        self.adds, self.asked = adds, []
+
+    def begin(self, step):
+        self.asked.append("begin")
+
+    def add(self, figures, step):
+        self.asked.append("add")
+        if self.asked.count("add") > self.adds:
+            raise ConnectionError("the service is not there.\nMore of it.")
+
+    def attach(self, files, step):
+        self.asked.append("attach")
+
+    def end(self, finished):
+        self.asked.append(f"end {finished}")
+
+
+def test_a_service_that_goes_away_does_not_end_the_run(run, caplog):
+    gone = Gone(run, adds=4)
+    trainer = train(gone)
+    assert trainer.progress.step == 6
+    assert gone.asked == ["begin", *["add"] * 5]
+    assert caplog.text.count("logger=gone: the service is not there. The run goes on without it") == 1
+    whole = Gone(run, adds=99)
+    train(whole)
+    assert whole.asked[-2:] == ["attach", "end True"]
+
+
+def test_an_experiment_that_another_job_has_just_made_is_taken(run, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    from imgcls.callbacks.mlflow_logger import MLflow
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    train(MLflow(run, every=9, project="pets"), epochs=1)
+    second = run.with_name("second")
+    second.mkdir()
+    find, looks = mlflow.tracking.MlflowClient.get_experiment_by_name, []
+
+    def look(client, name):
+        looks.append(name)
+        return None if len(looks) == 1 else find(client, name)  # it was made in between
+
+    monkeypatch.setattr(mlflow.tracking.MlflowClient, "get_experiment_by_name", look)
+    train(MLflow(second, every=9, project="pets"), epochs=1)
+    client = mlflow.tracking.MlflowClient(tracking_uri=(run.parent / "mlruns").as_uri())
+    assert len([one for one in client.search_experiments() if one.name == "pets"]) == 1

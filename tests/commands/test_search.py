@@ -107,6 +107,12 @@ def test_the_pictures_most_like_one(place, run_program):
     assert page.count("<img ") == 8
 
 
+def test_labels_of_what_is_packed_are_not_known(ask, tmp_path):
+    (tmp_path / "photos.zip").write_bytes(b"")
+    words = ("data=zip", "data.root=photos.zip")
+    assert "labels are taken from data=folder" in ask("search", "build", ".", *words, cwd=tmp_path).stderr
+
+
 def test_what_cannot_be_is_refused(place, run_program, ask, tmp_path):
     """In one message each; the network of an index is opened by nothing but words about networks."""
     assert "must be one of build, query" in ask("search", "find", ".", cwd=place).stderr

@@ -57,7 +57,7 @@ def test_two_processes_and_parts_of_a_batch_learn_alike(origin, tmp_path):
         assert float(two["train_loss"]) == pytest.approx(float(one["train_loss"]), rel=0.2)
 
 
-def test_photos_without_labels_and_what_is_refused(origin):
+def test_photos_without_labels_and_what_is_refused(origin, ask):
     (origin / "新照片").mkdir()
     for number in range(5):
         pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), np.uint8)
@@ -67,14 +67,14 @@ def test_photos_without_labels_and_what_is_refused(origin):
     bundled = [word for word in STUDENT if not word.startswith(("data", "distill", "run", "trainer.epochs"))]
     bundled += ["data=sample", "trainer.max_steps=1", "trainer.epochs=1", "trainer.batch_size=4"]
     with starter(origin) as start:
-        output = finish(start(*without_name, *photos), status=2)
-        assert "photos without labels (distill.photos) need distill.alpha=1" in output
-        output = finish(start(*without_name, *SOFT, *photos), status=2)
-        assert "distill.photos adds files to files: not with data=synthetic" in output
+        answer = ask("train", *without_name, *photos, cwd=origin)
+        assert "photos without labels (distill.photos) need distill.alpha=1" in answer.stderr
+        answer = ask("train", *without_name, *SOFT, *photos, cwd=origin)
+        assert "distill.photos adds files to files: not with data=synthetic" in answer.stderr
         output = finish(start(*STUDENT, "run.name=other", "data.num_classes=6"), status=2)
         assert "distill.teacher=outputs/tiny knows 5 classes (0, 1, 2, ...), the data has 6" in output
-        output = finish(start(*STUDENT, "distill.teacher=nowhere", "run.name=other"), status=2)
-        assert "distill.teacher=nowhere: there is no such run, checkpoint or model." in output
+        answer = ask("train", *STUDENT, "distill.teacher=nowhere", "run.name=other", cwd=origin)
+        assert "distill.teacher=nowhere: there is no such run, checkpoint or model." in answer.stderr
         finish(start(*bundled, "run.name=bundled"))
         output = finish(start(*bundled, *SOFT, *photos, "distill.teacher=outputs/bundled"))
     assert "5 photos without labels" in output

@@ -29,16 +29,16 @@ def test_a_run_is_judged_by_class_and_goes_on_to_the_same_bits(whole, tmp_path):
     assert_same_end(whole, tmp_path / "outputs" / "tiny")
 
 
-def test_what_cannot_be_together_is_refused(tmp_path):
+def test_what_cannot_be_together_is_refused(ask, tmp_path):
+    answer = ask("train", *BALANCED, "loss.class_weights=balanced", cwd=tmp_path)
+    assert "data.sampler=balanced and loss.class_weights=balanced: each makes up for unequal classes" in answer.stderr
+    answer = ask("train", *TINY, "trainer.metrics=[macro]", cwd=tmp_path)
+    assert "trainer.metrics=macro: there is no such figure. Did you mean 'macro_f1'?" in answer.stderr
     with starter(tmp_path) as start:
-        output = finish(start(*BALANCED, "loss.class_weights=balanced"), status=2)
-        assert "data.sampler=balanced and loss.class_weights=balanced: each makes up for unequal classes" in output
         output = finish(start(*TINY, "loss.class_weights=[1,2]"), status=2)
         assert "loss.class_weights has 2 numbers, and there are 5 classes" in output
         output = finish(start(*TINY, "trainer.monitor=f1_cat"), status=2)
         assert "trainer.monitor=f1_cat: there is no class 'cat'" in output
-        output = finish(start(*TINY, "trainer.metrics=[macro]"), status=2)
-        assert "trainer.metrics=macro: there is no such figure. Did you mean 'macro_f1'?" in output
 
 
 @pytest.mark.full

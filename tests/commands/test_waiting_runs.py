@@ -59,11 +59,11 @@ def test_a_resumed_plateau_has_the_same_bits(tmp_path):
     assert_same_end(tmp_path / "outputs" / "whole", tmp_path / "outputs" / "tiny")
 
 
-def test_waiting_without_evaluations_is_refused(tmp_path):
-    with starter(tmp_path) as start:
-        for wrong in ("lr_schedule=plateau", "callbacks.early_stopping.enabled=true"):
-            output = finish(start(*TINY, wrong, "trainer.eval_every=0"), status=2)
-            assert "waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing" in output
+def test_waiting_without_evaluations_is_refused(ask, tmp_path):
+    for wrong in ("lr_schedule=plateau", "callbacks.early_stopping.enabled=true"):
+        answer = ask("train", *TINY, wrong, "trainer.eval_every=0", cwd=tmp_path)
+        assert answer.returncode == 2
+        assert "waits for a better trainer.monitor, and trainer.eval_every=0 evaluates nothing" in answer.stderr
 
 
 def test_the_averages_are_used_where_they_were_judged(tmp_path):
@@ -81,13 +81,12 @@ def test_the_averages_are_used_where_they_were_judged(tmp_path):
         assert summary["loss"] == pytest.approx(reached[metric], rel=1e-5)
 
 
-def test_a_learning_rate_is_suggested(tmp_path):
+def test_a_learning_rate_is_suggested(ask, tmp_path):
     with starter(tmp_path) as start:
         whole = ("trainer.batch_size=44", "optimizer.scale_lr=true")  # all pictures an update: a curve without noise
         search = (*TINY, *whole, "lr_find.steps=40", "lr_find.end_lr=10", "run.name=found")
         output = finish(start(*search, program="imgcls.lr_find"))
-        output_of_two = finish(start(*TINY, "trainer.processes=2", program="imgcls.lr_find"), status=2)
-    assert "imgcls.lr_find works in one process" in output_of_two
+    assert "imgcls.lr_find works in one process" in ask("lr_find", *TINY, "trainer.processes=2", cwd=tmp_path).stderr
     found = tmp_path / "outputs" / "found"
     assert (found / "lr_find.png").stat().st_size > 10_000
     table = (found / "lr_find.csv").read_text(encoding="utf-8-sig").splitlines()

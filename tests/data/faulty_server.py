@@ -1,5 +1,6 @@
-"""A real HTTP server on loopback that gives parts of files, and stalls, cuts and answers 503 when it is told to."""
+"""A real HTTP server on loopback that gives parts of files, and stalls, cuts, floods and answers 503 when told to."""
 
+import contextlib
 import re
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ class FaultyServer:
         self.root = root
         self.faults: list[str] = []
         self.always: str | None = None
+        self.flooded = 0
         self.asked: list[tuple[str, str | None]] = []
         self.lock = threading.Lock()
         self.ended = threading.Event()
@@ -32,6 +34,7 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # a head and its body are two pieces, and the second would wait for an answer
 
         def log_message(self, *_):
             pass
@@ -68,10 +71,18 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
+            if fault == "flood":
+                self.flood()
+                return
             content = file.read_bytes()
             found = re.fullmatch(r"bytes=(\d+)-(\d+)", part or "")
             if found and fault != "whole":
                 start, end = int(found[1]), min(int(found[2]) + 1, len(content))
+                if start >= len(content):
+                    self.send_response(416)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 self.send_response(206)
                 self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(content)}")
                 content = content[start:end]
@@ -85,9 +96,19 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
             self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
             self.close_connection = fault == "cut"
 
+        def flood(self):
+            """Send and send, whatever was asked for."""
+            self.send_response(200)
+            self.end_headers()
+            self.close_connection = True
+            with contextlib.suppress(OSError):
+                while state.flooded < 1 << 30:
+                    self.wfile.write(bytes(1 << 16))
+                    state.flooded += 1 << 16
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield state, f"http://127.0.0.1:{server.server_address[1]}"

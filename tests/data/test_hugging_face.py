@@ -85,6 +85,8 @@ def test_parquet_files_of_the_hub_are_the_folder(tmp_path, cache, monkeypatch):
     next(cache.glob("data/photos-train-*/images.bin")).write_bytes(b"cut off")
     require_same(read(tmp_path / "photos", "train"), "train")
     assert len(copies) == 1
+    assert "has pictures for 'val' already" in refusal(tmp_path / "photos", val_share=0.2)
+    (tmp_path / "photos" / "data" / "validation-00000-of-00001.parquet").unlink()
     whole = read(tmp_path / "photos", "train", val_share=0.2)
     assert len(whole) + len(read(tmp_path / "photos", "val", val_share=0.2)) == 85
 

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from faulty_server import serving
@@ -31,6 +32,9 @@ pytest.importorskip("fsspec")
 pytest.importorskip("aiohttp")
 sys.path.insert(0, str(ROOT / "scripts"))
 from make_shards import main as make_shards
+
+PATIENT = {"timeout": 0.5, "retries": 30}
+"""A stall is waited for so long; on a busy machine more attempts than faults may fail."""
 
 ODD = "我的 照片/photo (1) #50%?.jpg"
 
@@ -55,6 +59,7 @@ def data(tmp_path_factory):
         names = sorted({name for _, name in lines})
         (root / f"{split}_list.txt").write_text("".join(f"{path} {names.index(name)}\n" for path, name in lines))
         (root / f"{split}.csv").write_text("path,class\n" + "".join(f'"{path}",{name}\n' for path, name in lines))
+    (root / "empty.jpg").write_bytes(b"")
     (root / "classes.txt").write_text("".join(f"{number} {name}\n" for number, name in enumerate(names)))
     assert make_shards([str(SAMPLE_PHOTOS), str(root / "shards"), "--shard-mb", "0.5"]) == 0
     (root / "wds").mkdir()
@@ -94,8 +99,8 @@ def test_lists_tables_and_shards_are_the_directory(data, server, split):
 
 def test_what_fails_is_asked_for_again_and_the_bytes_are_the_same(data, server):
     state, address = server
-    samples = read("tar", f"{address}/shards", options={"timeout": 5, "retries": 6})
-    files = read("list", address, options={"timeout": 5, "retries": 6}, class_map=data / "classes.txt")
+    samples = read("tar", f"{address}/shards", options=PATIENT)
+    files = read("list", address, options=PATIENT, class_map=data / "classes.txt")
     for one in (samples, files):
         state.faults = ["503", "cut", "stall", "503", "cut"]
         assert one.source(0) == Path(build_samples("sample").source(0)).read_bytes()
@@ -138,6 +143,39 @@ def test_a_service_that_stays_away_ends_the_run_in_words(server):
         read("list", f"{address}/shards")
     with pytest.raises(UserError, match=r"data=folder is for a directory. At an address there can be data=list"):
         read("folder", address)
+
+
+def test_a_server_that_sends_without_end_is_heard_no_longer_than_needed(data, server):
+    state, address = server
+    samples = read("tar", f"{address}/shards")
+    state.always = "flood"
+    with pytest.raises(UserError, match="is larger than 1,000 bytes"):
+        store(address).read("classes.txt", 1000)
+    with pytest.raises(UserError, match="gives no parts of files"):
+        samples.source(0)
+    assert state.flooded < 64 << 20  # what the sockets have room for
+
+
+def test_empty_files_and_addresses_as_they_are_typed(data, server, tmp_path):
+    state, address = server
+    assert store(address).read("empty.jpg", 10) == b""
+    state.root = tmp_path
+    shutil.copytree(data / "shards", tmp_path / "我的 照片 (1)" / "shards")
+    for typed in ("我的 照片 (1)", quote("我的 照片 (1)")):
+        require_same(read("tar", f"{address}/{typed}/shards", "val"), "val")
+    deep = "照" * 80
+    (tmp_path / deep).mkdir()
+    (tmp_path / deep / "list.txt").write_text("1.jpg 0\n")
+    assert store(f"{address}/{deep}").local("list.txt", 100).read_text() == "1.jpg 0\n"
+
+
+def test_a_list_for_validation_needs_no_other_where_the_classes_are_counted(data, server, tmp_path):
+    state, address = server
+    state.root = tmp_path
+    shutil.copy(data / "val_list.txt", tmp_path)
+    assert len(read("list", address, "val", num_classes=5)) == 36
+    with pytest.raises(UserError, match="There is no list of the train images"):
+        read("list", address, "val")
 
 
 def test_a_file_that_is_not_there_is_a_bad_image(data, server, tmp_path):
@@ -258,6 +296,7 @@ def test_a_bucket_is_the_directory(data, bucket, split):
     require_same(read("list", bucket, split, class_map=data / "classes.txt"), split)
     require_same(read("tar", f"{bucket}/shards", split), split)
     require_same(read("webdataset", f"{bucket}/bare", split), split)
+    assert store(bucket).read("empty.jpg", 10) == b""  # of which S3 has no part
     with pytest.raises(UserError, match=f"There are no shards for '{split}'"):
         read("tar", f"{bucket}/nowhere", split)
 

@@ -1,7 +1,9 @@
 """Exports: the network's numbers, whole or absent, and a network that can go on training."""
 
+import importlib.util
 import os
 import resource
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from paddles import MODEL_FILES, PROGRAM
 
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import FILE, read_contract
+from imgcls.deploy.engines import onnxruntime
 from imgcls.deploy.exporter import ExportDiffers, export
 from imgcls.errors import UserError
 from imgcls.machine.files import sha256
@@ -214,3 +217,18 @@ def test_a_full_disk_leaves_the_export_before(kilobytes, squeezenet, contract_fo
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert read_contract(directory) == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("paddle2onnx", "onnxruntime")), reason="the extra onnx"
+)
+def test_idle_threads_of_onnxruntime_leave_the_cores_to_others(exports):
+    """Where nobody says otherwise they go on turning for tens of milliseconds."""
+    run = onnxruntime(exports["float"], threads=2)
+    images, spent = np.zeros((4, 3, 224, 224), np.float32), 0.0
+    for _ in range(5):
+        run(images)
+        before = time.process_time()
+        time.sleep(0.1)
+        spent += time.process_time() - before
+    assert spent < 0.02

@@ -20,6 +20,7 @@ from modern import NAMES, OWN_SIZE, SIZE, families, filled, module, quick
 
 BY_DEFAULT = ("convnext_atto", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mobilenetv4_conv_small_050")
 WITH_ONNX = ("deit_tiny_patch16_224", "swin_tiny_patch4_window7_224")
+WITH_OPENVINO = ("convnext_atto", "swin_tiny_patch4_window7_224")
 
 needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("paddle2onnx", "onnx", "onnxruntime")),
@@ -64,5 +65,13 @@ def test_paddle_graphs(name, tmp_path):
 @pytest.mark.parametrize("name", some_or_full(WITH_ONNX))
 def test_onnx_graphs(name, tmp_path):
     differences = exported(name, tmp_path / "out", "onnx")
+    show(name, differences)
+    assert max(differences.values()) <= TOLERANCE
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra imgcls[openvino] is not installed")
+@pytest.mark.parametrize("name", some_or_full(WITH_OPENVINO))
+def test_openvino_graphs(name, tmp_path):
+    differences = exported(name, tmp_path / "out", "openvino")
     show(name, differences)
     assert max(differences.values()) <= TOLERANCE

@@ -350,26 +350,28 @@ def test_a_drain_answers_what_has_begun(exports, cat, tmp_path):
 
 
 def test_fifty_connections_lose_no_request_and_leak_no_memory(service, pytestconfig, photos):
-    seconds = 30 if pytestconfig.getoption("--full") else 4
+    seconds = 30 if pytestconfig.getoption("--full") else 2
     contents = [path.read_bytes() for path in sorted(photos.glob("*.jpg"))]
-    asyncio.run(load(service.port, contents, 1))
+    asyncio.run(load(service.port, contents, 0.5))
     before = service.resident_megabytes()
     latencies = sorted(asyncio.run(load(service.port, contents, seconds)))
     growth = service.resident_megabytes() - before
     median, high = (1000 * latencies[int(share * len(latencies))] for share in (0.5, 0.99))
     print(f"{len(latencies) / seconds:.0f} requests/s, {median:.0f} ms (p99 {high:.0f} ms), {growth:+.1f} MB")
-    assert len(latencies) > CONNECTIONS
     assert growth < 40  # the allocator's; each of these requests has 0.6 MB of pixels
     assert service.predict(contents[0]).status_code == 200
 
 
 async def load(port: int, contents: list[bytes], seconds: float) -> list[float]:
-    """Seconds that each request took; each of the connections sends the next as soon as it has an answer."""
+    """Seconds that each request took; each of the connections sends the next as soon as it has an answer.
+
+    It goes on beyond the time until there were three requests for each connection.
+    """
     latencies, end = [], time.monotonic() + seconds
 
     async def one(number: int):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while time.monotonic() < end:
+        while time.monotonic() < end or len(latencies) < 3 * CONNECTIONS:
             content = contents[(number + len(latencies)) % len(contents)]
             started = time.monotonic()
             writer.write(f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(content)}\r\n\r\n".encode())

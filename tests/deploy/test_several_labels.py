@@ -147,8 +147,9 @@ def assert_same_tags(told, prediction):
         (("data.multi_label=false", "trainer.monitor=loss"), "loss=bce is for pictures with any number of classes"),
     ],
 )
-def test_what_does_not_go_together_is_refused(origin, words, message):
+def test_what_does_not_go_together_is_refused(origin, words, message, ask):
     given = {word.partition("=")[0] for word in words}
     kept = [word for word in RUN if word.partition("=")[0] not in given]
-    with starter(origin) as start:
-        assert message in finish(start(*kept, *words, "run.name=wrong", "trainer.metrics=[]"), status=2)
+    answer = ask("train", *kept, *words, "run.name=wrong", "trainer.metrics=[]", cwd=origin)
+    assert answer.returncode == 2
+    assert message in answer.stderr

@@ -12,7 +12,7 @@ from scenarios import SCENARIOS
 from imgcls.run.launcher import Job, run_ranks
 
 PROGRAM = Path(__file__).with_name("scenarios.py")
-EQUAL = [name for name in SCENARIOS if name != "local_bn"]
+EQUAL = [name for name in SCENARIOS if name not in ("local_bn", "double")]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,13 @@ def test_two_processes_equal_one(results, name):
     for key, value in one.items():
         tolerance = {"rtol": 1e-4, "atol": 2e-6} if key.startswith(("weights", "ema")) else {"rtol": 1e-5}
         np.testing.assert_allclose(two[key], value, **tolerance, err_msg=key)
+
+
+def test_what_makes_much_of_rounding_is_equal_in_double_precision(results):
+    """MobileNetV1, whose losses in float32 differ by some per cent from the second update on, and so do those of one
+    process whose first weights differ by 1e-7: what differs is rounding, and no image is lost or weighs more."""
+    one, two = results("double")
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

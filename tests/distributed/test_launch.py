@@ -23,6 +23,12 @@ from imgcls.run.signals import STOPPING
 HEAD = "import os, signal, sys, time\nrank = int(os.environ['PADDLE_TRAINER_ID'])\n"
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Who has not stopped on SIGTERM is killed soon."""
+    monkeypatch.setattr(launch, "STOP_SECONDS", 0.5)
+
+
 @pytest.fixture
 def script(tmp_path):
     """A program of a few lines as a command; ``rank`` is its number."""
@@ -209,10 +215,9 @@ with pulse.waiting():
 )
 def test_who_hangs_is_named_and_not_who_waits(script, tmp_path, monkeypatch, rank, how, words):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(launch, "STOP_SECONDS", 0.5)
     with pytest.raises(RankFailed) as failure:
-        run_ranks(script(HANGS.format(hangs=rank, how=how)), Job(2), tmp_path / "logs", patience=5.0)
-    assert re.search(f"Rank {rank} of 2 {words} no sign of life for 5 seconds", str(failure.value))
+        run_ranks(script(HANGS.format(hangs=rank, how=how)), Job(2), tmp_path / "logs", patience=2.0)
+    assert re.search(f"Rank {rank} of 2 {words} no sign of life for 2 seconds", str(failure.value))
     assert failure.value.restartable
 
 
@@ -239,7 +244,7 @@ def test_who_has_not_begun_or_moves_or_waits_is_not_silent(monkeypatch):
 
 
 def test_who_is_halted_is_named_when_the_others_give_up(script, tmp_path):
-    command = script("os.kill(os.getpid(), signal.SIGSTOP) if rank else time.sleep(1)\nraise ConnectionError")
+    command = script("os.kill(os.getpid(), signal.SIGSTOP) if rank else time.sleep(0.5)\nraise ConnectionError")
     with pytest.raises(RankFailed, match=r"Rank 1 of 2 was halted \(as by SIGSTOP\), and the others gave up on it"):
         run_ranks(command, Job(2), tmp_path / "logs")
 

@@ -131,9 +131,9 @@ def test_a_rank_that_is_halted_is_noticed_and_named(start, tmp_path, work):
             """
         )
     )
-    process = start(*TWO, "callbacks.extra=[{_target_: halted.Halted}]", "trainer.rank_timeout=15")
+    process = start(*TWO, "callbacks.extra=[{_target_: halted.Halted}]", "trainer.rank_timeout=8")
     output = finish(process, 2, timeout=240)
-    assert f"Rank {rank} of 2 was halted (as by SIGSTOP): it has shown no sign of life for 15 seconds" in output
+    assert f"Rank {rank} of 2 was halted (as by SIGSTOP): it has shown no sign of life for 8 seconds" in output
     assert status(run_path(tmp_path)) == "failed"
 
 

@@ -1,6 +1,8 @@
 """The fastest way to train on this processor: which one is taken, and what is remembered of it."""
 
 import json
+import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import paddle
@@ -13,6 +15,7 @@ from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.functional.losses import cross_entropy
 from imgcls.machine import cpu, memory
+from imgcls.machine.measured import remember, remembered
 from imgcls.models.registry import build_model
 
 
@@ -43,14 +46,15 @@ def test_what_is_taken_has_the_gradients_of_eager_training(cache, monkeypatch):
     assert ("forward" in vars(network)) is (name != EAGER)
     require_equal(exact, nearby, gradients(network, loss))
     assert all(np.array_equal(state[key], tensor.numpy()) for key, tensor in network.state_dict().items())
-    (file,) = cache.iterdir()  # nothing of the trials is left
+    file, lock = sorted(cache.iterdir())  # nothing of the trials is left
+    assert (file.suffix, lock.suffix) == (".json", ".lock")
     content = json.loads(file.read_text())
     assert EAGER in content["milliseconds"]
-    assert fastest_way._remembered(file) == content["milliseconds"]
+    assert remembered(file, (EAGER, *fastest_way.GRAPHS)) == content["milliseconds"]
     monkeypatch.setattr(cpu, "is_busy", lambda: False)
-    assert fastest_way._remembered(file) is None
+    assert remembered(file, (EAGER, *fastest_way.GRAPHS)) is None
     file.write_text("damaged")
-    assert fastest_way._remembered(file) is None
+    assert remembered(file, (EAGER, *fastest_way.GRAPHS)) is None
 
 
 def test_a_graph_must_be_worth_it():
@@ -81,7 +85,55 @@ def test_a_graph_that_has_ended_a_process_is_left_out(cache):
     for name in fastest_way.GRAPHS:
         fastest_way._touch(fastest_way._deadly(file, name))
     assert take_fastest(network, images, loss) == EAGER
-    assert len(list(cache.iterdir())) == len(fastest_way.GRAPHS)
+    assert len(list(cache.glob("*.trying"))) == len(fastest_way.GRAPHS)
+    assert not list(cache.glob("*.json"))
+
+
+def test_what_is_known_is_of_all_ways(cache):
+    """A way that was left out for want of memory is tried when there is more; one that ends processes is not."""
+
+    def known(**milliseconds):
+        remember(cache / "a.json", {name.replace("_", " "): time for name, time in milliseconds.items()}, False, {})
+        return fastest_way._known(cache / "a.json")
+
+    assert known(eager=9, onednn=5, onednn_everywhere=4) == {"eager": 9, "onednn": 5, "onednn everywhere": 4}
+    assert known(eager=9, onednn=5) is None
+    assert known(onednn=5, onednn_everywhere=4) is None
+    assert known(eager=9, onednn=5, onednn_everywhere=math.inf)["onednn everywhere"] == math.inf  # it cannot be made
+    fastest_way._touch(fastest_way._deadly(cache / "a.json", "onednn everywhere"))
+    assert known(eager=9, onednn=5, onednn_everywhere=4) == known(eager=9, onednn=5) == {"eager": 9, "onednn": 5}
+
+
+def test_a_graph_that_cannot_be_made_is_not_tried_again(cache, monkeypatch):
+    monkeypatch.setattr(cpu, "is_busy", lambda: False)
+    make = fastest_way.compile_with_onednn
+
+    def some(network, images, loss, chosen):
+        if chosen is not fastest_way.above_1x1:
+            raise UserError("It cannot be translated.")
+        make(network, images, loss, chosen)
+
+    monkeypatch.setattr(fastest_way, "compile_with_onednn", some)
+    network, images, loss = task()
+    take_fastest(network, images, loss)
+    known = fastest_way._known(fastest_way._file(network, images))
+    assert known["onednn everywhere"] == math.inf > known["onednn"]
+
+
+def test_jobs_that_start_together_measure_one_after_the_other(cache, monkeypatch):
+    """What another one is trying has not ended it; what it found is taken."""
+    monkeypatch.setattr(cpu, "is_busy", lambda: False)
+    network, images, loss = task()
+    file = fastest_way._file(network, images)
+    with ThreadPoolExecutor(1) as pool:
+        with fastest_way._alone(file):
+            trying = fastest_way._deadly(file, "onednn")
+            fastest_way._touch(trying)
+            other = pool.submit(take_fastest, network, images, loss)
+            assert not other.done()
+            remember(file, {"eager": 1, "onednn": 9, "onednn everywhere": 9}, False, {})
+            trying.unlink()
+        assert other.result() == EAGER
 
 
 def test_memory():

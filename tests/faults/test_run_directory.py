@@ -10,12 +10,12 @@ LONG = (*TINY, "trainer.epochs=1000")
 
 
 def test_two_runs_of_one_name_at_once(start, tmp_path):
-    """The second is refused whether or not it wants to resume; the first goes on."""
-    first = start(*LONG)
+    """The second is refused whether or not it wants to resume; the first goes on, with nothing saved yet."""
+    first = start(*LONG, "data.train_size=80000")
     run = tmp_path / "outputs" / "tiny"
     wait_for(has_logged(run, "step 2:"), first)
     for resume in ("null", "auto"):
-        output = finish(start(*LONG, f"trainer.resume={resume}"), 2)
+        output = finish(start(*LONG, "data.train_size=80000", f"trainer.resume={resume}"), 2)
         assert f"Another process is writing the run {run} (process {first.pid} on" in output
     assert first.poll() is None
     assert status(run) == "running"

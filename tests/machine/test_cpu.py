@@ -14,7 +14,7 @@ from imgcls.machine import cpu
 
 def environment_after(statement: str, **variables: str) -> dict[str, str]:
     """The tuned variables of a fresh process after a statement."""
-    names = (*cpu.THREAD_VARIABLES, "MKL_DEBUG_CPU_TYPE", cpu.SWITCH)
+    names = (*cpu.THREAD_VARIABLES, cpu.IDLE_VARIABLE, "MKL_DEBUG_CPU_TYPE", cpu.SWITCH)
     clean = {name: value for name, value in os.environ.items() if name not in names and not name.startswith("PADDLE_")}
     program = f"{statement}\nimport os\nfor n in {names!r}: print(n, os.environ.get(n, ''))"
     result = subprocess.run(
@@ -35,9 +35,10 @@ def test_importing_the_library_sets_threads_and_does_not_import_paddle():
 
 
 def test_the_users_own_environment_wins():
-    found = environment_after("import imgcls", OMP_NUM_THREADS="3", MKL_DEBUG_CPU_TYPE="4")
+    found = environment_after("import imgcls", OMP_NUM_THREADS="3", MKL_DEBUG_CPU_TYPE="4", KMP_BLOCKTIME="7")
     assert found["OMP_NUM_THREADS"] == "3"
-    assert found.get("MKL_DEBUG_CPU_TYPE") == "4"
+    assert found["MKL_DEBUG_CPU_TYPE"] == "4"
+    assert found["KMP_BLOCKTIME"] == "7"
 
 
 def test_one_setting_switches_it_off():

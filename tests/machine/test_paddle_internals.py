@@ -353,6 +353,24 @@ def test_a_marked_convolution_is_computed_by_onednn():
     assert layer.onednn is None
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted by Linux")
+def test_operators_in_order_have_no_threads_of_their_own():
+    """Each graph that trains brings some otherwise, beside those of the kernels."""
+
+    def started_by_a_graph() -> int:
+        layer = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        paddle.jit.to_static(layer, input_spec=[paddle.static.InputSpec([None, 4])], full_graph=True)
+        before = len(list(Path("/proc/self/task").iterdir()))
+        layer(paddle.ones([2, 4])).sum().backward()
+        return len(list(Path("/proc/self/task").iterdir())) - before
+
+    paddle.set_flags({"FLAGS_new_executor_serial_run": False})
+    started_by_a_graph()
+    freely = started_by_a_graph()
+    internals.run_operators_in_order()
+    assert started_by_a_graph() < freely
+
+
 def test_kernel_size():
     assert list(internals.kernel_size(nn.Conv2D(1, 1, (3, 5)))) == [3, 5]
 

@@ -97,9 +97,9 @@ def refuse_overreach(network: nn.Layer) -> None:
 
 
 @pytest.mark.parametrize("name", [*families(), "squeezenet1_0"])
-def test_smallest_image(name):
+def test_smallest_image(name, build):
     """It is the size at which all windows fit and below which they do not: there Paddle reads what is not there."""
-    network = imgcls.create_model(name, num_classes=5)
+    network = build(name, num_classes=5)
     network.eval()
     smallest = network.min_input_size
     with pytest.raises(UserError, match=f"too small for this network, which needs {smallest}"):

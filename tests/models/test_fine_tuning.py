@@ -20,13 +20,21 @@ for _info in sorted(map(imgcls.model_info, imgcls.list_models()), key=lambda inf
 
 
 @pytest.mark.parametrize("family", sorted(SMALLEST))
-def test_one_step_from_fluid_weights(family, tmp_path):
+def test_one_step_from_fluid_weights(family, build, tmp_path):
     info = SMALLEST[family]
     spec = json.loads((REFERENCE / "models" / f"{info.published_name}.json").read_text())
-    values = dict(weights.make_parameters(spec))
+    roles = {item["name"]: item["role"] for item in spec["parameters"]}
+    with paddle.LazyGuard():
+        tensors = build(info.name).state_dict().values()
+    values = {
+        tensor.name: weights.make_parameter(
+            tensor.name, tensor.shape, roles[tensor.name], spec["gain"], spec["gain_on"]
+        )
+        for tensor in tensors
+    }
     write_directory(tmp_path / "pretrained", values)
 
-    network = imgcls.create_model(info.name, num_classes=5, pretrained=tmp_path / "pretrained")
+    network = build(info.name, num_classes=5, pretrained=tmp_path / "pretrained")
     body = {key: tensor for key, tensor in network.state_dict().items() if "head" not in key}
     assert body
     for key, tensor in body.items():

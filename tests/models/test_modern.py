@@ -29,6 +29,7 @@ from paddle.nn import functional as F
 from weights import make_input
 
 import imgcls
+from imgcls.engine.optimizers import build_optimizer
 from imgcls.errors import UserError
 from imgcls.models.layers import fluid_names
 from imgcls.models.modern_layers import DropPath, attention, fused_attention, resample
@@ -81,7 +82,7 @@ def test_logits(case):
 
 @pytest.mark.parametrize("name", map(one_per_family_or_full, NAMES))
 def test_interface(name, tmp_path):
-    """Gradients everywhere, features and stages in either data format, another head, a saved state."""
+    """A training step with gradients everywhere, features and stages in either data format, another head."""
     network = filled(name, SIZE, **quick(name))
     images = images_of(SIZE)
     network.train()
@@ -89,6 +90,9 @@ def test_interface(name, tmp_path):
     for key, parameter in network.named_parameters():
         if not parameter.stop_gradient:
             assert np.isfinite(parameter.grad.numpy()).all(), key
+    before = network.head.weight.numpy()
+    build_optimizer("momentum", network, lr=1e-5, momentum=0.9, use_nesterov=False).step()
+    assert not np.array_equal(network.head.weight.numpy(), before)
 
     network.eval()
     with paddle.no_grad():

@@ -22,10 +22,10 @@ CHANNELS = {
 
 
 @pytest.mark.parametrize("name", families())
-def test_every_family(name):
+def test_every_family(name, build):
     """Sides shrink from map to map, and numbers are the same channels-last."""
     paddle.seed(0)
-    network = imgcls.create_model(name, num_classes=5)
+    network = build(name, num_classes=5)
     network.eval()
     size = smaller_size(name)
     images = paddle.randn([1, 3, size, size + 20])

@@ -57,11 +57,11 @@ def test_logits(name):
 
 
 @pytest.mark.parametrize("name", map(one_per_family_or_full, NAMES))
-def test_interface(name, tmp_path):
+def test_interface(name, build, tmp_path):
     """Training and evaluation, gradients, features, another head, a second image size, a saved state."""
     paddle.seed(1)
     size = smaller_size(name)
-    network = imgcls.create_model(name)
+    network = build(name)
     images = paddle.to_tensor(weights.make_input(size))
 
     network.train()
@@ -72,7 +72,7 @@ def test_interface(name, tmp_path):
     for key, parameter in network.named_parameters():
         if not parameter.stop_gradient:
             assert parameter.grad is not None, key
-            assert np.isfinite(parameter.grad.numpy()).all(), key
+            assert np.isfinite(float(parameter.grad.abs().sum())), key
 
     network.eval()
     with paddle.no_grad():
@@ -90,7 +90,7 @@ def test_interface(name, tmp_path):
         np.testing.assert_allclose(network.forward_head(features).numpy(), logits.numpy(), rtol=1e-4, atol=1e-4)
 
         paddle.save(network.state_dict(), str(tmp_path / "network.pdparams"))
-        other = imgcls.create_model(name)
+        other = build(name)
         other.set_state_dict(paddle.load(str(tmp_path / "network.pdparams")))
         other.eval()
         assert np.array_equal(other(images).numpy(), logits.numpy())
@@ -102,8 +102,8 @@ def test_interface(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", families())
-def test_input_channels(name):
-    network = imgcls.create_model(name, in_channels=4, num_classes=6)
+def test_input_channels(name, build):
+    network = build(name, in_channels=4, num_classes=6)
     network.eval()
     size = smaller_size(name)
     with paddle.no_grad():

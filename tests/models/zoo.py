@@ -9,6 +9,8 @@ import weights
 from locations import REFERENCE
 
 import imgcls
+from imgcls.models.alexnet import AlexNet
+from imgcls.models.vgg import VGG
 
 SMALL = 14e6  # parameters a network may have to run by default
 NAMES = imgcls.list_models(modern=False)
@@ -55,6 +57,25 @@ def filled(name: str, spec: dict, **arguments) -> paddle.nn.Layer:
     for tensor in network.state_dict().values():
         tensor.set_value(values[tensor.name])
     network.eval()
+    return network
+
+
+SLIM = {"resnext101_32x8d_wsl": {"depth": 50, "width": 64, "groups": 8}}
+"""Arguments that make a small network of the smallest of a family."""
+
+MAP_SIZE = 2
+"""Side of the map that the first fully connected layer of AlexNet and VGG reads, in place of 6 and 7."""
+
+
+def slim(name: str, **arguments) -> paddle.nn.Layer:
+    """A network of its family in all but some numbers, for what does not depend on them: of 30 million parameters
+    where the published ones have 60 to 130."""
+    with pytest.MonkeyPatch.context() as patch:
+        for whole in (AlexNet, VGG):
+            patch.setattr(whole, "map_size", MAP_SIZE)
+        network = imgcls.create_model(name, **SLIM.get(name, {}), **arguments)
+    if isinstance(network, AlexNet | VGG):
+        network.map_size = MAP_SIZE
     return network
 
 

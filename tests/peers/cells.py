@@ -32,6 +32,8 @@ def cells():
     yield "timm", "mobilenetv1_100", "mobilenetv1", {"act": "relu6"}, 64
     yield "torchvision", "mobilenet_v2", "mobilenetv2", {}, 64
     yield "timm", "mobilenetv2_100", "mobilenetv2", {}, 64
+    for size in ("large", "small"):
+        yield "torchvision", f"mobilenet_v3_{size}", f"mobilenetv3_{size}_100", {}, 64
     yield "torchvision", "shufflenet_v2_x0_5", "shufflenetv2_x0_5", {}, 64
     yield "torchvision", "shufflenet_v2_x1_0", "shufflenetv2_x1_0", {}, 64
     yield "torchvision", "shufflenet_v2_x1_5", "shufflenetv2_x1_5", {}, 64

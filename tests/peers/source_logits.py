@@ -7,9 +7,12 @@ Run by the interpreter that has the source's package:
 
 A case is a name and the side of the images, and for Swin that of the windows. The file holds the logits
 ``[2, classes]`` of each case and, as ``<case>.names`` and ``<case>.shapes``, the state dict's keys and shapes. With
-``--few`` it holds every tenth logit alone: so ``tests/reference/modern.npz`` was made.
+``--few`` it holds every tenth logit alone: so ``tests/reference/modern.npz`` was made. With ``--serve`` lines of a
+file and a case, a tab between them, come in, and a line with ``done`` or what went wrong goes out for each.
 """
 
+import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -54,23 +57,50 @@ def paddleclas_logits(name: str, size: int, window: None) -> tuple[np.ndarray, d
         return network(paddle.to_tensor(make_input(size))).numpy(), state
 
 
-def main() -> None:
-    options = [argument for argument in sys.argv[1:] if argument.startswith("--")]
-    out, *cases = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
-    answer = paddleclas_logits if "--paddleclas" in options else timm_logits
+def write(out, cases, answer, few) -> None:
     found = {}
     for case in cases:
         name, _, numbers = case.partition("@")
         size, window = [*map(int, numbers.split(",")), None][:2]
         logits, state = answer(name, size, window)
-        if "--few" in options:
+        if few:
             found[case] = logits[:, ::10]
             continue
         found[case] = logits
         found[f"{case}.names"] = np.array(list(state))
         found[f"{case}.shapes"] = np.array([" ".join(map(str, tensor.shape)) for tensor in state.values()])
-        print(case, flush=True)
+        print(case, file=sys.stderr, flush=True)
     np.savez_compressed(out, **found)
+
+
+def serve(answer) -> None:
+    """Each case in a fork of this process, which has loaded the source's packages once."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    if answer is timm_logits:
+        importlib.import_module("timm")
+    for line in sys.stdin:
+        file, case = line.rstrip("\n").split("\t")
+        process = os.fork()
+        if process == 0:
+            status = 1
+            try:
+                write(file, [case], answer, few=False)
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(process, 0)
+        print("done" if status == 0 else f"{case}: status {status}", file=out, flush=True)
+
+
+def main() -> None:
+    options = [argument for argument in sys.argv[1:] if argument.startswith("--")]
+    answer = paddleclas_logits if "--paddleclas" in options else timm_logits
+    if "--serve" in options:
+        serve(answer)
+        return
+    out, *cases = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    write(out, cases, answer, few="--few" in options)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from rule import gain
 from weights import make_input
 
 PYTHON = os.environ.get("IMGCLS_PEERS_PYTHON")
+SCRIPT = Path(__file__).with_name("source_logits.py")
 WINDOWS = {"swin_": ",2", "swinv2_": ",4"}
 SIDES = {"dinov2": 56}
 
@@ -29,14 +30,30 @@ def case_of(name: str) -> str:
     return f"{name}@{side}{next((window for start, window in WINDOWS.items() if name.startswith(start)), '')}"
 
 
+@pytest.fixture(scope="module")
+def timm():
+    """``timm(file, case)`` writes what ``source_logits.py`` does; one process has loaded torch for all of them."""
+    command = [PYTHON, str(SCRIPT), "--serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def ask(file, case):
+            process.stdin.write(f"{file}\t{case}\n")
+            process.stdin.flush()
+            assert process.stdout.readline().strip() == "done"
+
+        yield ask
+        process.stdin.close()
+
+
 @pytest.mark.full
 @pytest.mark.skipif(PYTHON is None, reason="IMGCLS_PEERS_PYTHON names no interpreter with the peers' packages")
 @pytest.mark.parametrize("name", NAMES)
-def test_equal_to_its_source(name, tmp_path):
+def test_equal_to_its_source(name, tmp_path, request):
     case, file = case_of(name), tmp_path / "logits.npz"
-    script = Path(__file__).with_name("source_logits.py")
-    options = ["--paddleclas"] if from_paddle(name) else []
-    subprocess.run([PYTHON, str(script), *options, str(file), case], check=True)
+    if from_paddle(name):
+        subprocess.run([PYTHON, str(SCRIPT), "--paddleclas", str(file), case], check=True)
+    else:
+        request.getfixturevalue("timm")(file, case)
     theirs = np.load(file)
     shapes = [tuple(map(int, line.split())) for line in theirs[f"{case}.shapes"].tolist()]
     shapes = dict(zip(theirs[f"{case}.names"].tolist(), shapes, strict=True))

@@ -21,6 +21,9 @@ CASES = [
     ("efficientnetv2_s", 64),
     ("mobilenetv4_conv_small_050", 64),
     ("regnetx_002", 64),
+    ("mobilenetv3_small_100", 64),
+    ("repvgg_a0", 64),
+    ("repvgg_b1g4:deploy", 64),
 ]
 
 
@@ -30,19 +33,21 @@ CASES = [
 def test_equal_both_ways(tmp_path, name, side):
     def timm(*files):
         script = Path(__file__).with_name("write_modern.py")
-        subprocess.run([PYTHON, str(script), str(tmp_path), name, str(side), *map(str, files)], check=True)
+        subprocess.run([PYTHON, str(script), str(tmp_path), case, str(side), *map(str, files)], check=True)
         return np.load(tmp_path / "logits.npy")
 
+    case, (name, _, form) = name, name.partition(":")
+    deploy = {"deploy": True} if form else {}
     expected = timm()
     for file in ("weights.pth", "weights.safetensors"):
-        network = build_model(name, num_classes=CLASSES)
+        network = build_model(name, num_classes=CLASSES, **deploy)
         report = load_pretrained(network, model_info(name), tmp_path / file, pretrained_from=f"timm/{name}")
         assert report.peer == "timm"
         network.eval()
         with paddle.no_grad():
             logits = network(paddle.to_tensor(images(side))).numpy()
         difference = np.abs(logits - expected).max() / np.abs(expected).max()
-        print(f"{name}: {difference:.1e}")
+        print(f"{case}: {difference:.1e}")
         assert difference <= 1e-5
     write_safetensors(tmp_path / "ours.safetensors", named_for_torch(network, model_info(name))[0], {})
     assert np.array_equal(timm(tmp_path / "ours.safetensors"), expected)

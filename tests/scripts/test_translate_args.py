@@ -13,7 +13,7 @@ from locations import REFERENCE, ROOT
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import SCHEMAS
-from imgcls.app.model_group import register_model_group
+from imgcls.app.model_group import register_sources
 from imgcls.app.overrides import canonical
 from imgcls.app.program import conf_directory, typed
 from imgcls.functional.schedules import build_schedule
@@ -36,7 +36,7 @@ from translate_args import TranslationError, hydra_value, translate  # noqa: E40
 
 
 def compose(overrides: list[str], program: str = "train") -> DictConfig:
-    register_model_group()
+    register_sources()
     with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
         config = hydra.compose(program, overrides=canonical(overrides, program))
         OmegaConf.resolve(config)

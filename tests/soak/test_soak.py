@@ -107,31 +107,52 @@ def megabytes(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def ticks(*states: int) -> int:
+    """Of the processors since the machine started: those of some columns of ``/proc/stat``, or of all."""
+    numbers = [int(one) for one in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(numbers[state] for state in states or range(8))
+
+
+IDLE, STOLEN = 3, 7
+"""Columns of ``/proc/stat``; stolen is what a virtual machine wanted and its host gave to others."""
+
+
 def test_the_service_at_80_percent(service, capsys):
     process, port = service
     load = Load(port)
     load.run(5)
     most = len(load.run(20)) / 20
     memory: list[float] = []
+    processors: list[tuple[int, int, int]] = [(ticks(), ticks(IDLE), ticks(STOLEN))]
     stop = threading.Event()
 
     def watch() -> None:
-        while not stop.wait(MINUTES / 2):
+        for number in count(1):
+            if stop.wait(MINUTES / 2):
+                break
             memory.append(megabytes(process.pid))
+            if number % 12 == 0:
+                processors.append((ticks(), ticks(IDLE), ticks(STOLEN)))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     answers = load.run(60 * MINUTES, 0.8 * most)
     stop.set()
     watcher.join()
+    most_after = len(load.run(20)) / 20
     halves = [[one for one in answers if (one[0] > 30 * MINUTES) == later] for later in (False, True)]
+    tenths = [[took for due, took, _ in answers if due // (6 * MINUTES) == number] for number in range(10)]
+    spent = np.diff(np.array(processors, dtype=float), axis=0)
     figures = {
-        "images a second at most": round(most, 1),
+        "images a second at most, before and after": [round(most, 1), round(most_after, 1)],
         "answers": dict(Counter(status for *_, status in answers)),
         "p50 and p99 of each half, ms": [
             [round(1000 * float(np.percentile([took for _, took, _ in half], share)), 1) for share in (50, 99)]
             for half in halves
         ],
+        "p99 of each tenth, ms": [round(1000 * float(np.percentile(took, 99)), 1) for took in tenths],
+        "processors in each tenth, percent idle": (100 * spent[:, 1] / spent[:, 0]).round(1).tolist(),
+        "and percent that the host gave to others": (100 * spent[:, 2] / spent[:, 0]).round(1).tolist(),
         "memory, MB: first, largest, last": [round(memory[0]), round(max(memory)), round(memory[-1])],
     }
     with capsys.disabled():

@@ -34,6 +34,8 @@ CONFIG = {
 NAME = "hf-hub:timm/squeezenet1_1.test"
 COMMIT = "a" * 40
 FETCH = "import sys; from imgcls.weights.source import locate_weights; print(locate_weights(sys.argv[1]))"
+WITHOUT_PAUSES = "import time; time.sleep = lambda seconds: None; "
+"""The client tries six times, with 23 seconds in between."""
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +79,17 @@ def hub(files):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
 
 
-def fetch(name, tmp_path, **variables):
+def fetch(name, tmp_path, before="", **variables):
     """In a process of its own: the hub's client reads its variables once."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "IMGCLS_CACHE": str(tmp_path / "ours"), **variables}
     environment |= {"HF_HOME": str(tmp_path / "我的 hub"), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-c", FETCH, name]
+    command = [sys.executable, "-c", before + FETCH, name]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
@@ -109,7 +111,7 @@ def test_what_is_not_there_and_what_cannot_be_reached(hub, tmp_path):
     offline = fetch(NAME, tmp_path, HF_HUB_OFFLINE="1")
     by_hand = tmp_path / "ours" / "hub" / "timm" / "squeezenet1_1.test"
     assert f"get its model.safetensors and config.json elsewhere and put both into {by_hand}." in offline.stderr
-    dead = fetch(NAME, tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    dead = fetch(NAME, tmp_path, WITHOUT_PAUSES, HF_ENDPOINT="http://127.0.0.1:9")
     assert f"put both into {by_hand}." in dead.stderr
 
 

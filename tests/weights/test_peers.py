@@ -26,6 +26,7 @@ SYMMETRIC, CEIL = {"padding_type": "DYNAMIC"}, {"ceil_mode": True}
 CELLS = [
     ("torchvision/resnet18", "resnet18", {}, 64),
     ("torchvision/mobilenet_v2", "mobilenetv2", {}, 64),
+    ("torchvision/mobilenet_v3_small", "mobilenetv3_small_100", {}, 64),
     ("torchvision/shufflenet_v2_x0_5", "shufflenetv2_x0_5", {}, 64),
     ("torchvision/squeezenet1_0", "squeezenet1_0", CEIL, 75),
     ("torchvision/squeezenet1_1", "squeezenet1_1", {**CEIL, "stem": (64, 3, 0)}, 75),

@@ -157,16 +157,15 @@ def _listed(
 ) -> Samples:
     list_file = _list(store, lists, "train" if columns.split else split)
     ignored = on_wrong_line and (lambda number, fault: None)
-    training = None
-    if class_names is None and split == "val":
-        training = _list(store, lists, "train")
     if is_table(list_file):
         table = read_table(list_file, columns, split, on_wrong_line)
-        if training is not None:
+        if class_names is None and split == "val":
+            training = list_file if columns.split else _list(store, lists, "train")
             class_names = names_of(read_table(training, columns, "train", ignored), num_classes)
         options = (num_classes, class_names, "none", allow_empty_classes, on_wrong_line)
         return table_samples(store.root, table, *options)
-    if training is not None and num_classes is None:
+    if class_names is None and split == "val" and num_classes is None:
+        training = _list(store, lists, "train")
         num_classes = read_list(store.root, training, None, None, "none", True, ignored).num_classes
     return read_list(store.root, list_file, num_classes, class_names, "none", allow_empty_classes, on_wrong_line)
 

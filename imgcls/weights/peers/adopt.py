@@ -47,17 +47,17 @@ def adopt(network: Network, info: ModelInfo, weights: Weights, source: str | Pat
     wanted, _, architecture = (said or "").partition("/")
     if wanted == OURS or (not wanted and source_of(network, info) is None and not _is_foreign(network, weights)):
         return Adopted(weights.arrays, weights.naming, None, [])
-    if source_of(network, info) is not None and weights.maker is not None:
+    said_to_be = architecture or weights.architecture
+    found = None
+    if isinstance(network, Network):
+        found = _find(network, info.module, weights, wanted or None, said_to_be)
+    if found is None and source_of(network, info) is not None and weights.maker is not None:
         if wanted and wanted not in RULES:
             _require_rule(info, wanted)
-        converted = from_source(network, info, weights, source, wanted, architecture or weights.architecture)
+        converted = from_source(network, info, weights, source, wanted, said_to_be)
         if converted is None:
             return Adopted(weights.arrays, weights.naming, None, [])
         return Adopted(converted.arrays, "structured", source_of(network, info), converted.remarks)
-    if isinstance(network, Network):
-        found = _find(network, info.module, weights, wanted or None, architecture or weights.architecture)
-    else:
-        found = None
     if found is None:
         if wanted:
             _require_rule(info, wanted)
@@ -65,7 +65,7 @@ def adopt(network: Network, info: ModelInfo, weights: Weights, source: str | Pat
             raise UserError(_no_way(network, info, weights, source, wanted))
         return Adopted(weights.arrays, weights.naming, None, [])
     peer, rule, names = found
-    _require_same(network, info, rule, peer, architecture or weights.architecture, source)
+    _require_same(network, info, rule, peer, said_to_be, source)
     try:
         arrays, remarks = from_peer(network, info.module, weights.arrays, names, rule, peer)
     except UserError as error:

@@ -140,6 +140,8 @@ def to_torch(network: Network, module: str, names: list[str | None], rule: Rule,
             if kernel:
                 side = int(kernel)
                 values["weight"] = values["weight"].reshape(len(values["weight"]), -1, side, side)
+        elif kernel == "fc":
+            values["weight"] = values["weight"].reshape(len(values["weight"]), -1)
         for leaf, value in values.items():
             result[f"{name}.{TORCH_LEAVES.get(leaf, leaf)}"] = np.ascontiguousarray(value, np.float32)
         if "_mean" in values:

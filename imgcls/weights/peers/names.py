@@ -2,7 +2,7 @@
 
 A rule takes a network of ours and gives a name for each of its convolutions, batch norms and fully connected layers;
 ``None`` for a layer that the peer does not have, an identity. ``name@1`` is a 1 x 1 convolution (``@7``: 7 x 7) where
-ours is fully connected.
+ours is fully connected, ``name@fc`` is fully connected where ours is a 1 x 1 convolution.
 """
 
 from collections.abc import Iterator
@@ -110,6 +110,22 @@ def mobilenet_v2_torchvision(network: Network) -> Names:
         parts = ("0.0", "0.1", "1", "2") if index == 1 else ("0.0", "0.1", "1.0", "1.1", "2", "3")
         yield from (f"features.{index}.conv.{part}" for part in parts)
     yield from (f"features.{last + 1}.0", f"features.{last + 1}.1", "classifier.1")
+
+
+def mobilenet_v3_torchvision(network: Network) -> Names:
+    """Of ours that are timm's; a block counts its convolutions, each with its batch norm, and its attention."""
+    yield from ("features.0.0", "features.0.1")
+    blocks = [block for stage in network.blocks[:-1] for block in stage]
+    for index, block in enumerate(blocks, start=1):
+        part = 0
+        for name in block.order:
+            layer = f"features.{index}.block.{part}"
+            if name == "se":
+                yield from (f"{layer}.fc1", f"{layer}.fc2")
+            elif name.startswith("conv"):
+                yield from (f"{layer}.0", f"{layer}.1")
+            part += name == "se" or name.startswith("conv")
+    yield from (f"features.{len(blocks) + 1}.0", f"features.{len(blocks) + 1}.1", "classifier.0@fc", "classifier.3")
 
 
 def shufflenet_v2_torchvision(network: Network) -> Names:

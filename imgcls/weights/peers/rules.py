@@ -95,6 +95,9 @@ RULES: dict[Peer, dict[str, Rule]] = {
         "squeezenet": Rule(names.squeezenet_torchvision, needs=_squeezenet),
         "densenet": Rule(names.densenet),
         "mobilenet_v2": Rule(names.mobilenet_v2_torchvision),
+        "mobilenet_v3_timm": Rule(
+            names.mobilenet_v3_torchvision, epsilon=_epsilon(1e-3), knows=lambda network: not network.same
+        ),
         "shufflenet_v2": Rule(names.shufflenet_v2_torchvision),
         "efficientnet": Rule(
             names.efficientnet_torchvision, epsilon=_torchvision_efficientnet_epsilon, needs=_symmetric

@@ -15,6 +15,7 @@ if missing := [name for name in ("uvicorn", "starlette", "python_multipart", "ya
     sys.exit(f'error: the service needs {", ".join(missing)}: pip install -e ".[cpu,serve]"')
 # ruff: noqa: E402 (the filter must be there before Paddle is imported)
 warnings.filterwarnings("ignore", "No ccache")  # Paddle 3 looks for one at every import
+os.environ.setdefault("KMP_BLOCKTIME", "1")  # ms that the network's idle threads keep a core from the decoders
 
 import numpy as np
 import uvicorn

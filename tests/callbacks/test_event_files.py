@@ -7,7 +7,7 @@ import pytest
 from event_file import read_events, scalars, texts
 from test_augmentation import CLASSES, make_loader, preprocess
 
-from imgcls.callbacks.logger import TensorBoard
+from imgcls.callbacks.event_files import TensorBoard
 from imgcls.engine.trainer import Progress, Trainer
 from imgcls.errors import UserError
 
