@@ -19,12 +19,13 @@ FEW = 32
 
 @entry_point("predict")
 def main(config: DictConfig) -> None:
+    from imgcls.app.pixels import also_images
     from imgcls.data.formats.image_files import LeftOut
     from imgcls.deploy.compatible import require_reader_of
     from imgcls.deploy.inputs import find_images
 
     settings = config.predict
-    left_out = LeftOut()
+    left_out = LeftOut(also=also_images(config.transform, settings.source))
     inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
     pictures = find_images(inputs, left_out, "predict.input")
     if settings.source is not None:
@@ -93,7 +94,11 @@ def main(config: DictConfig) -> None:
     num_workers, start = (settings.num_workers, "spawn") if len(left) > FEW else (min(1, settings.num_workers), "fork")
     shape = read.transform.image_shape
     kept = f"answers so far are in {answers.path}; go on with predict.resume=true run.name={directory.name}"
-    limits = {"max_decode_seconds": config.data.max_decode_seconds, "start": start}
+    limits = {
+        "max_decode_seconds": config.data.max_decode_seconds,
+        "start": start,
+        "dtype": read.transform.channels.dtype,
+    }
     with interruptible(kept):
         for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report, **limits):
             answers.add(paths, require_numbers(answer(images), paths))

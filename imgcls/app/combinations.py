@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
+from imgcls.app import channels
 from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
 from imgcls.app.loggers import missing
 from imgcls.app.monitors import monitor_problems
@@ -18,9 +19,6 @@ from imgcls.models.registry import list_models
 from imgcls.weights.choices import OURS, PEERS
 
 MASTER = re.compile(r"[^\s:]+:\d+")
-
-RGB = 3
-"""Channels of every picture that the programs read."""
 
 NEVER_WITH_DALI = {
     "data.on_error": "skip",
@@ -77,7 +75,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     if _get(config, "transform.resampling") == "opencv" and find_spec("cv2") is None:
         yield 'transform.resampling=opencv needs the package opencv-python-headless: pip install "imgcls[opencv]"'
     yield from _validation(config)
-    yield from _channels(config)
+    yield from channels.problems(config)
     yield from _classes(config)
     yield from _devices(config)
     yield from _probe(config)
@@ -203,16 +201,6 @@ def _folds(config: DictConfig) -> Iterator[str]:
         yield f"data.folds={folds} and data.val_share={config.data.val_share} both divide the pictures: leave one out."
     if _get(config, "trainer.eval_every") == 0:
         yield f"data.folds={folds} keeps a part for validation, and trainer.eval_every=0 evaluates nothing."
-
-
-def _channels(config: DictConfig) -> Iterator[str]:
-    channels = _get(config, "model.args.in_channels")
-    if channels not in (None, RGB) and "data" in config:
-        yield (
-            f"model.args.in_channels={channels}: pictures are shown to a network in red, green and blue, grey ones "
-            "with three equal channels, in training and everywhere after it. Leave it out: grey pictures need nothing. "
-            "For a pipeline of your own, imgcls.create_model(name, in_channels=...) makes such a network."
-        )
 
 
 def _several_classes(config: DictConfig) -> Iterator[str]:

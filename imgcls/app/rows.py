@@ -71,9 +71,9 @@ ABOVE_ZERO = Rule(lambda value: value > 0, "be more than 0")
 BELOW_ONE = Rule(lambda value: 0 <= value < 1, "be at least 0 and less than 1")
 SPREAD = Rule(lambda value: value > 0, "be more than 0", each=True)
 PART = Rule(lambda share: 0 <= share < 1, "be at least 0 and less than 1: 0.2 is a fifth")
-COLOUR = Rule(
-    lambda values: len(values) == 3, "be three numbers, for red, green and blue", example="[0.485,0.456,0.406]"
-)
+COLOUR = Rule(bool, "be three numbers, for red, green and blue", example="[0.485,0.456,0.406]")
+"""As many as the network has channels, see ``channels.problems``; three, where nothing else is said."""
+DEPTH = Rule(lambda bits: bits in (8, 16), "be 8 or 16")
 JITTER = Rule(
     lambda values: len(values) == 4 and min(values) >= 0 and values[3] <= 0.5,
     "be four numbers from 0 up, the last at most 0.5",

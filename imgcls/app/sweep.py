@@ -139,7 +139,9 @@ def _tell_folds(rows: list[dict[str, Any]], path: Path, monitor: str, better: st
         setting = " ".join(
             f"{name}={value}" for name, value in best.items() if isinstance(value, str) and name not in fixed
         )
-        means = f"{best[monitor]:.4f} ± {best[f'{monitor}_deviation']:.4f} over {best['folds']} folds"
+        deviation = best[f"{monitor}_deviation"]
+        spread = "" if math.isnan(deviation) else f" ± {deviation:.4f}"
+        means = f"{best[monitor]:.4f}{spread} over {best['folds']} fold{'s' * (best['folds'] != 1)}"
         print(f"{'best' if len(rows) > 1 else 'mean'}: {f'{setting}, ' * bool(setting)}{monitor} {means}")
 
 

@@ -16,7 +16,7 @@ from imgcls.app.loss import build_loss
 from imgcls.app.monitors import monitor_problems
 from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
-from imgcls.app.pixels import USUAL, resampling_of, tell
+from imgcls.app.pixels import USUAL, channels_of, resampling_of, tell, tell_channels
 from imgcls.app.probe import HeadTraining, head_epochs
 from imgcls.app.resume import (
     Before,
@@ -80,12 +80,13 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     require_own(config)
     augment, features = training_transform(config.transform), [*optional_callbacks(config.callbacks), *own_callbacks]
     evaluates = settings.eval_every > 0
-    train_samples = read_samples(config.data, "train", config.model.num_classes, undivided=not evaluates)
+    read = partial(read_samples, config.data, channels=channels_of(config.transform))
+    train_samples = read("train", config.model.num_classes, undivided=not evaluates)
     class_names = train_samples.class_names
     distill = config.distill if config.get("distill") and config.distill.teacher is not None else None
     if distill and distill.photos is not None:
         train_samples = with_photos(train_samples, distill.photos)
-    val_samples = read_samples(config.data, "val", None, class_names) if evaluates else None
+    val_samples = read("val", None, class_names) if evaluates else None
     _require_telling(config, class_names, bool(own_callbacks))
 
     with agree_on_run(ranks, open_run) as run:
@@ -194,7 +195,9 @@ def _tell_pixels(config: DictConfig, ranks: Ranks, goes_on: bool) -> None:
             f"Here transform.resampling={resampling}, on the first machine it is another: OpenCV is installed on one "
             "only. Give transform.resampling in the command."
         )
-    tell(resampling, resampling if goes_on else resampling_of(model.pretrained, model_info(model.name)))
+    is_own = goes_on or not channels_of(config.transform).are_usual
+    tell(resampling, resampling if is_own else resampling_of(model.pretrained, model_info(model.name)))
+    tell_channels(config.transform)
 
 
 def training_loader(config: DictConfig, samples: Samples, augment: Transform, directory: Path) -> Loader | DaliLoader:

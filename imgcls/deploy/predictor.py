@@ -20,7 +20,7 @@ from imgcls.models.checks import require_methods
 
 
 class Predictor:
-    """The one interface; ``images`` are uint8 RGB, ``[N, height, width, 3]``.
+    """The one interface; ``images`` are as ``Preprocessing.transform`` gives them, ``[N, height, width, channels]``.
 
     Answers are float32 arrays, a row for each image. A predictor that cannot give an answer says so
     with a ``UserError``.
@@ -97,7 +97,7 @@ class ExportPredictor(Predictor):
         return self._outputs(images)
 
     def network_input(self, images: np.ndarray) -> np.ndarray:
-        """What the graph takes, of uint8 ``[N, height, width, 3]``."""
+        """What the graph takes, of ``[N, height, width, channels]``."""
         return self.contract.preprocessing.normalize_array(images) if self.contract.input == "float" else images
 
     def _require(self, output: str) -> None:

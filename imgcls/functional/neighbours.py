@@ -24,6 +24,9 @@ TEMPERATURE = 0.07
 
 SEED = 0
 
+ROUNDING = 1e-5
+"""Of a cosine: where most rows have copies, nothing else would tell them from each other."""
+
 
 class Neighbours(NamedTuple):
     """Of each query its nearest, the nearest first: cosines float32 ``[Q, k]``, numbers in the base int64 ``[Q, k]``.
@@ -162,6 +165,6 @@ def apart(neighbours: Neighbours, deviations: float) -> tuple[np.ndarray, np.nda
     """
     nearness = neighbours.similarities.mean(axis=1)
     middle = np.median(nearness)
-    limit = middle - deviations * 1.4826 * np.median(np.abs(nearness - middle))
+    limit = middle - max(deviations * 1.4826 * np.median(np.abs(nearness - middle)), ROUNDING)
     order = np.argsort(nearness, kind="stable")
     return nearness, order[nearness[order] < limit]

@@ -353,13 +353,6 @@ def test_a_share_for_validation_fits_the_rest(program, overrides, words):
     composed("eval", "data.val_share=0.2")  # the data may be a run's
 
 
-@pytest.mark.parametrize("program", ["train", "eval", "predict", "export", "preview", "benchmark"])
-def test_other_channels_than_three_are_refused_in_words(program):
-    composed(program, "++model.args.in_channels=3")
-    with pytest.raises(UserError, match="Leave it out: grey pictures need nothing"):
-        composed(program, "++model.args.in_channels=1")
-
-
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [

@@ -164,3 +164,7 @@ def test_folds_have_a_mean_and_a_deviation(tmp_path, capsys):
     assert [float(row["top1"]) for row in rows] == pytest.approx([0.8, 0.6])
     assert [float(row["top1_deviation"]) for row in rows] == pytest.approx([0.0, 0.1])
     assert "best: optimizer.lr=0.01, top1 0.8000 ± 0.0000 over 2 folds" in capsys.readouterr().out
+    one = job(tmp_path / "one", 0, ["data.folds=3", "data.fold=2"], {"top1": 0.5})
+    Leaderboard().on_job_end(one, None)
+    end(tmp_path / "one", Leaderboard())
+    assert "mean: top1 0.5000 over 1 fold\n" in capsys.readouterr().out

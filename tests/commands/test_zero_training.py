@@ -41,6 +41,8 @@ def test_of_an_export_and_over_views(run_program, tmp_path):
     assert figures(tmp_path / "outputs" / "served-knn")["top1"] == figures(tmp_path / "outputs" / "knn")["top1"]
     run_program("eval", "eval.knn=5", "eval.tta=five", "run.name=views", cwd=tmp_path)
     assert figures(tmp_path / "outputs" / "views")["top1"] > 0.5
+    run_program("eval", "eval.knn=5", "eval.topk=[2]", "run.name=second", cwd=tmp_path)
+    assert figures(tmp_path / "outputs" / "second")["top2"] > 0.7
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,17 @@ def test_what_save_to_disk_writes_is_the_folder(tmp_path, cache):
     assert not cache.exists()
 
 
+def test_batches_without_rows_are_passed_over(tmp_path):
+    """As a filter leaves them: they have no memory that an image could lie in."""
+    rows, directory = table("train").to_batches()[0], tmp_path / "train"
+    directory.mkdir()
+    with arrow.ipc.new_stream(directory / "data-00000-of-00001.arrow", rows.schema) as writer:
+        for batch in (rows.slice(0, 0), rows.slice(0, 40), rows.slice(0, 0), rows.slice(40)):
+            writer.write_batch(batch)
+    (directory / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
+    require_same(read(tmp_path), "train")
+
+
 def test_parquet_files_of_the_hub_are_the_folder(tmp_path, cache, monkeypatch):
     content = table("train")
     write_parquet(tmp_path / "photos" / "data" / "train-00000-of-00002.parquet", content.slice(0, 50))

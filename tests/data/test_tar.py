@@ -14,6 +14,7 @@ import pytest
 from locations import ROOT
 from values_of_conf import train_transform
 
+from imgcls.data.formats import packed as packed_images
 from imgcls.data.formats import tar_index
 from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
 from imgcls.data.formats.tar_index import INDEX, read_index
@@ -72,6 +73,19 @@ def test_shards_of_a_folder_are_the_folder(shards, split):
     assert packed.labels.tolist() == loose.labels.tolist()
     for index in range(len(loose)):
         assert packed.source(index) == Path(loose.source(index)).read_bytes()
+
+
+def test_no_more_than_its_end_is_read_to_tell_an_image_from_others(shards, monkeypatch):
+    """Of a million images nearly all have others of their size."""
+    samples, asked = build_samples("tar", shards), []
+    whole = [samples.source(index) for index in range(len(samples))]
+    read = packed_images._OpenShard.read
+    monkeypatch.setattr(
+        packed_images._OpenShard, "read", lambda self, *place: asked.append(place[1]) or read(self, *place)
+    )
+    assert [samples.tail(index, 100) for index in range(len(samples))] == [content[-100:] for content in whole]
+    assert asked == [100] * len(samples)
+    assert samples.tail(0, 1 << 30) == whole[0]
 
 
 def test_training_from_shards_shows_the_same_batches(shards):

@@ -88,6 +88,13 @@ def test_what_is_far_from_the_rest_is_apart():
     assert len(far) < 5
 
 
+def test_copies_of_one_another_are_not_apart_by_rounding():
+    similarities = np.ones((61, 5), np.float32)
+    similarities[40:60] -= 2e-7
+    similarities[60] = 0.5
+    assert apart(Neighbours(similarities, np.zeros((61, 5), np.int64)), 3.0)[1].tolist() == [60]
+
+
 def test_votes_weigh_by_how_near_they_are():
     found = Neighbours(np.array([[0.9, 0.83, 0.2], [0.5, 0.5, -1.0]], np.float32), np.array([[2, 0, 1], [0, 1, -1]]))
     shares = votes(found, np.array([1, 1, 3]), num_classes=4)

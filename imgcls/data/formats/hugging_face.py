@@ -139,7 +139,7 @@ def _in_place(root: Path, files: list[Path], columns: Columns) -> ShardIndex:
             image, label = _columns(reader.schema, columns, file)
             names = names or _class_names(reader.schema, label)
             count = 0
-            for batch in reader:
+            for batch in filter(len, reader):
                 content = _content(batch.column(image), file, count)
                 tables.append(_places(content, whole, file))
                 _add_labels(labels, batch.column(label), names, file, count)

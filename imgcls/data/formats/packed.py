@@ -62,17 +62,7 @@ class PackedSamples(Samples):
         Raises:
             BadImage: its shard is gone, has changed since it was indexed, or cannot be read.
         """
-        shard = self.shards[self.shard_of[index]]
-        offset, size = int(self.offsets[index]), int(self.sizes[index])
-        path = os.path.join(self.root, shard.name)
-        try:
-            content = open_shard(path, shard).read(offset, size)
-        except OSError as error:
-            where = printable(self.path(index))
-            raise BadImage(f"Cannot read the image {where}: {error.strerror or error}.") from error
-        if len(content) < size:
-            raise BadImage(f"The shard {printable(path)} was cut off since training began.")
-        return content
+        return self._last(index, int(self.sizes[index]))
 
     def size(self, index: int) -> int:
         return int(self.sizes[index])
@@ -81,7 +71,20 @@ class PackedSamples(Samples):
         return self.size(index), self.shards[self.shard_of[index]].mtime_ns
 
     def tail(self, index: int, count: int) -> bytes:
-        return self.source(index)[-count:]
+        return self._last(index, min(count, int(self.sizes[index])))
+
+    def _last(self, index: int, count: int) -> bytes:
+        shard = self.shards[self.shard_of[index]]
+        end = int(self.offsets[index]) + int(self.sizes[index])
+        path = os.path.join(self.root, shard.name)
+        try:
+            content = open_shard(path, shard).read(end - count, count)
+        except OSError as error:
+            where = printable(self.path(index))
+            raise BadImage(f"Cannot read the image {where}: {error.strerror or error}.") from error
+        if len(content) < count:
+            raise BadImage(f"The shard {printable(path)} was cut off since training began.")
+        return content
 
 
 class _OpenShard:

@@ -89,7 +89,7 @@ class Samples:
         return status.st_size, status.st_mtime_ns
 
     def tail(self, index: int, count: int) -> bytes:
-        """The last bytes of the file of one sample.
+        """The last bytes of the file of one sample, or what else is known of its content without reading all of it.
 
         Raises:
             OSError: it cannot be read.
