@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,11 @@ def main(config: DictConfig) -> None:
     if settings.fuse and hasattr(network, "to_deploy") and not network.deploy:
         network = network.to_deploy()
     contract = _contract(source, settings, class_names)
+    seen = contract.preprocessing
+    if settings.quantize and not seen.channels.are_usual:
+        raise UserError(f"export.quantize is for RGB of 8 bits, not for {seen.channels}. Leave it out.")
+    if seen.depth != source.preprocessing().depth:
+        log.warning("export.input=uint8 takes 8 bits of a channel; pictures of 16 keep them with export.input=float.")
     images = check_photos(contract) if settings.check else None
     with _quantizer(source, settings, len(class_names)) as quantize:
         differences = export(network, contract, directory, images, settings.format, quantize)
@@ -86,13 +92,13 @@ def _contract(source: "Source", settings: DictConfig, class_names: tuple[str, ..
     from imgcls.deploy.contract import Contract
     from imgcls.weights.source import locate_weights
 
-    model = source.config.model
+    model, seen = source.config.model, source.preprocessing()
     output = settings.output or ("probabilities" if settings.input == "uint8" else "logits")
     weights = None if model.pretrained is True else locate_weights(model.pretrained)
     return Contract(
         model=model.name,
         input=settings.input,
-        preprocessing=source.preprocessing(),
+        preprocessing=replace(seen, depth=8) if settings.input == "uint8" else seen,
         output=output,
         dynamic_size=settings.dynamic_size,
         source=str(weights or "the library's own weights"),

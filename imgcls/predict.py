@@ -19,12 +19,13 @@ FEW = 32
 
 @entry_point("predict")
 def main(config: DictConfig) -> None:
+    from imgcls.app.pixels import also_images
     from imgcls.data.formats.image_files import LeftOut
     from imgcls.deploy.compatible import require_reader_of
     from imgcls.deploy.inputs import find_images
 
     settings = config.predict
-    left_out = LeftOut()
+    left_out = LeftOut(also=also_images(config.transform, settings.source))
     inputs = list(map(str, settings.input)) if isinstance(settings.input, ListConfig) else [str(settings.input)]
     pictures = find_images(inputs, left_out, "predict.input")
     if settings.source is not None:
@@ -41,7 +42,7 @@ def main(config: DictConfig) -> None:
     from imgcls.deploy.reader import ImageReader, read_batches
     from imgcls.deploy.results import ClassFile
     from imgcls.deploy.sorting import Folders
-    from imgcls.deploy.views import SeveralViews
+    from imgcls.deploy.views import SeveralViews, views_of
     from imgcls.machine.device import select_device
 
     start_log()
@@ -89,11 +90,15 @@ def main(config: DictConfig) -> None:
         unreadable.append(str(error))
 
     with_bar = progress_bar(left, desc="predicting", unit=" pictures")
-    read = ImageReader(source.preprocessing.transform(five=settings.tta == "five"), config.data.max_pixels)
+    read = ImageReader(source.preprocessing.transform(**views_of(settings.tta)), config.data.max_pixels)
     num_workers, start = (settings.num_workers, "spawn") if len(left) > FEW else (min(1, settings.num_workers), "fork")
     shape = read.transform.image_shape
     kept = f"answers so far are in {answers.path}; go on with predict.resume=true run.name={directory.name}"
-    limits = {"max_decode_seconds": config.data.max_decode_seconds, "start": start}
+    limits = {
+        "max_decode_seconds": config.data.max_decode_seconds,
+        "start": start,
+        "dtype": read.transform.channels.dtype,
+    }
     with interruptible(kept):
         for paths, images in read_batches(with_bar, read, shape, settings.batch_size, num_workers, report, **limits):
             answers.add(paths, require_numbers(answer(images), paths))

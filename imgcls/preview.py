@@ -23,9 +23,10 @@ def main(config: DictConfig) -> None:
     require_paddle()
     from imgcls.app.callbacks import optional_callbacks
     from imgcls.app.data import make_loader, read_samples, training_transform
-    from imgcls.app.pixels import with_pixels
+    from imgcls.app.pixels import channels_of, tell_channels, with_pixels
     from imgcls.app.source import preprocessing
     from imgcls.callbacks.viewer import first_images
+    from imgcls.data.pictures.channels import as_rgb
     from imgcls.machine.device import select_device
     from imgcls.report.contact_sheet import contact_sheet
     from imgcls.report.fonts import font_file, labels_of
@@ -36,7 +37,9 @@ def main(config: DictConfig) -> None:
     seen_as = preprocessing(config.transform, config.model)
     start_log()
     select_device(0)
-    samples = read_samples(config.data, settings.split, config.model.num_classes)
+    tell_channels(config.transform)
+    channels = channels_of(config.transform)
+    samples = read_samples(config.data, settings.split, config.model.num_classes, channels=channels)
     if not training:
         samples = _evenly_spaced(samples, settings.count)
     loader = make_loader(
@@ -58,7 +61,7 @@ def main(config: DictConfig) -> None:
         epoch=settings.epoch,
         seed=config.trainer.seed,
     )
-    pictures = [seen_as.denormalize(one.image) for one in seen]
+    pictures = [as_rgb(seen_as.denormalize(one.image)) for one in seen]
     path = output_directory() / "preview.png"
     shown = {label: samples.class_names[label] for one in seen for label, _ in one.shares}
     names = labels_of(shown, path.name, can_draw=font_file)

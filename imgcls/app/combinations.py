@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
+from imgcls.app import channels
 from imgcls.app.keys import SCHEMAS, SOFTMAX_LOSSES, TAG_LOSSES
 from imgcls.app.loggers import missing
 from imgcls.app.monitors import monitor_problems
@@ -19,16 +20,13 @@ from imgcls.weights.choices import OURS, PEERS
 
 MASTER = re.compile(r"[^\s:]+:\d+")
 
-RGB = 3
-"""Channels of every picture that the programs read."""
-
 NEVER_WITH_DALI = {
     "data.on_error": "skip",
     "data.cache": "ram",
     "transform.interpolation": "area",
     "transform.resampling": "opencv",
     "transform.fit": "letterbox",
-    "eval.tta": "five",
+    "eval.tta": ("five", "whole"),
 }
 
 INT8_PACKAGES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
@@ -73,7 +71,7 @@ def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
     if _get(config, "transform.resampling") == "opencv" and find_spec("cv2") is None:
         yield 'transform.resampling=opencv needs the package opencv-python-headless: pip install "imgcls[opencv]"'
     yield from _validation(config)
-    yield from _channels(config)
+    yield from channels.problems(config)
     yield from _classes(config)
     yield from _devices(config)
     yield from _probe(config)
@@ -134,6 +132,8 @@ def _shape(config: DictConfig) -> Iterator[str]:
     for program in ("eval", "predict"):
         if _get(config, f"{program}.tta") == "five" and fit != "crop":
             yield f"{program}.tta=five cuts corners off, and transform.fit={fit} shows the whole picture: take flip."
+        if _get(config, f"{program}.tta") == "whole" and fit != "crop":
+            yield f"{program}.tta=whole: transform.fit={fit} shows the whole picture already. Leave one out."
 
 
 def _address(config: DictConfig, format: str) -> Iterator[str]:
@@ -160,8 +160,9 @@ def _dali(config: DictConfig) -> Iterator[str]:
     if _get(config, "data.backend") != "dali":
         return
     for key, value in NEVER_WITH_DALI.items():
-        if _get(config, key) == value:
-            yield f"{key}={value}: not with data.backend=dali; leave it out, or use pillow."
+        found = _get(config, key)
+        if found == value or (isinstance(value, tuple) and found in value):
+            yield f"{key}={found}: not with data.backend=dali; leave it out, or use pillow."
     values = {key: _get(config, key) for key in AUGMENTATION_WITHOUT_DALI if "trainer" in config}
     on = [key for key, value in values.items() if (any(value) if isinstance(value, ListConfig) else value)]
     if on:
@@ -198,16 +199,6 @@ def _folds(config: DictConfig) -> Iterator[str]:
         yield f"data.folds={folds} and data.val_share={config.data.val_share} both divide the pictures: leave one out."
     if _get(config, "trainer.eval_every") == 0:
         yield f"data.folds={folds} keeps a part for validation, and trainer.eval_every=0 evaluates nothing."
-
-
-def _channels(config: DictConfig) -> Iterator[str]:
-    channels = _get(config, "model.args.in_channels")
-    if channels not in (None, RGB) and "data" in config:
-        yield (
-            f"model.args.in_channels={channels}: pictures are shown to a network in red, green and blue, grey ones "
-            "with three equal channels, in training and everywhere after it. Leave it out: grey pictures need nothing. "
-            "For a pipeline of your own, imgcls.create_model(name, in_channels=...) makes such a network."
-        )
 
 
 def _several_classes(config: DictConfig) -> Iterator[str]:
@@ -372,6 +363,8 @@ def _neighbours(config: DictConfig) -> Iterator[str]:
         return
     if config.eval.split != "val":
         yield f"eval.knn={count} asks the training pictures, each of which would find itself: leave out eval.split."
+    if config.eval.tta == "whole":
+        yield f"eval.knn={count} compares pictures of one size: not with eval.tta=whole; take flip or five."
     if config.eval.report:
         yield f"eval.knn={count}: no last layer tells where it looked, as eval.report=true shows. Leave one out."
     if config.eval.tune or _get(config, "data.multi_label"):

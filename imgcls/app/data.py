@@ -6,7 +6,7 @@ import paddle
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.own import make, make_own
-from imgcls.app.pixels import USUAL
+from imgcls.app.pixels import USUAL, channels_of
 from imgcls.data.formats.build import build_samples, require_class_count
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.own import own_samples
@@ -19,6 +19,8 @@ from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.loader import Loader, build_loader
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.loading.synthetic import SyntheticDataset
+from imgcls.data.pictures.arrays import NPY_SUFFIX
+from imgcls.data.pictures.channels import RGB, Channels
 from imgcls.data.pictures.preprocessing import fill_of
 from imgcls.data.pictures.size import Size, as_size
 from imgcls.data.pictures.transforms import Transform, train_transform
@@ -34,6 +36,7 @@ def read_samples(
     num_classes: int | None,
     class_names: tuple[str, ...] | None = None,
     undivided: bool = False,
+    channels: Channels = RGB,
 ) -> Samples:
     """The list of pictures and labels of one split, checked; the log names what was left out of its directories.
 
@@ -41,6 +44,7 @@ def read_samples(
         num_classes: what ``model.num_classes`` says the data must have, if it does.
         class_names: names the data must have, in order of the label; those of a model that is there already.
         undivided: no picture is wanted for validation: class directories need no ``train`` above them.
+        channels: of the images: for others than RGB of 8 bits ``.npy`` files are pictures, too.
     """
     num_classes_key = "model.num_classes" if num_classes else "data.num_classes"
     if class_names is None:
@@ -51,7 +55,7 @@ def read_samples(
         samples = own_samples(dataset, where)
         require_class_count(num_classes, samples.num_classes, f"the {split} data", num_classes_key)
         return samples if class_names is None else in_classes(samples, class_names, where)
-    left_out = LeftOut()
+    left_out = LeftOut(also=() if channels.are_usual else (NPY_SUFFIX,))
     samples = build_samples(
         data.format,
         root=data.root,
@@ -94,7 +98,7 @@ def store_of(data: DictConfig) -> Store | None:
 
 
 def training_transform(transform: DictConfig) -> Transform:
-    """From a decoded image to uint8 ``[height, width, 3]``, with everything that is random in training."""
+    """From a decoded image to an array ``[height, width, channels]``, with everything that is random in training."""
     return train_transform(
         size=as_size(transform.size),
         fit=transform.fit,
@@ -109,6 +113,7 @@ def training_transform(transform: DictConfig) -> Transform:
         autoaugment=transform.autoaugment or None,
         randaugment=(transform.randaugment.num_layers, transform.randaugment.magnitude),
         extra=[make(OmegaConf.to_container(entry), "transform.extra") for entry in transform.extra],
+        channels=channels_of(transform),
     )
 
 
@@ -125,7 +130,7 @@ def make_loader(
     training: bool | None = None,
     directory: Path | None = None,
 ) -> Loader | DaliLoader:
-    """Batches of this rank: uint8 images ``[N, H, W, 3]``, labels and sample numbers.
+    """Batches of this rank: images ``[N, H, W, channels]``, uint8 of 8 bits, labels and sample numbers.
 
     Args:
         transform: of pictures from files; synthetic ones are made in the right ``size``, as the configuration says it.
@@ -146,9 +151,11 @@ def make_loader(
     if data.format == "synthetic":
         of_training = shuffle if training is None else training
         other = not of_training  # pictures for validation
-        dataset = SyntheticDataset(samples, as_size(size), seed=seed + other)
+        dataset = SyntheticDataset(samples, as_size(size), seed=seed + other, channels=transform.channels.count)
         if transform.image_shape not in (None, dataset.image_shape):
-            raise UserError("data=synthetic makes pictures of the network's size: there are no corners (tta=five).")
+            raise UserError(
+                "data=synthetic makes pictures of the network's size: there are no corners (tta=five, whole)."
+            )
     else:
         held = _held(samples, transform, data) if data.cache == "ram" else None
         dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels, cache=held)
@@ -163,6 +170,8 @@ def make_loader(
         balanced_labels=samples.labels if shuffle and data.sampler == "balanced" else None,
     )
     if data.backend == "dali" and data.format != "synthetic":
+        if not transform.channels.are_usual:
+            raise UserError(f"data.backend=dali reads RGB of 8 bits, not {transform.channels}: use pillow.")
         place = paddle.device.get_device()
         gpu = int(place.removeprefix("gpu:")) if place.startswith("gpu:") else None
         limits = {"timeout": data.worker_timeout, "max_decode_seconds": data.max_decode_seconds}
@@ -174,4 +183,5 @@ def make_loader(
 
 
 def _held(samples: Samples, transform: Transform, data: DictConfig) -> RamCache:
-    return RamCache(samples, transform.decode, data.cache_mb, data.max_pixels, data.max_decode_seconds)
+    limits = (data.cache_mb, data.max_pixels, data.max_decode_seconds)
+    return RamCache(samples, transform.decode, *limits, transform.channels)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import paddle
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.source import Source
 from imgcls.deploy.contract import Contract, is_export, read_contract
@@ -17,7 +17,7 @@ NOT_OF_PADDLE = ("onnx", "openvino")
 
 
 class AsNetwork(paddle.nn.Layer):
-    """A predictor as a layer from uint8 ``[N, H, W, 3]`` to logits, or what has the same softmax.
+    """A predictor as a layer from images ``[N, H, W, channels]`` to logits, or what has the same softmax.
 
     Args:
         gives_logits: as not every export does.
@@ -73,7 +73,8 @@ def described(config: DictConfig, contract: Contract) -> Source:
     """What an export says of itself under the command's own data."""
     result, seen = config.copy(), contract.preprocessing
     result.model.name = contract.model
-    for key in ("size", "fit", "resize_size", "interpolation", "mean", "std", "resampling"):
+    OmegaConf.update(result, "model.args", {"in_channels": seen.channels.count}, force_add=True)
+    for key in ("size", "fit", "resize_size", "interpolation", "mean", "std", "resampling", "depth"):
         value = getattr(seen, key)
         result.transform[key] = list(value) if isinstance(value, tuple) else value
     return Source(result, contract.class_names, None)

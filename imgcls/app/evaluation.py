@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from omegaconf import DictConfig
 
 from imgcls.app.data import read_samples, store_of
+from imgcls.app.pixels import channels_of
 from imgcls.app.source import Source, has_plain_names
 from imgcls.data.formats.build import has_split
 from imgcls.data.formats.samples import Samples
@@ -32,14 +33,14 @@ def evaluation_samples(source: Source, split: str, given: Iterable[str]) -> Samp
             clear which pictures of other data are meant.
     """
     given = set(given)
-    data = source.config.data.copy()
+    data, channels = source.config.data.copy(), channels_of(source.config.transform)
     if not source.class_names:
-        return read_samples(data, split, source.config.model.num_classes)
+        return read_samples(data, split, source.config.model.num_classes, channels=channels)
     data.allow_empty_classes = True
     if given.isdisjoint(("data", "data.class_map")):
         data.class_map = None  # of the training lists: the checkpoint has its names, and the file may be gone
     is_other = _settle_division(data, split, given)
-    samples = read_samples(data, split, None, source.class_names)
+    samples = read_samples(data, split, None, source.class_names, channels=channels)
     absent = [name for name, count in zip(samples.class_names, samples.class_counts(), strict=True) if not count]
     if absent:
         shown = ", ".join(absent[:NAMES_SHOWN])
@@ -58,10 +59,10 @@ def labelled_samples(source: Source, given: Iterable[str]) -> tuple[Samples, Sam
     Raises:
         UserError: see ``evaluation_samples``.
     """
-    data = source.config.data.copy()
+    data, channels = source.config.data.copy(), channels_of(source.config.transform)
     _settle_division(data, "val", set(given))
-    train = read_samples(data, "train", None)
-    return train, read_samples(data, "val", None, train.class_names)
+    train = read_samples(data, "train", None, channels=channels)
+    return train, read_samples(data, "val", None, train.class_names, channels=channels)
 
 
 def _settle_division(data: DictConfig, split: str, given: set[str]) -> bool:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.model_group import model_section
 from imgcls.app.run_record import overlay
+from imgcls.data.pictures.channels import RGB
 from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.errors import UserError
 from imgcls.models.registry import catalogue
@@ -35,7 +36,9 @@ def merge_export(config: DictConfig, source: str, given: list[str]) -> tuple[Dic
     recorded = OmegaConf.create({"model": model_section(catalogue()[contract.model])})
     result = overlay(config, recorded, given, ("model",))
     seen = contract.preprocessing
-    for key in ("size", "fit", "resize_size", "interpolation", "mean", "std"):
+    if seen.channels.count != RGB.count:
+        OmegaConf.update(result, "model.args.in_channels", seen.channels.count, force_add=True)
+    for key in ("size", "fit", "resize_size", "interpolation", "mean", "std", "depth"):
         if f"transform.{key}" not in given and "transform" not in given:
             value = getattr(seen, key)
             OmegaConf.update(result, f"transform.{key}", list(value) if isinstance(value, tuple) else value)

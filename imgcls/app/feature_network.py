@@ -68,6 +68,7 @@ def feature_network(
                     workers if len(paths) > FEW else 0,
                     report,
                     max_decode_seconds=given.data.max_decode_seconds,
+                    dtype=read.transform.channels.dtype,
                 )
                 for names, images in batches:
                     rows.append(require_numbers(predictor.features(images), names))

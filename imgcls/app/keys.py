@@ -15,6 +15,7 @@ from imgcls.app.rows import (
     BOUNDS,
     CLASS_WEIGHTS,
     COLOUR,
+    DEPTH,
     JITTER,
     NOT_EMPTY,
     PART,
@@ -131,6 +132,7 @@ class TransformConfig:
     resampling: str | None = key(one_of(*RESAMPLINGS), unrecorded="pillow")  # that of the weights when left out
     mean: list[float] = key(COLOUR)
     std: list[float] = key(COLOUR)
+    depth: int | None = key(DEPTH, later=True)  # of images, not of files: what it leaves open follows the channels
     rotation: int = key(between(0, 180))
     scale: list[float] = key(BOUNDS)
     ratio: list[float] = key(BOUNDS)

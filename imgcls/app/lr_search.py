@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from imgcls.app.callbacks import optional_callbacks
 from imgcls.app.data import read_samples, training_transform
 from imgcls.app.own import require_own
-from imgcls.app.pixels import with_pixels
+from imgcls.app.pixels import channels_of, with_pixels
 from imgcls.app.source import preprocessing
 from imgcls.app.training import build_trainer, optimizer_of, training_loader
 from imgcls.callbacks.lr_range import LRRange
@@ -33,7 +33,8 @@ def search_lr(config: DictConfig, directory: Path) -> float | None:
     select_device(settings.gpus, deterministic=settings.deterministic, training=True)
     join()
     require_own(config)
-    samples = read_samples(config.data, "train", config.model.num_classes, undivided=settings.eval_every == 0)
+    own = {"undivided": settings.eval_every == 0, "channels": channels_of(config.transform)}
+    samples = read_samples(config.data, "train", config.model.num_classes, **own)
     loader = training_loader(config, samples, training_transform(config.transform), directory)
     trainer = build_trainer(config, samples, preprocessing(config.transform, config.model))
     schedule = exponential_range(search.start_lr, search.end_lr, search.steps)

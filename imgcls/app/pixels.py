@@ -9,10 +9,14 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from imgcls.data.pictures import opencv
+from imgcls.data.pictures.arrays import NPY_SUFFIX
+from imgcls.data.pictures.channels import RGB, Channels
 from imgcls.deploy.contract import is_export, read_contract
+from imgcls.machine.limits import CONFIG_NODES
 from imgcls.machine.reading import read_yaml
 from imgcls.models.registry import ModelInfo, model_info
 from imgcls.run.logs import log
+from imgcls.weights.hub import is_hub_name
 from imgcls.weights.source import NETWORK_FILE, is_of_the_original, locate_weights
 
 OF_THE_ORIGINAL = "opencv"
@@ -38,8 +42,39 @@ def with_pixels(config: DictConfig, start: Weights = None) -> DictConfig:
         return config
     result = config.copy()
     weights = config.model.pretrained if start is None else start
-    result.transform.resampling = chosen(resampling_of(weights, model_info(config.model.name)), config.data.backend)
+    own = resampling_of(weights, model_info(config.model.name))
+    result.transform.resampling = chosen(own, config.data.backend, channels_of(config.transform))
     return result
+
+
+def channels_of(transform: DictConfig) -> Channels:
+    """Of the images that a network is shown."""
+    return Channels.of(len(transform.mean), transform.get("depth"))
+
+
+def tell_channels(transform: DictConfig) -> None:
+    """Say which channels it is shown, where they are not red, green and blue of 8 bits."""
+    channels = channels_of(transform)
+    if not channels.are_usual:
+        mean, std = ([round(value, 4) for value in values] for values in (transform.mean, transform.std))
+        log.info("pictures have %s; mean %s, std %s (transform.mean, transform.std)", channels, mean, std)
+
+
+def also_images(transform: DictConfig, source: str | None) -> tuple[bytes, ...]:
+    """Endings of files that are pictures for the network of a prediction, beside the usual ones.
+
+    What a source says of itself is looked up here and checked later.
+    """
+    channels = channels_of(transform)
+    if source is not None and not is_hub_name(source):
+        file = Path(source, "config.yaml")
+        if is_export(source):
+            channels = read_contract(source).preprocessing.channels
+        elif file.is_file():
+            recorded = read_yaml(file, CONFIG_NODES).get("transform")
+            if isinstance(recorded, dict) and isinstance(recorded.get("mean"), list):
+                channels = Channels.of(len(recorded["mean"]), recorded.get("depth"))
+    return () if channels.are_usual else (NPY_SUFFIX,)
 
 
 def resampling_of(weights: Weights, info: ModelInfo) -> str:
@@ -67,9 +102,12 @@ def recorded(file: Path) -> str:
     return found if found in NAMES else USUAL
 
 
-def chosen(own: str, backend: str = "pillow") -> str:
-    """Whose pixels weights are shown where nobody says: their ``own``, if what that takes is there."""
-    can = opencv.is_installed() and backend != "dali"
+def chosen(own: str, backend: str = "pillow", channels: Channels = RGB) -> str:
+    """Whose pixels weights are shown where nobody says: their ``own``, if what that takes is there.
+
+    Images of other channels than RGB of 8 bits are resized by Pillow.
+    """
+    can = opencv.is_installed() and backend != "dali" and channels.are_usual
     return own if own != OF_THE_ORIGINAL or can else USUAL
 
 

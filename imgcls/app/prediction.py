@@ -199,7 +199,8 @@ def _engine_options(settings: DictConfig) -> dict[str, Any]:
 
 def _any_images(contract: Contract, count: int) -> np.ndarray:
     seen = contract.preprocessing
-    return np.random.default_rng(0).integers(0, 256, (count, seen.height, seen.width, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (count, *seen.image_shape), np.uint8)
+    return images.astype(seen.channels.dtype, copy=False)
 
 
 def _tensorrt(contract: Contract, precision: str, batch_size: int) -> TensorRT:
@@ -225,6 +226,7 @@ def _open_network(config: DictConfig) -> PredictionSource:
         **({"resampling": seen.resampling} if seen.resampling != USUAL else {}),
         "mean": list(seen.mean),
         "std": list(seen.std),
+        **({} if seen.channels.are_usual else {"depth": seen.channels.depth}),
     }
     predictor = NetworkPredictor(network, seen, source.activation)
     thresholds = _thresholds_of(replace(source, class_names=tuple(class_names)))

@@ -150,7 +150,7 @@ def prepare_features(config: DictConfig, run: Run, trainer: Trainer, splits: lis
         seen = preprocessing(config.transform, config.model)
         network = _float32_copy(config, trainer, splits[0].samples.num_classes)
         with feature_engine(network, seen) as engine:
-            shape = engine(np.zeros((1, seen.height, seen.width, 3), np.uint8)).shape[1:]
+            shape = engine(np.zeros((1, *seen.image_shape), seen.channels.dtype)).shape[1:]
             with atomic_write(directory) if ranks.first else nullcontext() as partial:
                 if ranks.first:
                     _make_files(partial, splits, shape, run.path)

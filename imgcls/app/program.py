@@ -28,6 +28,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from imgcls.app.channels import with_colours_of_its_channels
 from imgcls.app.combinations import check
 from imgcls.app.conf import conf_directory, known_rows
 from imgcls.app.default_recipe import is_told_nothing, with_default_recipe
@@ -152,7 +153,9 @@ def _typed(config: DictConfig, name: str, given: Iterable[str] = ()) -> DictConf
         raise UserError(f"{required[0]} is required: add {required[0]}=... to the command.")
     result = OmegaConf.masked_copy(result, list(plain))
     _drop_missing(result)
-    as_its_weights_see(result, name, {*given, *(given_keys() if HydraConfig.initialized() else ())})
+    own = {*given, *(given_keys() if HydraConfig.initialized() else ())}
+    as_its_weights_see(result, name, own)
+    with_colours_of_its_channels(result, own)
     OmegaConf.resolve(result)
     return result
 

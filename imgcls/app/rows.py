@@ -64,9 +64,9 @@ BOUNDS = Rule(
 )
 SHARES = Rule(lambda shares: all(share <= 1 for share in shares), "be shares of the image, at most 1")
 PART = Rule(lambda share: 0 <= share < 1, "be at least 0 and less than 1: 0.2 is a fifth")
-COLOUR = Rule(
-    lambda values: len(values) == 3, "be three numbers, for red, green and blue", example="[0.485,0.456,0.406]"
-)
+COLOUR = Rule(bool, "be three numbers, for red, green and blue", example="[0.485,0.456,0.406]")
+"""As many as the network has channels, see ``channels.problems``; three, where nothing else is said."""
+DEPTH = Rule(lambda bits: bits in (8, 16), "be 8 or 16")
 JITTER = Rule(
     lambda values: len(values) == 4 and min(values) >= 0 and values[3] <= 0.5,
     "be four numbers from 0 up, the last at most 0.5",

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from imgcls.app.channels import colour_problems
 from imgcls.app.keys import DataConfig, ModelConfig, Train, TransformConfig
 from imgcls.app.rows import problems, rows
 from imgcls.data.formats.class_names import read_class_names
@@ -137,6 +138,8 @@ def _problems(content: dict[str, Any]) -> Iterator[str]:
     model, data, transform = (
         values if isinstance(values := content.get(section), dict) else {} for section in SECTIONS
     )
+    if isinstance(transform.get("mean"), list) and isinstance(transform.get("std"), list):
+        yield from colour_problems(transform, model)
     size = transform.get("size")
     edges = size if isinstance(size, list) else [size]
     given = {f"transform.size[{number}]" if len(edges) > 1 else "transform.size": e for number, e in enumerate(edges)}

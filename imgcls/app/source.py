@@ -9,9 +9,10 @@ from pathlib import Path
 import paddle
 from omegaconf import DictConfig
 
+from imgcls.app.channels import colour_problems
 from imgcls.app.exported import merge_export
 from imgcls.app.keys import DataConfig
-from imgcls.app.pixels import USUAL, chosen, resampling_of, tell
+from imgcls.app.pixels import USUAL, channels_of, chosen, resampling_of, tell, tell_channels
 from imgcls.app.pretrained import tell_seen
 from imgcls.app.program import given_keys
 from imgcls.app.rows import rows
@@ -99,8 +100,10 @@ def load_source(config: DictConfig, source: str | None, weights: str = "auto") -
 def _with_pixels(config: DictConfig, own: str) -> DictConfig:
     """With ``transform.resampling``, which it says: that of the weights where the command leaves it open."""
     if "transform" in config:
-        config.transform.resampling = config.transform.resampling or chosen(own, config.data.backend)
-        tell(config.transform.resampling, own)
+        channels = channels_of(config.transform)
+        config.transform.resampling = config.transform.resampling or chosen(own, config.data.backend, channels)
+        tell(config.transform.resampling, own if channels.are_usual else USUAL)
+        tell_channels(config.transform)
     return config
 
 
@@ -165,7 +168,13 @@ def recorded_source(record: RunRecord, config: DictConfig, weights: str = "auto"
 
 
 def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:
-    """How a network sees an image; the short side in the model's own proportion unless it is given."""
+    """How a network sees an image; the short side in the model's own proportion unless it is given.
+
+    Raises:
+        UserError: means and deviations are not those of its channels.
+    """
+    for problem in colour_problems(transform, model):
+        raise UserError(problem)
     size, fit = as_size(transform.size), transform.get("fit") or "crop"
     in_whole = min(sides(size)) if fit != "crop" else in_proportion(size, model.input_size, model.resize_size)
     return Preprocessing(
@@ -176,6 +185,7 @@ def preprocessing(transform: DictConfig, model: DictConfig) -> Preprocessing:
         resampling=transform.get("resampling") or USUAL,
         mean=tuple(transform.mean),
         std=tuple(transform.std),
+        depth=channels_of(transform).depth,
     )
 
 

@@ -46,6 +46,11 @@ def distillation(section: DictConfig, seen: Preprocessing, class_names: tuple[st
         _require_same_classes(section.teacher, default_class_names(1000), class_names)
         teacher = build_model(info.name, num_classes=1000)
         load_pretrained(teacher, info, True)
+    if its_own.channels != seen.channels:
+        raise UserError(
+            f"distill.teacher={section.teacher} is shown pictures of {its_own.channels}, the student of "
+            f"{seen.channels}: they must be the same."
+        )
     if section.features:
         require_methods(teacher, "distill.features", "forward_features", "forward_head")
     log.info("teacher: %s, %s", name, section.teacher)

@@ -16,7 +16,7 @@ from imgcls.app.loss import build_loss
 from imgcls.app.monitors import monitor_problems
 from imgcls.app.next_steps import next_steps
 from imgcls.app.own import find_own, require_own
-from imgcls.app.pixels import USUAL, resampling_of, tell
+from imgcls.app.pixels import USUAL, channels_of, resampling_of, tell, tell_channels
 from imgcls.app.probe import HeadTraining, head_epochs
 from imgcls.app.resume import (
     Before,
@@ -35,6 +35,7 @@ from imgcls.callbacks.checkpoint import recorded_progress, restore
 from imgcls.callbacks.history import History
 from imgcls.callbacks.pruning import Pruning
 from imgcls.data.formats.class_names import class_names_text
+from imgcls.data.formats.record import known
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.dali import DaliLoader
 from imgcls.data.loading.loader import Loader
@@ -53,6 +54,7 @@ from imgcls.functional.monitoring import best_row, direction
 from imgcls.functional.schedules import WAITING, Schedule, build_schedule, joined
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
+from imgcls.machine.store import scheme_of
 from imgcls.machine.text import write_json
 from imgcls.models.checks import require_methods
 from imgcls.models.registry import model_info
@@ -80,12 +82,15 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     require_own(config)
     augment, features = training_transform(config.transform), [*optional_callbacks(config.callbacks), *own_callbacks]
     evaluates = settings.eval_every > 0
-    train_samples = read_samples(config.data, "train", config.model.num_classes, undivided=not evaluates)
+    read = partial(read_samples, config.data, channels=channels_of(config.transform))
+    train_samples = read("train", config.model.num_classes, undivided=not evaluates)
     class_names = train_samples.class_names
     distill = config.distill if config.get("distill") and config.distill.teacher is not None else None
     if distill and distill.photos is not None:
         train_samples = with_photos(train_samples, distill.photos)
-    val_samples = read_samples(config.data, "val", None, class_names) if evaluates else None
+    val_samples = read("val", None, class_names) if evaluates else None
+    if scheme_of(config.data.root) is not None:
+        require_one_listing(config.data.root, ranks, train_samples, val_samples)
     _require_telling(config, class_names, bool(own_callbacks))
 
     with agree_on_run(ranks, open_run) as run:
@@ -182,6 +187,20 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         return best
 
 
+def require_one_listing(root: str, ranks: Ranks, *splits: Samples | None) -> None:
+    """Refuse processes that have found different pictures behind an address, which may have changed meanwhile.
+
+    Raises:
+        UserError: they have.
+    """
+    found = " ".join(known(samples).sha256 for samples in splits if samples is not None)
+    if ranks.broadcast(found) != found:
+        raise UserError(
+            f"The pictures at {root} are not those that the first process has found there: they have changed "
+            "meanwhile. Start again when nothing is written there."
+        )
+
+
 def _tell_pixels(config: DictConfig, ranks: Ranks, goes_on: bool) -> None:
     """Say whose pixels it is.
 
@@ -194,7 +213,9 @@ def _tell_pixels(config: DictConfig, ranks: Ranks, goes_on: bool) -> None:
             f"Here transform.resampling={resampling}, on the first machine it is another: OpenCV is installed on one "
             "only. Give transform.resampling in the command."
         )
-    tell(resampling, resampling if goes_on else resampling_of(model.pretrained, model_info(model.name)))
+    is_own = goes_on or not channels_of(config.transform).are_usual
+    tell(resampling, resampling if is_own else resampling_of(model.pretrained, model_info(model.name)))
+    tell_channels(config.transform)
 
 
 def training_loader(config: DictConfig, samples: Samples, augment: Transform, directory: Path) -> Loader | DaliLoader:

@@ -14,7 +14,7 @@ NUMBERED = ("list", "tar", "webdataset", "huggingface")
 SHARED = FILES
 """Formats that can give a share of each class for validation, or be divided into folds."""
 
-REMOTE = ("list", "tar", "webdataset")
+REMOTE = ("folder", "list", "tar", "webdataset")
 """Those that can lie at an address."""
 
 COLUMNED = {
@@ -50,5 +50,6 @@ AUTOAUGMENT_POLICIES = ("imagenet",)
 FITS = ("crop", "letterbox", "stretch")
 """How an image comes into a rectangle of another shape: its centre, whole with bars, whole and distorted."""
 
-TEST_TIME_AUGMENTATIONS = ("flip", "five")
-"""Views of an image whose answers are averaged: it and its mirror image; its centre and its corners."""
+TEST_TIME_AUGMENTATIONS = ("flip", "five", "whole")
+"""Views of an image whose answers are averaged: it and its mirror image; its centre and its corners. Or one view, for
+networks that take any size: all of it in its own proportions."""

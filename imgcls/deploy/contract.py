@@ -10,6 +10,7 @@ import yaml
 
 from imgcls.data.choices import INTERPOLATIONS, RESAMPLINGS
 from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
+from imgcls.data.pictures.channels import DEPTHS, RGB, Channels
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.size import as_size, in_words, plain, sides
 from imgcls.deploy.choices import ACTIVATIONS, LAYOUTS, OUTPUTS
@@ -33,10 +34,10 @@ FILES = {"paddle": MODEL_FILES, "pir": PIR_FILES, "onnx": ONNX_FILES, "openvino"
 FORMAT, FORMAT_OF_TAGS = 1, 2
 """The second is that of graphs whose images have any number of classes: who does not know of them must not read it."""
 
-CHANNEL_ORDER = "RGB"
 CROPS = {"crop": "center", "letterbox": "letterbox", "stretch": "stretch"}
 """The word of the file for each of ``FITS``; who does not know the later ones must not read such an export."""
 
+MOST_CHANNELS = 1024
 LARGEST = 1e6  # of what a value in 0 to 1 is shifted and divided by
 ADVICE = "Export the model again."
 
@@ -46,8 +47,8 @@ class Contract:
     """What goes into an exported graph and what comes out of it.
 
     An image goes through ``preprocessing``; its ``size`` is ``image_size`` in the file, its ``fit`` is ``crop``. A
-    ``float`` graph takes ``(image / 255 - mean) / std`` as float32 ``[N, 3, H, W]``; a ``uint8`` graph takes the bytes,
-    ``[N, H, W, 3]``, and normalises by itself.
+    ``float`` graph takes ``(image / 255 - mean) / std`` as float32 ``[N, C, H, W]``; a ``uint8`` graph takes the bytes,
+    ``[N, H, W, C]``, and normalises by itself. Only exports of other channels than RGB of 8 bits say so in the file.
 
     Args:
         input: a key of ``LAYOUTS``.
@@ -98,8 +99,8 @@ class Contract:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Of one image of the preprocessing's size as the graph takes it."""
-        seen = self.preprocessing
-        return (seen.height, seen.width, 3) if self.input == "uint8" else (3, seen.height, seen.width)
+        height, width, channels = self.preprocessing.image_shape
+        return (height, width, channels) if self.input == "uint8" else (channels, height, width)
 
 
 def model_files(directory: Path) -> tuple[str, ...]:
@@ -192,7 +193,8 @@ def _as_mapping(contract: Contract) -> dict[str, Any]:
         "model": contract.model,
         "input": contract.input,
         "layout": LAYOUTS[contract.input],
-        "channel_order": CHANNEL_ORDER,
+        "channel_order": seen.channels.order,
+        **({} if seen.channels.are_usual else {"channels": seen.channels.count, "depth": seen.channels.depth}),
         "image_size": plain(seen.size),
         "resize_size": seen.resize_size,
         "interpolation": seen.interpolation,
@@ -240,6 +242,7 @@ def _preprocessing(content: Mapping[str, Any]) -> Preprocessing:
         resampling=content.get("resampling", OPTIONAL["resampling"]),
         mean=tuple(content["mean"]),
         std=tuple(content["std"]),
+        depth=content.get("depth", OPTIONAL["depth"]),
     )
 
 
@@ -250,8 +253,19 @@ def _shown(value: object) -> str:
 
 def _contradictions(content: dict[str, Any]) -> Iterator[str]:
     seen, shrinks = _preprocessing(content), content["jpeg_reductions"]
+    channels = Channels(content.get("channels", OPTIONAL["channels"]), seen.depth)
+    for key in ("mean", "std"):
+        if len(content[key]) != channels.count:
+            yield f"{key} is {_shown(content[key])}, expected {channels.count} numbers, one for each channel"
+            return
     if shrinks != list(seen.jpeg_reductions):
         yield f"jpeg_reductions is {_shown(shrinks)}, but {list(seen.jpeg_reductions)} with {seen.resampling}'s pixels"
+    if content["channel_order"] != channels.order:
+        yield f"channel_order is {content['channel_order']}, but that of {channels.count} channels is {channels.order}"
+    if not channels.are_usual and seen.resampling == "opencv":
+        yield f"resampling is opencv, which is for RGB of 8 bits, not for {channels}"
+    if content["input"] == "uint8" and channels.depth != 8:
+        yield f"depth is {channels.depth}, but a graph for uint8 takes 8 bits"
     layout, wanted = content["layout"], LAYOUTS[content["input"]]
     if layout != wanted:
         yield f"layout is {layout}, but that of a graph for {content['input']} is {wanted}"
@@ -307,13 +321,21 @@ def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
 
-def _are_three(value: object) -> bool:
-    is_list = isinstance(value, list) and len(value) == 3
+def _are_colours(value: object) -> bool:
+    is_list = isinstance(value, list) and 1 <= len(value) <= MOST_CHANNELS
     return is_list and all(type(number) in (int, float) and -LARGEST <= number <= LARGEST for number in value)
 
 
-def _are_three_positive(value: object) -> bool:
-    return _are_three(value) and min(value) > 0
+def _are_positive_colours(value: object) -> bool:
+    return _are_colours(value) and min(value) > 0
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 1 <= value <= MOST_CHANNELS
+
+
+def _is_depth(value: object) -> bool:
+    return type(value) is int and value in DEPTHS
 
 
 def _are_numbers(value: object) -> bool:
@@ -330,15 +352,17 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (_is_text, "a name"),
     "input": _one_of(*LAYOUTS),
     "layout": _one_of(*LAYOUTS.values()),
-    "channel_order": _one_of(CHANNEL_ORDER),
+    "channel_order": _one_of(*(Channels(count).order for count in range(1, 6))),
+    "channels": (_is_count, f"a number up to {MOST_CHANNELS}"),
+    "depth": (_is_depth, " or ".join(map(str, DEPTHS))),
     "image_size": (_is_one_size_or_two, f"a number of pixels up to {IMAGE_SIDE}, or two: height and width"),
     "resize_size": (_is_size, f"a number of pixels up to {IMAGE_SIDE}"),
     "interpolation": _one_of(*INTERPOLATIONS),
     "resampling": _one_of(*RESAMPLINGS),
     "jpeg_reductions": (_are_numbers, "a list of numbers"),
     "crop": _one_of(*CROPS.values()),
-    "mean": (_are_three, "three numbers"),
-    "std": (_are_three_positive, "three positive numbers"),
+    "mean": (_are_colours, "a number for each channel"),
+    "std": (_are_positive_colours, "a positive number for each channel"),
     "output": _one_of(*OUTPUTS),
     "dynamic_size": (_is_switch, "true or false"),
     "sha256": (_are_digests, f"the sha256 of {' or of '.join(' and '.join(names) for names in FILES.values())}"),
@@ -354,6 +378,8 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 """Check of each key's value, and what is expected in words."""
 
 OPTIONAL = {
+    "channels": RGB.count,
+    "depth": RGB.depth,
     "resampling": "pillow",
     "dynamic_size": False,
     "source": None,

@@ -47,7 +47,7 @@ def export(
 
     Args:
         contract: what is wanted; ``sha256`` is filled in here.
-        images: uint8 ``[N, height, width, 3]``; the written files must give the network's answers for
+        images: ``[N, height, width, channels]``; the written files must give the network's answers for
             them in every engine. Left out, nothing is checked.
         graph: one of ``choices.GRAPHS``.
         quantize: replaces the float files in a directory, once they have been compared, by others of the same
@@ -92,7 +92,7 @@ def _sign(contract: Contract, directory: Path) -> Contract:
 
 
 def check_photos(contract: Contract) -> np.ndarray:
-    """A few of the bundled photos as the network is shown them, uint8 ``[4, size, size, 3]``."""
+    """A few of the bundled photos as the network is shown them, ``[4, height, width, channels]``."""
     return bundled_photos(contract.preprocessing, every=9)
 
 

@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 """Largest difference of an engine from the network itself, relative to the range of the features."""
 
 Features = Callable[[np.ndarray], np.ndarray]
-"""From images, uint8 ``[N, H, W, 3]``, to what ``forward_head`` takes, float32 ``[N, C, h, w]``."""
+"""From images, ``[N, H, W, channels]``, to what ``forward_head`` takes, float32 ``[N, C, h, w]``."""
 
 
 class Body(nn.Layer):
@@ -78,7 +78,7 @@ def feature_engine(network: nn.Layer, preprocessing: Preprocessing, pooled: bool
             return
         with tempfile.TemporaryDirectory() as directory:
             try:
-                save_layer(body, network, directory, InputSpec([None, *photos.shape[1:]], "uint8", INPUT))
+                save_layer(body, network, directory, InputSpec([None, *photos.shape[1:]], str(photos.dtype), INPUT))
                 engine = inference(directory, threads=max(1, cpu.usable_cores() // cpu.ranks_on_this_machine()))
                 exact, found = eager(photos), engine(photos)
                 fits = bool(np.abs(found - exact).max() <= TOLERANCE * np.ptp(exact))

@@ -25,8 +25,8 @@ class Served(nn.Layer):
     """A network with its normalisation in front and softmax or sigmoid behind, or without its head.
 
     Args:
-        preprocessing: whose normalisation is part of the graph, for uint8 ``[N, H, W, 3]`` as input; ``None``
-            for normalised float32 ``[N, 3, H, W]``.
+        preprocessing: whose normalisation is part of the graph, for uint8 ``[N, H, W, C]`` as input; ``None``
+            for normalised float32 ``[N, C, H, W]``.
         output: ``logits``, ``probabilities`` or ``features``.
         activation: one of ``ACTIVATIONS``, for probabilities.
     """
@@ -70,11 +70,11 @@ def save_graph(network: nn.Layer, contract: Contract, directory: Path) -> None:
             _require_any_size(network, contract)
         if contract.input == "uint8":
             graph = Served(network, contract.preprocessing, contract.output, contract.activation)
-            spec = InputSpec([None, height, width, 3], "uint8", INPUT)
+            spec = InputSpec([None, height, width, seen.channels.count], "uint8", INPUT)
         else:
             plain = contract.output == "logits"
             graph = network if plain else Served(network, None, contract.output, contract.activation)
-            spec = InputSpec([None, 3, height, width], "float32", INPUT)
+            spec = InputSpec([None, seen.channels.count, height, width], "float32", INPUT)
         save_layer(graph, network, directory, spec)
 
 
@@ -96,15 +96,26 @@ def save_layer(graph: nn.Layer, network: nn.Layer, directory: str | Path, spec: 
 
 def _require_any_size(network: nn.Layer, contract: Contract) -> None:
     own = contract.preprocessing
-    height, width = own.height + OTHER_SIZE[0], own.width + OTHER_SIZE[1]
-    try:
-        with paddle.no_grad():
-            network(paddle.zeros([1, 3, height, width]))
-    except (ValueError, RuntimeError, UserError) as error:
+    if not takes_any_size(network, own):
+        height, width = _other_size(own)
         raise UserError(
             f"{contract.model} is for pictures of {own.width} x {own.height} pixels: it cannot take "
             f"{width} x {height}. Leave out export.dynamic_size."
-        ) from error
+        )
+
+
+def takes_any_size(network: nn.Layer, preprocessing: Preprocessing) -> bool:
+    """Whether a network in evaluation mode takes pictures of another size than its own."""
+    try:
+        with paddle.no_grad():
+            network(paddle.zeros([1, preprocessing.channels.count, *_other_size(preprocessing)]))
+    except (ValueError, RuntimeError, UserError):
+        return False
+    return True
+
+
+def _other_size(preprocessing: Preprocessing) -> tuple[int, int]:
+    return preprocessing.height + OTHER_SIZE[0], preprocessing.width + OTHER_SIZE[1]
 
 
 def name_in_graph(name: str) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from imgcls.data.pictures.decode import MAX_PIXELS, open_image, to_upright_rgb
+from imgcls.data.pictures.decode import MAX_PIXELS, open_image, to_upright
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.inputs import find_images
 from imgcls.deploy.predictor import Predictor, require_numbers, taken, top_classes
 from imgcls.errors import UserError
 
 ImageLike = str | os.PathLike | Image.Image | np.ndarray
-"""A path, a PIL image, or uint8 RGB ``[H, W, 3]`` or grey ``[H, W]``."""
+"""A path, a PIL image, or uint8 RGB ``[H, W, 3]`` or grey ``[H, W]``; for other channels see ``to_upright``."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,9 @@ class ImagePredictor:
     def _pixels(self, entry: ImageLike) -> np.ndarray:
         rng = np.random.default_rng(0)  # which evaluation's transform asks nothing of
         if isinstance(entry, str | os.PathLike):
-            with open_image(entry, max_pixels=self.max_pixels) as photo:
+            with open_image(entry, max_pixels=self.max_pixels, channels=self._transform.channels) as photo:
                 return self._transform.of_file(photo, rng)
-        return self._transform(to_upright_rgb(entry), rng)
+        return self._transform(to_upright(entry, self._transform.channels), rng)
 
 
 def _parts(entries: list[ImageLike], size: int) -> Iterator[list[ImageLike]]:

@@ -25,7 +25,7 @@ class ImageReader:
     max_pixels: int
 
     def __call__(self, path: str) -> np.ndarray:
-        with open_image(path, max_pixels=self.max_pixels) as photo:
+        with open_image(path, max_pixels=self.max_pixels, channels=self.transform.channels) as photo:
             return self.transform.of_file(photo, np.random.default_rng(0))
 
 
@@ -38,26 +38,28 @@ def read_batches(
     report: Callable[[str, UserError], None],
     max_decode_seconds: float | None = None,
     start: str = "spawn",
+    dtype: type = np.uint8,
 ) -> Iterator[Batch]:
-    """Batches of pictures that could be read: their paths, and the images as one array, uint8 ``[N, H, W, 3]``.
+    """Batches of pictures that could be read: their paths, and the images as one array, ``[N, H, W, channels]``.
 
     Two batches and a picture for each process are read ahead, no more, however many paths there are.
 
     Args:
-        read: path to image, uint8; raises ``UserError`` for a picture that cannot be read. It is
+        read: path to image; raises ``UserError`` for a picture that cannot be read. It is
             pickled for the processes.
-        image_shape: of every image, ``(height, width, 3)``.
+        image_shape: of every image, ``(height, width, channels)``.
         num_workers: processes; 0 reads in this one, where a debugger stops.
         report: called with the path and the error for each picture that is left out.
         max_decode_seconds: of processor time for one picture; a process that takes longer is killed and
             replaced, and the picture is left out. See ``in_time`` for what is done without processes.
         start: of the processes; ``fork`` is faster, and for a network whose threads are not running yet.
+        dtype: of the images.
 
     Raises:
         UserError: a process was killed.
     """
     ahead = 2 * batch_size + num_workers
-    room = SentArray((ahead if num_workers else 1, *image_shape))
+    room = SentArray((ahead if num_workers else 1, *image_shape), dtype)
     limit = TimeLimit(max_decode_seconds, ahead)
     pool = Pool(_Reading(read, room, limit), num_workers, ahead, start=start, limit=limit)
     good: list[str] = []
@@ -73,7 +75,7 @@ def read_batches(
                 report(path, image)
                 continue
             if not good:
-                images = np.empty((batch_size, *image_shape), np.uint8)
+                images = np.empty((batch_size, *image_shape), dtype)
             images[len(good)] = image
             good.append(path)
             if len(good) == batch_size:

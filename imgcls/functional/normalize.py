@@ -16,7 +16,7 @@ def normalize(
     """Normalise a batch on its device.
 
     Args:
-        images: uint8 ``[N, H, W, C]``.
+        images: ``[N, H, W, C]``, uint8 or float32 from 0 to 255.
         mean: of each channel, in the range 0 to 1.
         std: likewise.
         dtype: of the result; the arithmetic is float32 whatever it is.
@@ -30,7 +30,7 @@ def normalize(
 
 
 def normalize_array(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """The same with numpy: uint8 ``[N, H, W, C]`` to float32 ``[N, C, H, W]``, contiguous."""
+    """The same with numpy: ``[N, H, W, C]`` to float32 ``[N, C, H, W]``, contiguous."""
     scale, shift = _scale_and_shift(mean, std)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32) * scale + shift
 

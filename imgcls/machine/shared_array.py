@@ -26,22 +26,22 @@ def shared_array(shape: tuple[int, ...], dtype: type = np.uint8, file: int = -1)
 
 
 class SentArray:
-    """A uint8 ``array`` of zeros for processes that are spawned: it can be among their arguments."""
+    """An ``array`` of zeros for processes that are spawned: it can be among their arguments."""
 
-    def __init__(self, shape: tuple[int, ...]):
+    def __init__(self, shape: tuple[int, ...], dtype: type = np.uint8):
         self._file = os.memfd_create("images")
-        os.ftruncate(self._file, math.prod(shape))
-        self.array = shared_array(shape, file=self._file)
+        os.ftruncate(self._file, math.prod(shape) * np.dtype(dtype).itemsize)
+        self.array = shared_array(shape, dtype, self._file)
 
     def __reduce__(self) -> tuple:
-        return _received, (reduction.DupFd(self._file), self.array.shape)
+        return _received, (reduction.DupFd(self._file), self.array.shape, self.array.dtype)
 
     def __del__(self, close: Callable[[int], None] = os.close):  # modules may be gone by then
         close(self._file)
 
 
-def _received(file: object, shape: tuple[int, ...]) -> SentArray:
+def _received(file: object, shape: tuple[int, ...], dtype: np.dtype) -> SentArray:
     sent = SentArray.__new__(SentArray)
     sent._file = file.detach()
-    sent.array = shared_array(shape, file=sent._file)
+    sent.array = shared_array(shape, dtype, sent._file)
     return sent

@@ -77,12 +77,20 @@ class LoadReport:
             (self._unexpected_title(), self.unexpected),
         ):
             if tensors:
-                lines.append(f"{len(tensors)} {title}: {some(tensors)}")
+                rule = _channel_rule(self.adapted) if tensors is self.adapted else ""
+                lines.append(f"{len(tensors)} {title}: {some(tensors)}{rule}")
         return "\n".join(lines)
 
     def _unexpected_title(self) -> str:
         state = f", {self.training_state} of them training state" if self.training_state else ""
         return f"in the file but not in the network{state}"
+
+
+def _channel_rule(adapted: list[Mismatch]) -> str:
+    """How ``adapt_input_channels`` has made them."""
+    count = adapted[0].want[1]
+    rule = "the sum of red, green and blue" if count == 1 else f"red, green and blue in turn, times 3 / {count}"
+    return f"; {rule}"
 
 
 class WeightsMismatch(UserError):

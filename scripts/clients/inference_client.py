@@ -17,12 +17,18 @@ from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).with_name("service")))
 from answers import answer, probabilities
+from channels import are_usual
 from fitting import fit, shrink_factor
 from operators import check_model, check_reader, model_file
+from pictures import pixels_of
 from plain_yaml import read
+
+MAX_PIXELS = 178_956_970
 
 
 def read_picture(path, contract):
+    if not are_usual(contract):  # of other channels, or 16 bits
+        return pixels_of(Path(os.fsdecode(path)).read_bytes(), contract, MAX_PIXELS)
     image, shrink = Image.open(path), 1
     turned = image.getexif().get(274) in (5, 6, 7, 8)
     width, height = image.size[::-1] if turned else image.size

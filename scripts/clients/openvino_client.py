@@ -11,6 +11,7 @@ import openvino
 
 sys.path.append(str(Path(__file__).with_name("service")))
 from answers import answer, probabilities
+from channels import count_of
 from fitting import input_size
 from operators import check_model
 from pictures import network_input
@@ -40,7 +41,8 @@ hints = {  # by itself OpenVINO computes in bfloat16 where the processor can, wh
 core = openvino.Core()
 graph = core.read_model(model)
 size = input_size(contract)
-graph.reshape([1, 3, *size] if contract["input"] == "float" else [1, *size, 3])  # faster than any number
+count = count_of(contract)
+graph.reshape([1, count, *size] if contract["input"] == "float" else [1, *size, count])  # faster than any number
 network = core.compile_model(graph, "CPU", hints).create_infer_request()
 for path in map(os.fsencode, options.pictures):
     image = network_input(Path(os.fsdecode(path)).read_bytes(), contract, options.max_pixels)

@@ -353,13 +353,6 @@ def test_a_share_for_validation_fits_the_rest(program, overrides, words):
     composed("eval", "data.val_share=0.2")  # the data may be a run's
 
 
-@pytest.mark.parametrize("program", ["train", "eval", "predict", "export", "preview", "benchmark"])
-def test_other_channels_than_three_are_refused_in_words(program):
-    composed(program, "++model.args.in_channels=3")
-    with pytest.raises(UserError, match="Leave it out: grey pictures need nothing"):
-        composed(program, "++model.args.in_channels=1")
-
-
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -386,7 +379,7 @@ def test_folds_columns_and_pruning_fit_the_rest(overrides, words):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["data=folder"], "at an address there can be data=list, data=tar, data=webdataset"),
+        (["data=zip"], "at an address there can be data=folder, data=list, data=tar, data=webdataset"),
         (["data=tar", "data.backend=dali"], "data.backend=dali: not with data.root=s3://photos"),
         (["data=list", "data.check_files=all"], "data.check_files=all: not with data.root=s3://photos"),
         (["data=tar", "data.remote_retries=9"], "for one picture: data.worker_timeout=120 must be more"),

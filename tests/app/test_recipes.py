@@ -191,7 +191,7 @@ def test_recipe_learns_at_the_rates_of_the_script(recipe):
 def test_recipe_can_be_started(recipe, tmp_path):
     config = composed(recipe).copy()
     config.data.root = str(tmp_path)
-    typed(config, "train")
+    assert typed(config, "train").optimizer.lr == original(recipe)["lr"]
 
 
 @pytest.mark.parametrize("recipe", OF_PAPERS)

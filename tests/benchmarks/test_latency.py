@@ -4,6 +4,7 @@ import pytest
 
 import imgcls
 from imgcls.benchmarks.latency import Latency, choice_table, latencies, measured_latency, most_accurate
+from imgcls.deploy import fastest
 from imgcls.errors import UserError
 from imgcls.models.__main__ import budget_of, main
 
@@ -50,6 +51,8 @@ def test_a_network_without_a_published_accuracy_cannot_be_chosen():
 
 def test_a_measurement_is_of_this_machine_and_kept_while_it_is_idle(tmp_path, monkeypatch):
     monkeypatch.setenv("IMGCLS_CACHE", str(tmp_path))
+    monkeypatch.setattr(fastest, "ROUNDS", 1)
+    monkeypatch.setattr(fastest, "REST_SECONDS", 0)
     info = imgcls.model_info("mobilenetv1_x0_25")
     seen = {}
 

@@ -9,6 +9,11 @@ from imgcls.benchmarks.trainer import measure_trainer
 from imgcls.models.registry import model_info
 
 
+@pytest.fixture(autouse=True)
+def without_rests(monkeypatch):
+    monkeypatch.setattr("imgcls.benchmarks.inference.REST_SECONDS", 0)
+
+
 def test_inference(monkeypatch):
     monkeypatch.setattr("imgcls.benchmarks.inference._are_installed", lambda *packages: False)  # test_inference_table
     figures = measure_inference("mobilenetv1_x0_25", size=64, batch_size=2, steps=3, warmup=1, repeats=2)

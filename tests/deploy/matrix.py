@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import paddle
+import pytest
 import weights
 from locations import REFERENCE
 
@@ -20,6 +21,7 @@ from imgcls.deploy.contract import LAYOUTS, OUTPUTS, Contract
 from imgcls.deploy.engines import inference
 from imgcls.deploy.exporter import export
 from imgcls.deploy.predictor import NetworkPredictor
+from imgcls.models.alexnet import AlexNet
 from imgcls.models.registry import IMAGENET_MEAN, IMAGENET_STD, model_info
 
 AT_LEAST_139 = ("inception_v4", "xception", "xception_deeplab")
@@ -45,13 +47,26 @@ def quick_size(name: str) -> int:
     return 139 if info.module in AT_LEAST_139 else min(96, info.input_size)
 
 
-def filled(name: str) -> paddle.nn.Layer:
-    """The network with the reference's weights."""
-    network = imgcls.create_model(name)
+def filled(name: str, map_size: int | None = None) -> paddle.nn.Layer:
+    """The network with the reference's weights.
+
+    Args:
+        map_size: side of the map below the fully connected layers of an AlexNet, in place of 6, which makes 25
+            million parameters of 61.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if map_size:
+            patch.setattr(AlexNet, "map_size", map_size)
+        network = imgcls.create_model(name)
+    if map_size:
+        network.map_size = map_size
     file = REFERENCE / "models" / f"{model_info(name).published_name}.json"
-    values = dict(weights.make_parameters(json.loads(file.read_text())))
+    spec = json.loads(file.read_text())
+    roles = {item["name"]: item["role"] for item in spec["parameters"]}
     for tensor in network.state_dict().values():
-        tensor.set_value(values[tensor.name])
+        role = roles[tensor.name]
+        value = weights.make_parameter(tensor.name, tensor.shape, role, spec["gain"], spec["gain_on"])
+        tensor.set_value(value)
     network.eval()
     return network
 
@@ -121,11 +136,14 @@ def _under_jit(directory: Path, x: np.ndarray) -> dict[str, np.ndarray]:
         return {"jit": loaded(x).numpy(), "inside another layer": inside(x).numpy() / 2}
 
 
-def check_others(name: str, size: int, images: np.ndarray, directory: Path) -> dict[str, float]:
+KINDS = [(input, output) for input in LAYOUTS for output in OUTPUTS if (input, output) != ("float", "logits")]
+
+
+def check_others(
+    network: paddle.nn.Layer, name: str, kinds: list[tuple[str, str]], size: int, images: np.ndarray, directory: Path
+) -> dict[str, float]:
     """Largest difference of the graphs of other inputs and outputs, under the engines ``export`` compares with."""
-    network = filled(name)
     any_size = model_info(name).module not in OWN_SIZE
-    kinds = [(input, output) for input in LAYOUTS for output in OUTPUTS if (input, output) != ("float", "logits")]
     return {
         f"{input} to {output}": max(
             export(

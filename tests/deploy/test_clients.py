@@ -13,6 +13,7 @@ from imgcls.deploy.exporter import export
 from imgcls.machine.cpu import inherited_environment
 
 CLIENTS = ROOT / "scripts" / "clients"
+EACH_OTHER_PAIR = (("float", "inference"), ("uint8", "jit"), ("opencv", "inference"))
 
 
 def run_client(client, *arguments, cwd):
@@ -43,8 +44,13 @@ def opencv_export(squeezenet, contract_for, tmp_path_factory):
     return directory
 
 
-@pytest.mark.parametrize("engine", ["jit", "inference"])
-@pytest.mark.parametrize("kind", ["float", "uint8", "opencv"])
+@pytest.mark.parametrize(
+    ("kind", "engine"),
+    [
+        *(("float", "jit"), ("uint8", "inference"), ("opencv", "jit")),
+        *(pytest.param(*one, marks=pytest.mark.full) for one in EACH_OTHER_PAIR),
+    ],
+)
 def test_the_same_answers_to_the_bit(engine, kind, exports, photos, run_program, request, tmp_path):
     if kind == "opencv":
         exports = {kind: request.getfixturevalue("opencv_export")}
@@ -66,7 +72,7 @@ def test_the_same_answers_to_the_bit(engine, kind, exports, photos, run_program,
     assert told == predicted
 
 
-@pytest.mark.parametrize("kind", ["float", "uint8"])
+@pytest.mark.parametrize("kind", [pytest.param("float", marks=pytest.mark.full), "uint8"])
 def test_openvino_needs_no_paddle(kind, exports, photos, run_program, tmp_path):
     """To the bit as well: one picture at a time, and the same kernels."""
     pytest.importorskip("openvino")

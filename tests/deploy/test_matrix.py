@@ -8,11 +8,13 @@ All 104, with the largest difference of each way printed:
 import gc
 import importlib.util
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from multiprocessing import get_context
 
 import numpy as np
 import pytest
 from matrix import (
+    KINDS,
     check_onnx,
     check_others,
     check_paddle,
@@ -44,8 +46,11 @@ def one_of_each_family_or_full(name: str):
     return pytest.param(name, marks=[] if by_default else [pytest.mark.full])
 
 
-def light_or_full(name: str):
-    return pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.full])
+def kinds_of(name: str):
+    """By default two families share them: one with a head of a fixed size, one with three heads in training."""
+    some = LIGHT.get(name, [])
+    by_default = [pytest.param(name, some, SLIM.get(name))] if some else []
+    return [*by_default, pytest.param(name, KINDS, None, marks=pytest.mark.full)]
 
 
 def images_for(name: str, size: int) -> np.ndarray:
@@ -68,7 +73,11 @@ def _free_memory():
 
 BY_DEFAULT = 10e6  # parameters
 FAST = 500e6  # multiplications and additions
-LIGHT = ("alexnet", "googlenet")
+LIGHT = {
+    "alexnet": [("float", "probabilities"), ("uint8", "logits"), ("uint8", "features")],
+    "googlenet": [("float", "features"), ("uint8", "probabilities")],
+}
+SLIM = {"alexnet": 2}
 PUBLISHED = imgcls.list_models(published=True)
 
 
@@ -99,11 +108,11 @@ def test_a_head_of_one_size_is_refused_at_any(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", map(light_or_full, families()))
-def test_other_inputs_and_outputs(name, tmp_path):
+@pytest.mark.parametrize(("name", "kinds", "map_size"), chain.from_iterable(map(kinds_of, families())))
+def test_other_inputs_and_outputs(name, kinds, map_size, tmp_path):
     """``export`` itself refuses a difference from the network."""
     size = quick_size(name)
-    show(name, check_others(name, size, images_for(name, size), tmp_path))
+    show(name, check_others(filled(name, map_size), name, kinds, size, images_for(name, size), tmp_path))
 
 
 @needs_onnx

@@ -130,7 +130,8 @@ def build_samples(
         options = (allow_empty_classes, left_out, columns, on_wrong_line)
         if val_share and has_remote_split(store, format, lists, "val"):
             raise UserError(f"{printable(store.root)} is divided already: leave data.val_share out.")
-        samples = remote_samples(store, format, split, lists, num_classes, names_of_labels, *options)
+        places = {"divides": divides, "known": class_names is not None or val_share is not None}
+        samples = remote_samples(store, format, split, lists, num_classes, names_of_labels, *options, **places)
         require_class_count(num_classes, samples.num_classes, printable(store.root), num_classes_key)
     elif format == "list" and multi_label:
         lists = {"train": train_list, "val": val_list}

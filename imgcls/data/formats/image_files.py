@@ -58,11 +58,18 @@ class LeftOut:
     Args:
         files: number of files of each kind: an ending, or words.
         folders: number of directories of each name; what is in them is not counted.
+        also: endings of files that are images here, beside the usual ones.
     """
 
-    def __init__(self, files: Mapping[str, int] | None = None, folders: Mapping[str, int] | None = None):
+    def __init__(
+        self,
+        files: Mapping[str, int] | None = None,
+        folders: Mapping[str, int] | None = None,
+        also: tuple[bytes, ...] = (),
+    ):
         self.files = Counter(files)
         self.folders = Counter(folders)
+        self.also = also
 
     def __bool__(self) -> bool:
         return bool(self.files or self.folders)
@@ -133,19 +140,19 @@ def takes_file(name: bytes, head: Callable[[], str | bytes | None], left_out: Le
     Args:
         head: gives the file, or its first bytes; asked only where there is no ending. ``None``: there is none.
     """
-    kind = _kind_if_left_out(name, head)
+    kind = _kind_if_left_out(name, head, left_out.also)
     if kind is None:
         return True
     left_out.files[kind] += 1
     return False
 
 
-def _kind_if_left_out(name: bytes, head: Callable[[], str | bytes | None]) -> str | None:
+def _kind_if_left_out(name: bytes, head: Callable[[], str | bytes | None], also: tuple[bytes, ...] = ()) -> str | None:
     if name.startswith(b"."):
         return HIDDEN
     if FOREIGN_FILE.match(name):
         return "thumbnails"
-    if name.lower().endswith(suffixes()):
+    if name.lower().endswith(suffixes() + also):
         return None
     ending = os.path.splitext(printable(name))[1].lower()
     if ENDING.fullmatch(ending):

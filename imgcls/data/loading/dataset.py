@@ -8,7 +8,7 @@ import paddle
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.cache import RamCache
 from imgcls.data.paths import printable
-from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image, to_upright_rgb
+from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, open_image, to_upright
 from imgcls.data.pictures.in_time import in_time
 from imgcls.data.pictures.transforms import Transform
 from imgcls.errors import UserError
@@ -27,7 +27,10 @@ class ClassificationDataset(paddle.io.Dataset):
     """
 
     image_shape: tuple[int, int, int] | None = None
-    """``(height, width, 3)`` of every image; a subclass that says so has its batches loaded faster."""
+    """``(height, width, channels)`` of every image; a subclass that says so has its batches loaded faster."""
+
+    image_dtype: type = np.uint8
+    """Of every image; of more than 8 bits float32 from 0 to 255."""
 
     limit: TimeLimit | None = None
     """For each image."""
@@ -59,7 +62,8 @@ class ImageDataset(ClassificationDataset):
     workers or an interruption changes nothing.
 
     Args:
-        transform: takes an RGB image and a random generator, returns uint8 ``[H, W, 3]``.
+        transform: takes an RGB image, or one of its other ``channels``, and a random generator, returns an array
+            ``[H, W, channels]``.
         max_pixels: larger images are refused.
         cache: decoded images that need not be read again.
     """
@@ -75,6 +79,7 @@ class ImageDataset(ClassificationDataset):
         super().__init__(samples)
         self.transform = transform
         self.image_shape = transform.image_shape
+        self.image_dtype = transform.channels.dtype
         self.seed = seed
         self.max_pixels = max_pixels
         self.cache = cache
@@ -97,8 +102,8 @@ class ImageDataset(ClassificationDataset):
         try:
             source = self.samples.source(index)
             if not isinstance(source, str | os.PathLike | bytes):  # of somebody's own data set
-                return self.transform(to_upright_rgb(source), rng)
-            with open_image(source, name, self.max_pixels) as photo:
+                return self.transform(to_upright(source, self.transform.channels), rng)
+            with open_image(source, name, self.max_pixels, self.transform.channels) as photo:
                 return self.transform.of_file(photo, rng)
         except BadImage as error:
             if not self.samples.is_there():  # all files are gone, and none is bad

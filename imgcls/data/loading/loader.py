@@ -35,7 +35,8 @@ def build_loader(
 ) -> "Loader":
     """A loader of ``[images, labels, indices]``: uint8 ``[N, H, W, 3]``, int64 ``[N]``, int64 ``[N]``.
 
-    Of samples with several labels each, these are float32 ``[N, num_classes]``.
+    Images of other channels, or of more bits, are as the data set gives them. Of samples with several labels each,
+    these are float32 ``[N, num_classes]``.
 
     The batches and their order do not depend on ``num_workers``.
 
@@ -110,14 +111,15 @@ class Loader:
             ) from error
 
     def _room(self) -> np.ndarray:
-        """For the images of all batches that workers are ahead, uint8 ``[ahead, N, H, W, 3]``."""
+        """For the images of all batches that workers are ahead, ``[ahead, N, H, W, channels]``."""
         shape = (self.ahead, self.batch_sampler.batch_size, *self.dataset.image_shape)
         try:
-            return shared_array(shape)
+            return shared_array(shape, self.dataset.image_dtype)
         except (OSError, OverflowError) as error:
+            size = math.prod(shape) * np.dtype(self.dataset.image_dtype).itemsize
             raise UserError(
                 f"There is no memory for {self.ahead} batches of {self.num_workers} data workers, "
-                f"{math.prod(shape) / 1e6:,.0f} MB. Use fewer workers (trainer.num_workers) or a smaller batch."
+                f"{size / 1e6:,.0f} MB. Use fewer workers (trainer.num_workers) or a smaller batch."
             ) from error
 
     def _prepare(self, room: np.ndarray | None, keys: list[Key], slot: int) -> "_Prepared":

@@ -16,18 +16,20 @@ class SyntheticDataset(ClassificationDataset):
 
     Args:
         size: of the images.
+        channels: how many.
     """
 
-    def __init__(self, samples: Samples, size: Size, seed: int = 0):
+    def __init__(self, samples: Samples, size: Size, seed: int = 0, channels: int = 3):
         super().__init__(samples)
         self.sides = sides(size)
-        self.image_shape = (*self.sides, 3)
+        self.channels = channels
+        self.image_shape = (*self.sides, channels)
         self.seed = seed
 
     def image(self, epoch: int, index: int) -> np.ndarray:
-        noise = np.random.default_rng([self.seed, 0, index]).integers(0, 128, (*self.sides, 3), np.uint8)
+        noise = np.random.default_rng([self.seed, 0, index]).integers(0, 128, (*self.sides, self.channels), np.uint8)
         pattern = np.random.default_rng([self.seed, 1, self.samples.label(index)]).integers(
-            0, 128, (GRID, GRID, 3), np.uint8
+            0, 128, (GRID, GRID, self.channels), np.uint8
         )
         rows, columns = (np.arange(side) * GRID // side for side in self.sides)
         return noise + pattern[rows][:, columns]

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from imgcls.data import choices
+from imgcls.data.pictures.channels import new_image
 from imgcls.data.pictures.decode import Box, ImageFile
 from imgcls.data.pictures.size import Size, as_size, sides
 from imgcls.errors import UserError, close_matches
@@ -20,7 +21,8 @@ Place = tuple[int, int, int, int]
 class CropResize:
     """A box of the image, resized to ``size``; a subclass says which box, and what of the result it fills.
 
-    Results are images, or of ``opencv`` uint8 arrays ``[height, width, 3]``.
+    Results are images as the one that is given, of Pillow or a ``ChannelImage``; or of ``opencv`` uint8 arrays
+    ``[height, width, 3]``.
     """
 
     crop_first = False
@@ -37,7 +39,7 @@ class CropResize:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Of every result."""
+        """Of every result that is RGB."""
         return self.height, self.width, 3
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
@@ -75,7 +77,7 @@ class CropResize:
         """A part of the result at its place, on ``fill``."""
         if place == (0, 0, self.width, self.height):
             return part
-        canvas = Image.new("RGB", (self.width, self.height), self.fill)
+        canvas = new_image(part, (self.width, self.height), self.fill)
         canvas.paste(part, place[:2])
         return canvas
 

@@ -1,4 +1,4 @@
-"""Any image file, or its bytes, as an upright RGB image.
+"""Any image file, or its bytes, as an upright RGB image, or one of other ``channels``.
 
 What a photo may be: JPEG (grey, CMYK and YCCK too), PNG (palette, alpha, 16 bits), WebP, GIF (first
 frame), BMP, TIFF, AVIF and HEIF (see ``readers``) and a few more. EXIF orientation is applied.
@@ -20,7 +20,8 @@ import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from imgcls.data.paths import printable
-from imgcls.data.pictures import readers
+from imgcls.data.pictures import arrays, readers
+from imgcls.data.pictures.channels import RGB, ChannelImage, Channels, on_white, with_channels
 from imgcls.data.pictures.jpeg_rows import is_whole_and_sequential, rows_to_decode, with_rows
 from imgcls.data.pictures.pillow_internals import replace_file
 from imgcls.data.pictures.size import Size, sides
@@ -41,8 +42,6 @@ REDUCTIONS = (8, 4, 2)
 
 WORTHWHILE = 20_000
 """Pixels below a box from which on it pays to leave them out."""
-
-BACKGROUND = (255, 255, 255)
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -82,9 +81,11 @@ def only_light(work: float) -> Iterator[None]:
         _lightest_heavy.reset(before)
 
 
-def decode_image(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode one image: loaded, in mode ``RGB``, upright. See ``open_image``."""
-    with open_image(source, name, max_pixels) as photo:
+def decode_image(
+    source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS, channels: Channels = RGB
+) -> Image.Image | ChannelImage:
+    """Decode one image: loaded, upright, in mode ``RGB`` or of other ``channels``. See ``open_image``."""
+    with open_image(source, name, max_pixels, channels) as photo:
         return photo.decode()
 
 
@@ -97,12 +98,16 @@ def too_slow(name: str, seconds: float) -> BadImage:
 
 
 @contextmanager
-def open_image(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Iterator["ImageFile"]:
+def open_image(
+    source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS, channels: Channels = RGB
+) -> Iterator["ImageFile"]:
     """Open one image and read its header.
 
     Args:
         name: what messages call the image; the path when left out.
         max_pixels: larger images are refused before their pixels are decoded.
+        channels: of the decoded image; of others than red, green and blue of 8 bits it is a ``ChannelImage``, and
+            ``.npy`` arrays are images, too.
 
     Raises:
         BadImage: here, or when it is decoded.
@@ -116,9 +121,13 @@ def open_image(source: Source, name: str | None = None, max_pixels: int = MAX_PI
             raise BadImage(f"The image {name} is empty (zero bytes). Replace or remove it.")
         with _refusals(name, max_pixels):
             scans = check_work(source if is_content else file.fileno())
-            image = _identify(file, name)
+            values = None if channels.are_usual else _read_array(file, name, channels.count, max_pixels)
+            image = None if values is not None else _identify(file, name, channels)
+        if values is not None:
+            yield ArrayFile(values, name)
+            return
         with image:
-            opened = ImageFile(image, file, name, max_pixels)
+            opened = ImageFile(image, file, name, max_pixels, channels)
             if scans * image.width * image.height > _lightest_heavy.get():
                 raise Heavy
             yield opened
@@ -138,15 +147,24 @@ def is_image(source: Source) -> bool:
         return False
 
 
-def to_upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
-    """An image of any mode in mode ``RGB``, turned as its EXIF block says.
+def to_upright(image: Image.Image | np.ndarray, channels: Channels = RGB) -> Image.Image | ChannelImage:
+    """An image of any mode in mode ``RGB``, or of other ``channels``, turned as its EXIF block says.
 
     Args:
-        image: or a uint8 array, RGB ``[H, W, 3]`` or grey ``[H, W]``.
+        image: or a uint8 array, RGB ``[H, W, 3]`` or grey ``[H, W]``; for other channels uint8 or uint16
+            ``[H, W, channels]``, and ``[H, W]`` for one.
 
     Raises:
         BadImage: it cannot be decoded or converted, or is another array.
     """
+    if isinstance(image, np.ndarray) and not channels.are_usual:
+        shape = image.shape if image.ndim == 3 else (*image.shape, 1)
+        if image.dtype not in (np.uint8, np.uint16) or len(shape) != 3 or shape[2] != channels.count:
+            raise BadImage(
+                f"An array of {image.dtype} {list(image.shape)} is no image of {channels.count} channels. Expected "
+                f"uint8 or uint16 [height, width, {channels.count}]."
+            )
+        return ChannelImage.of_array(image.reshape(shape))
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
             raise BadImage(
@@ -156,7 +174,7 @@ def to_upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
         image = Image.fromarray(np.ascontiguousarray(image))
     with _refusals("image", max(MAX_PIXELS, image.width * image.height)):
         image.load()
-        return _to_rgb(_upright(image, _orientation(image)))
+        return _converted(_upright(image, _orientation(image)), channels)
 
 
 class ImageFile:
@@ -165,14 +183,16 @@ class ImageFile:
     Args:
         image: as Pillow opened it.
         file: what it was opened from.
+        channels: that it is decoded to.
     """
 
-    def __init__(self, image: Image.Image, file: BinaryIO, name: str, max_pixels: int):
+    def __init__(self, image: Image.Image, file: BinaryIO, name: str, max_pixels: int, channels: Channels = RGB):
         self.name = name
         self.max_pixels = max_pixels
+        self.channels = channels
         self._image = image
         self._file = file
-        self._decoded: Image.Image | None = None
+        self._decoded: Image.Image | ChannelImage | None = None
         if image.width * image.height > max_pixels:
             raise BadImage(_too_large(name, f"{image.width} x {image.height} pixels", max_pixels))
 
@@ -184,14 +204,14 @@ class ImageFile:
         width, height = self._image.size
         return (height, width) if self._orientation in ON_ITS_SIDE else (width, height)
 
-    def decode(self) -> Image.Image:
-        """The whole image in mode ``RGB``, upright."""
+    def decode(self) -> Image.Image | ChannelImage:
+        """The whole image in mode ``RGB``, or of other ``channels``, upright."""
         if self._decoded is None:
             with _refusals(self.name, self.max_pixels):
                 self._image.load()  # of other formats than JPEG, it may be what says which side is up
                 known = isinstance(self._image, JpegImagePlugin.JpegImageFile)
                 orientation = self._orientation if known else _orientation(self._image)
-                self._decoded = _to_rgb(_upright(self._image, orientation))
+                self._decoded = _converted(_upright(self._image, orientation), self.channels)
         return self._decoded
 
     def decode_around(self, box: Box, size: Size, crop_first: bool = False) -> tuple[Image.Image, Box]:
@@ -234,7 +254,9 @@ class ImageFile:
         return _orientation(self._image)
 
     def _can_shrink(self) -> bool:
-        return self._decoded is None and isinstance(self._image, JpegImagePlugin.JpegImageFile)
+        if self._decoded is not None or not self.channels.are_usual:
+            return False
+        return isinstance(self._image, JpegImagePlugin.JpegImageFile)
 
     def _leave_out_below(self, bottom: float) -> None:
         rows = rows_to_decode(bottom)
@@ -254,6 +276,18 @@ class ImageFile:
             return reduction if self._image.draft(None, wanted) else 1
 
 
+class ArrayFile(ImageFile):
+    """An image that was read as an array ``[H, W, C]``."""
+
+    def __init__(self, values: np.ndarray, name: str):
+        self.name = name
+        with _refusals(name, MAX_PIXELS):
+            self._decoded = ChannelImage.of_array(values)
+
+    def plain_jpeg(self) -> None:
+        return None
+
+
 def largest_reduction(extent: float | tuple[float, float], size: Size) -> int:
     """The largest factor of ``REDUCTIONS``, or 1, that leaves ``size`` of an extent.
 
@@ -271,10 +305,22 @@ def _marked() -> tuple[str, ...]:
     return *MARKED, *(format.name for format in readers.FORMATS if readers.can_read(format))
 
 
-def _identify(file: BinaryIO, name: str) -> Image.Image:
+def _read_array(file: BinaryIO, name: str, channels: int, max_pixels: int) -> np.ndarray | None:
+    def check_size(width: int, height: int) -> None:
+        if width * height > max_pixels:
+            raise BadImage(_too_large(name, f"{width} x {height} pixels", max_pixels))
+        if width * height * channels > _lightest_heavy.get():
+            raise Heavy
+
+    return arrays.read_array(file, channels, check_size)
+
+
+def _identify(file: BinaryIO, name: str, channels: Channels = RGB) -> Image.Image:
     try:
         return Image.open(file, formats=_marked() + UNMARKED)
     except UnidentifiedImageError:
+        if not channels.are_usual and arrays.needs_tifffile(file):
+            raise BadImage(f"Cannot open the image {name}. {arrays.MISSING}") from None
         file.seek(0)
         format = readers.format_of(file.read(readers.HEAD))
         if format is None or readers.can_read(format):
@@ -303,7 +349,7 @@ def _refusals(name: str, max_pixels: int) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except BadImage:
+    except (BadImage, Heavy):
         raise
     except TooMuchWork as error:
         raise BadImage(
@@ -347,17 +393,14 @@ def _orientation(image: Image.Image) -> int | None:
     return orientation if isinstance(orientation, int) else None
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _converted(image: Image.Image, channels: Channels) -> Image.Image | ChannelImage:
+    if not channels.are_usual:
+        return with_channels(image, channels)
     if image.mode.startswith("I"):
         return _high_byte(image).convert("RGB")
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers; convert it to 8 or 16 bits")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        canvas = Image.new("RGB", rgba.size, BACKGROUND)
-        canvas.paste(rgba, mask=rgba.getchannel("A"))
-        return canvas
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return on_white(image)
 
 
 def _high_byte(image: Image.Image) -> Image.Image:

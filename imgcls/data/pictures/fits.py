@@ -19,7 +19,7 @@ from imgcls.data.pictures.crops import (
 from imgcls.data.pictures.decode import Box, ImageFile
 from imgcls.data.pictures.size import Size
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]
 
 
 class Letterbox(Resize):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from imgcls.data.pictures.channels import Channels
 from imgcls.data.pictures.decode import REDUCTIONS
 from imgcls.data.pictures.fits import Colour
 from imgcls.data.pictures.size import Size, sides
@@ -27,12 +28,15 @@ class Preprocessing:
 
     Pixels belong to weights: Pillow averages when it shrinks, OpenCV, which the original used, does not.
 
+    As many numbers as ``mean`` has, as many channels has an image.
+
     Args:
         size: of the network's input in pixels: the side of a square, or height and width.
         resize_size: length of the short side before the crop; of no meaning for other fits.
         interpolation: a key of ``choices.INTERPOLATIONS``.
         mean: of each channel, of values in 0 to 1.
         std: likewise.
+        depth: bits of a channel, one of ``channels.DEPTHS``: images of 8 are uint8, of 16 float32 from 0 to 255.
         resampling: one of ``choices.RESAMPLINGS``; with ``opencv`` images come out to the bit as of the
             original's reader, and what reads them needs OpenCV.
         fit: one of ``choices.FITS``.
@@ -45,6 +49,7 @@ class Preprocessing:
     std: tuple[float, ...]
     resampling: str = "pillow"
     fit: str = "crop"
+    depth: int = 8
 
     @property
     def height(self) -> int:
@@ -57,6 +62,16 @@ class Preprocessing:
         return sides(self.size)[1]
 
     @property
+    def channels(self) -> Channels:
+        """Of an image."""
+        return Channels(len(self.mean), self.depth)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image as ``transform`` gives it."""
+        return self.height, self.width, len(self.mean)
+
+    @property
     def fill(self) -> Colour:
         """Colour of the bars of a letterboxed image: the mean, which becomes 0."""
         return fill_of(self.mean)
@@ -64,7 +79,7 @@ class Preprocessing:
     @property
     def jpeg_reductions(self) -> tuple[int, ...]:
         """The first that leaves pixels enough for ``size`` is the factor by which the decoder shrinks a JPEG."""
-        return () if self.resampling == "opencv" else REDUCTIONS
+        return REDUCTIONS if self.resampling == "pillow" and self.channels.are_usual else ()
 
     @classmethod
     def of_model(cls, info: ModelInfo, size: Size | None = None) -> Self:
@@ -78,17 +93,24 @@ class Preprocessing:
             std=info.std,
         )
 
-    def transform(self, five: bool = False) -> Transform:
-        """From an image to uint8 ``[height, width, 3]``.
+    def transform(self, five: bool = False, whole: bool = False) -> Transform:
+        """From an image to an array ``[height, width, channels]``, uint8 or, of more bits, float32 from 0 to 255.
 
         Args:
             five: its corners as well, one below the other, see ``FiveCrops``; for ``fit="crop"``.
+            whole: all of it in its own proportions, packed, see ``Whole``; for ``fit="crop"``.
 
         Raises:
             UserError: a value outside its range, OpenCV is needed and not installed, or there are no corners to cut.
         """
         if five and self.fit != "crop":
             raise UserError(f"Five crops need transform.fit=crop: {self.fit} shows the whole picture. Take tta=flip.")
+        if whole and self.fit != "crop":
+            raise UserError(f"tta=whole needs transform.fit=crop: {self.fit} shows the whole picture. Leave tta out.")
+        if self.resampling == "opencv" and not self.channels.are_usual:
+            raise UserError(
+                f"OpenCV resizes RGB of 8 bits here, not {self.channels}: take transform.resampling=pillow."
+            )
         return eval_transform(
             self.size,
             self.resize_size,
@@ -97,10 +119,12 @@ class Preprocessing:
             fit=self.fit,
             fill=self.fill,
             five=five,
+            whole=whole,
+            channels=self.channels,
         )
 
     def normalize(self, images: "paddle.Tensor", dtype: str = "float32") -> "paddle.Tensor":
-        """From uint8 ``[N, H, W, C]`` to ``[N, C, H, W]``, on the device of the images."""
+        """From ``[N, H, W, C]``, values from 0 to 255, to ``[N, C, H, W]``, on the device of the images."""
         from imgcls.functional.normalize import normalize
 
         return normalize(images, self.mean, self.std, dtype)

@@ -1,4 +1,4 @@
-"""Image transforms: from an RGB image of any size to the uint8 array a network is shown.
+"""Image transforms: from an RGB image of any size to the uint8 array a network is shown, or of other ``channels``.
 
 Each is a small class called with an image and a random generator. Those of training come in the
 original's order, draw in its order and use its formulas (its ``reader.py``); boxes of ``crops`` are
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from imgcls.data.pictures.autoaugment import AutoAugment
+from imgcls.data.pictures.channels import RGB, Channels
 from imgcls.data.pictures.crops import CropResize, RandomCropResize, Resize, ResizeCentreCrop, require
 from imgcls.data.pictures.decode import ImageFile
 from imgcls.data.pictures.fits import Colour, FiveCrops, Letterbox, RandomLetterbox, RandomStretch
@@ -23,32 +24,43 @@ from imgcls.data.pictures.opencv import (
     OpenCVRandomStretch,
     OpenCVResize,
     OpenCVResizeCentreCrop,
+    OpenCVWhole,
     flipped,
 )
 from imgcls.data.pictures.randaugment import RandAugment
 from imgcls.data.pictures.size import Size
+from imgcls.data.pictures.whole import Whole
 
 Step = Callable[[Image.Image, np.random.Generator], Image.Image]
 """One transform of an RGB image; all that is random in it comes from the generator."""
 
 
 class Transform:
-    """Steps one after the other; the result as a contiguous uint8 array ``[H, W, 3]``."""
+    """Steps one after the other; the result as a contiguous uint8 array ``[H, W, 3]``.
 
-    def __init__(self, transforms: list):
+    Args:
+        channels: of the images; of others than RGB of 8 bits arrays are ``[H, W, C]`` of their ``dtype``.
+    """
+
+    def __init__(self, transforms: list, channels: Channels = RGB):
         self.transforms = transforms
+        self.channels = channels
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
         for transform in self.transforms:
             if isinstance(image, np.ndarray) and not isinstance(transform, HorizontalFlip):
                 image = Image.fromarray(image)
             image = transform(image, rng)
-        return np.ascontiguousarray(image)
+        if self.channels.are_usual:
+            return np.ascontiguousarray(image)
+        values = np.asarray(image, np.float32)
+        return np.ascontiguousarray(values if self.channels.depth > 8 else np.round(values), self.channels.dtype)
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
-        """``(height, width, 3)`` of every result; ``None`` where nothing is resized."""
-        return next((one.image_shape for one in self.transforms if isinstance(one, CropResize)), None)
+        """``(height, width, channels)`` of every result; ``None`` where nothing is resized."""
+        shape = next((one.image_shape for one in self.transforms if isinstance(one, CropResize)), None)
+        return None if shape is None else (*shape[:2], self.channels.count)
 
     @property
     def resampling(self) -> str:
@@ -59,7 +71,7 @@ class Transform:
         """As of the decoded photo, but a crop that comes first has it decoded no larger than it needs."""
         first, *others = self.transforms
         image = first.of_file(photo, rng) if isinstance(first, CropResize) else first(photo.decode(), rng)
-        return Transform(others)(image, rng)
+        return Transform(others, self.channels)(image, rng)
 
     def decode(self, photo: ImageFile) -> Image.Image:
         """The photo as small as any crop of it allows; one image to crop again and again."""
@@ -92,6 +104,7 @@ def train_transform(
     extra: Sequence[Step] = (),
     fit: str = "crop",
     fill: Colour = (0, 0, 0),
+    channels: Channels = RGB,
 ) -> Transform:
     """Rotate, crop at random, resize, jitter colours, flip, augment; those that are off draw no numbers.
 
@@ -110,6 +123,7 @@ def train_transform(
         extra: more steps after these; each leaves the image's size as it is.
         fit: one of ``FITS``: what the image is made before it is cropped.
         fill: colour of the bars of a letterboxed image.
+        channels: of the images. Only what does not change colours is for others than RGB of 8 bits.
 
     Raises:
         UserError: a value outside its range.
@@ -126,7 +140,7 @@ def train_transform(
         transforms.append(AutoAugment(autoaugment))
     if randaugment[0]:
         transforms.append(RandAugment(*randaugment))
-    return Transform([*transforms, *extra])
+    return Transform([*transforms, *extra], channels)
 
 
 def eval_transform(
@@ -138,6 +152,8 @@ def eval_transform(
     fit: str = "crop",
     fill: Colour = (0, 0, 0),
     five: bool = False,
+    channels: Channels = RGB,
+    whole: bool = False,
 ) -> Transform:
     """Resize and cut out the centre; or show the whole image, letterboxed or stretched.
 
@@ -149,18 +165,24 @@ def eval_transform(
         fit: one of ``FITS``.
         fill: colour of the bars of a letterboxed image.
         five: the four corners as well, one below the other, see ``FiveCrops``; for ``fit="crop"``.
+        channels: of the images; others than RGB of 8 bits are resized by Pillow.
+        whole: not cropped, in its own proportions, see ``Whole``; for ``fit="crop"``.
 
     Raises:
         UserError: a value outside its range.
     """
     opencv = resampling == "opencv"
     if fit == "letterbox":
-        return Transform([(OpenCVLetterbox if opencv else Letterbox)(size, interpolation, fill)])
-    if fit == "stretch" or not crop:
-        return Transform([(OpenCVResize if opencv else Resize)(size, interpolation)])
-    if five:
-        return Transform([(OpenCVFiveCrops if opencv else FiveCrops)(size, resize_size, interpolation)])
-    return Transform([(OpenCVResizeCentreCrop if opencv else ResizeCentreCrop)(size, resize_size, interpolation)])
+        step = (OpenCVLetterbox if opencv else Letterbox)(size, interpolation, fill)
+    elif fit == "stretch" or not crop:
+        step = (OpenCVResize if opencv else Resize)(size, interpolation)
+    elif whole:
+        step = (OpenCVWhole if opencv else Whole)(size, resize_size, interpolation)
+    elif five:
+        step = (OpenCVFiveCrops if opencv else FiveCrops)(size, resize_size, interpolation)
+    else:
+        step = (OpenCVResizeCentreCrop if opencv else ResizeCentreCrop)(size, resize_size, interpolation)
+    return Transform([step], channels)
 
 
 class RandomRotation:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from fitting import input_size
+from channels import input_of
 from pictures import LARGE, REFUSALS
 from PIL import Image
 from starlette.exceptions import HTTPException
@@ -23,9 +23,7 @@ class Decoders:
         needed = {key: value for key, value in contract.items() if key != "class_names"}
         self.command = [sys.executable, str(PROGRAM), json.dumps([needed, max_pixels], default=str)]
         self.count, self.max_pixels, self.seconds = count, max_pixels, seconds
-        size = input_size(contract)
-        is_float = contract["input"] == "float"
-        self.shape, self.type = ((3, *size), np.float32) if is_float else ((*size, 3), np.uint8)
+        self.shape, self.type = input_of(contract)
         self.idle, self.processes, self.starts = asyncio.Queue(), set(), set()
 
     @contextlib.asynccontextmanager

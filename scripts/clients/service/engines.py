@@ -48,8 +48,7 @@ def onnxruntime(directory, threads):
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads leave the decoders their cores
     session = InferenceSession(str(directory / FILES["onnx"][0]), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})[0]
+    return lambda images: session.run(None, {session.get_inputs()[0].name: images})[0]
 
 
 def openvino(directory, threads):

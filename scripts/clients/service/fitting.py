@@ -35,7 +35,7 @@ def shrink_factor(contract, width, height):
 
 
 def fit(canvas, contract, width, height, shrink):
-    """Uint8 ``[height, width, 3]`` of an RGB picture that its decoder has shrunk from ``width`` and ``height``."""
+    """Uint8 ``[height, width, 3]`` of an RGB picture that its decoder has shrunk; float32 of a list of channels."""
     (high, wide), (across, down) = input_size(contract), resized_size(contract, width, height)
     box, is_crop = (0, 0, width, height), contract.get("crop", "center") == "center"
     left, top = ((across - wide) // 2, (down - high) // 2) if is_crop else ((wide - across) // 2, (high - down) // 2)
@@ -49,10 +49,14 @@ def fit(canvas, contract, width, height, shrink):
             x, y = width / across, height / down
             box, across, down = (left * x, top * y, (left + wide) * x, (top + high) * y), wide, high
         filter, box = Image.Resampling[FILTERS[contract["interpolation"]]], [edge / shrink for edge in box]
-        pixels = np.asarray(canvas.resize((across, down), filter, box=box))
+        parts = [
+            np.asarray(one.resize((across, down), filter, box=box))
+            for one in (canvas if isinstance(canvas, list) else [canvas])
+        ]
+        pixels = np.clip(np.stack(parts, axis=-1), 0, 255) if isinstance(canvas, list) else parts[0]
     if (down, across) == (high, wide):
         return pixels
     bars = [min(max(round(255 * value), 0), 255) for value in contract["mean"]]
-    whole = np.full((high, wide, 3), bars, np.uint8)
+    whole = np.full((high, wide, len(bars)), bars, pixels.dtype)
     whole[top : top + down, left : left + across] = pixels
     return whole

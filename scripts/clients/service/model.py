@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 from answers import are_several, check_tags, probabilities
+from channels import ORDERS, OTHER_ORDER, check_channels, white
 from engines import FILES, graph_kind, load_engine, paddle_version
 from fitting import CROPS, FILTERS
 from operators import check_model, check_reader
@@ -13,7 +14,7 @@ from plain_yaml import read
 
 LARGEST = 4096
 CHOICES = {"input": ["float", "uint8"], "output": ["logits", "probabilities"], "interpolation": list(FILTERS)}
-CHOICES |= {"format": [1, 2], "channel_order": ["RGB"], "crop": list(CROPS)}
+CHOICES |= {"format": [1, 2], "channel_order": [*ORDERS.values(), OTHER_ORDER], "crop": list(CROPS)}
 CHOICES |= {"resampling": [None, "pillow", "opencv"], "jpeg_reductions": [[8, 4, 2], []]}
 
 
@@ -24,14 +25,13 @@ def read_contract(directory):
         if not isinstance(contract, dict) or contract.get(key) not in choices:
             raise ValueError(f"in inference.yaml {key} is missing, or none of {list(choices)!s:.60}")
     check_tags(contract)
+    check_channels(contract)
     layout, size = {"float": "NCHW", "uint8": "NHWC"}[contract["input"]], contract.get("image_size")
     edges = size if isinstance(size, list) and len(size) == 2 else [size]
     if not all(type(edge) is int and 1 <= edge <= LARGEST for edge in edges):
         raise ValueError(f"in inference.yaml image_size is missing, or no number or two from 1 to {LARGEST}")
     if contract.get("resampling") == "opencv" and not find_spec("cv2"):
         raise ValueError("its pictures are resized by OpenCV: pip install opencv-python-headless")
-    if (contract["jpeg_reductions"] == []) != (contract.get("resampling") == "opencv"):
-        raise ValueError("in inference.yaml jpeg_reductions contradicts resampling")
     if contract["layout"] != layout or contract["resize_size"] < min(edges):
         raise ValueError("in inference.yaml layout contradicts input, or resize_size contradicts image_size")
     names = FILES[graph_kind(directory)]
@@ -45,11 +45,9 @@ def read_contract(directory):
 
 def load_network(directory, contract, threads, max_batch, engine=None):
     """A function from ``[N, ...]`` to probabilities ``[N, classes]``, tried with all sizes of batches; its engine."""
-    mean, std, names = contract["mean"], contract["std"], contract["class_names"]
-    if not (len(mean) == len(std) == 3 and np.isfinite(mean + std).all() and min(std) > 0):
-        raise ValueError("mean and std are not three numbers each to compute with")
-    white = network_input(b"P6 1 1 255 \xff\xff\xff", contract, max_pixels=1 << 26)
-    engine, compute = load_engine(directory, engine, threads, white, max_batch)
+    names = contract["class_names"]
+    image = network_input(white(contract), contract, max_pixels=1 << 26)
+    engine, compute = load_engine(directory, engine, threads, image, max_batch)
 
     def run(images, softmax=contract["output"] == "logits"):
         scores = compute(images)
@@ -57,7 +55,7 @@ def load_network(directory, contract, threads, max_batch, engine=None):
             scores = probabilities(scores, contract)
         return scores
 
-    scores = run(white[np.newaxis], softmax=False)
+    scores = run(image[np.newaxis], softmax=False)
     several = are_several(contract)  # whose logits may look like probabilities
     are_probabilities = scores.min() >= 0 and (scores.max() <= 1 if several else abs(scores.sum() - 1) < 0.001)
     are_probabilities &= not several or contract["output"] == "probabilities"
@@ -66,5 +64,5 @@ def load_network(directory, contract, threads, max_batch, engine=None):
     if len(names) != scores.shape[1] or {type(name) for name in names} != {str}:
         raise ValueError(f"class_names are not the names of {scores.shape[1]} classes")
     for count in range(max_batch, 0, -1):  # now, so that no request waits for oneDNN; others fit the largest's memory
-        run(np.stack([white] * count))
+        run(np.stack([image] * count))
     return run, engine

@@ -13,6 +13,7 @@ import signal
 import sys
 
 import numpy as np
+from channels import NPY, are_usual, bands_of, bands_of_array, pixels_of_bands
 from fitting import fit, resized_size, shrink_factor
 from PIL import Image, ImageOps
 from work import EXIF_AS_USUAL, TooMuchWork, check_exif, check_work
@@ -25,6 +26,17 @@ PR_SET_PDEATHSIG, M_MMAP_THRESHOLD = 1, -3
 
 def network_input(data, contract, max_pixels):
     """Float32 ``[3, height, width]`` or uint8 ``[height, width, 3]``, to the bit as inference_client.py computes it."""
+    pixels, (mean, std) = pixels_of(data, contract, max_pixels), np.array([contract["mean"], contract["std"]])
+    gain, shift = np.float32(1 / (255 * std)), np.float32(-mean / std)
+    if contract["input"] == "uint8":
+        return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray((pixels * gain + shift).transpose(2, 0, 1))
+
+
+def pixels_of(data, contract, max_pixels):
+    """The picture as the network sees it, ``[height, width, channels]``, values from 0 to 255."""
+    if not are_usual(contract) and data.startswith(NPY):
+        return pixels_of_bands(bands_of_array(data, contract, max_pixels), contract)
     check_work(data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         turned, shrink = _is_turned(image), 1
@@ -44,16 +56,13 @@ def network_input(data, contract, max_pixels):
                 ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F" or (image.mode == "I" and not 0 <= image.getextrema()[0] <= image.getextrema()[1] < 65536):
         raise ValueError("its values are of more than 16 bits")
+    if not are_usual(contract):
+        return pixels_of_bands(bands_of(image, contract), contract)
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     opacity = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     canvas = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, "white"), opacity)
-    pixels = fit(canvas, contract, *(canvas.size if shrink == 1 else (width, height)), shrink)
-    mean, std = np.array(contract["mean"]), np.array(contract["std"])
-    gain, shift = np.float32(1 / (255 * std)), np.float32(-mean / std)
-    if contract["input"] == "uint8":
-        return np.ascontiguousarray(pixels)
-    return np.ascontiguousarray((pixels * gain + shift).transpose(2, 0, 1))
+    return fit(canvas, contract, *(canvas.size if shrink == 1 else (width, height)), shrink)
 
 
 def _is_turned(image):
