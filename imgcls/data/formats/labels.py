@@ -56,6 +56,6 @@ def number_labels(labels: Labels) -> tuple[np.ndarray, tuple[str, ...] | None]:
 
 def in_natural_order(names: set[str]) -> tuple[str, ...]:
     """Sorted, numbers by their value where all are numbers."""
-    if all(map(OF_DIGITS.fullmatch, names)):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    if all(map(OF_DIGITS.fullmatch, names)):  # of any length: the longer without zeros in front is the larger
+        return tuple(sorted(names, key=lambda name: (len(digits := name.lstrip("0")), digits, name)))
     return tuple(sorted(names))
