@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from imgcls.app.program import entry_point
 from imgcls.errors import UserError
-from imgcls.machine.files import atomic_write
+from imgcls.machine.files import atomic_write, beside
 from imgcls.machine.installation import require_paddle
 from imgcls.run.lock import held
 from imgcls.run.logs import log, start_log
@@ -73,8 +73,7 @@ def main(config: DictConfig) -> None:
     log.info(report.summary())
     if settings.fuse:
         network = _fused(network, model.name)
-    beside = output.absolute().with_name(f".{output.name}.lock")
-    with held(output, beside, "convert.output"):
+    with held(output, beside(output.absolute(), "lock"), "convert.output"):
         _require_absent(output)
         _write(network, output, model_info(model.name), settings.names)
     log.info("%s with %d classes: %s", model.name, num_classes, output)

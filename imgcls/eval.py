@@ -26,6 +26,7 @@ def main(config: DictConfig) -> float:
     from imgcls.app.program import given_keys
     from imgcls.app.source import build_network, load_source
     from imgcls.app.tag_evaluation import evaluate_tags
+    from imgcls.deploy.views import views_of
     from imgcls.engine.trainer import Trainer
     from imgcls.machine.device import select_device
     from imgcls.report.answers import DetailedMeter
@@ -81,7 +82,7 @@ def main(config: DictConfig) -> float:
         if source.multi_label:
             return evaluate_tags(settings, source, samples, trainer, load, origin, directory)
         meter = DetailedMeter(samples.num_classes, settings.topk)
-        loader = load(samples, seen.transform(five=settings.tta == "five"))
+        loader = load(samples, seen.transform(**views_of(settings.tta)))
         result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
     if settings.knn:
         result.pop("loss")  # of votes, which are no probabilities

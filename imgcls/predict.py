@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
     from imgcls.deploy.reader import ImageReader, read_batches
     from imgcls.deploy.results import ClassFile
     from imgcls.deploy.sorting import Folders
-    from imgcls.deploy.views import SeveralViews
+    from imgcls.deploy.views import SeveralViews, views_of
     from imgcls.machine.device import select_device
 
     start_log()
@@ -90,7 +90,7 @@ def main(config: DictConfig) -> None:
         unreadable.append(str(error))
 
     with_bar = progress_bar(left, desc="predicting", unit=" pictures")
-    read = ImageReader(source.preprocessing.transform(five=settings.tta == "five"), config.data.max_pixels)
+    read = ImageReader(source.preprocessing.transform(**views_of(settings.tta)), config.data.max_pixels)
     num_workers, start = (settings.num_workers, "spawn") if len(left) > FEW else (min(1, settings.num_workers), "fork")
     shape = read.transform.image_shape
     kept = f"answers so far are in {answers.path}; go on with predict.resume=true run.name={directory.name}"

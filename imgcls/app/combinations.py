@@ -26,7 +26,7 @@ NEVER_WITH_DALI = {
     "transform.interpolation": "area",
     "transform.resampling": "opencv",
     "transform.fit": "letterbox",
-    "eval.tta": "five",
+    "eval.tta": ("five", "whole"),
 }
 
 INT8_PACKAGES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
@@ -50,14 +50,18 @@ def check(config: DictConfig, program: str, own_metrics: bool = False) -> None:
     Args:
         own_metrics: callbacks that the configuration does not name may add metrics of their own.
     """
-    found = [*_keys(config, program), *_combinations(config, own_metrics)]
+    found = [*dict.fromkeys((*_keys(config, program), *_combinations(config, own_metrics)))]
     if found:
         raise UserError(listed(found, separator="\n       "))
 
 
 def _keys(config: DictConfig, program: str) -> Iterator[str]:
     for key, row in rows(SCHEMAS[program]).items():
-        yield from problems(key, _get(config, key), row.rules)
+        value = _get(config, key)
+        if row.path and value == "":
+            yield f"{key} is empty: name a path, or leave it out."
+        else:
+            yield from problems(key, value, row.rules)
 
 
 def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
@@ -111,7 +115,8 @@ def _files(config: DictConfig) -> Iterator[str]:
             yield f"data.root={root}: there is no such zip."
     elif root is not None and format != "synthetic" and not Path(root).is_dir():
         is_zip = format == "folder" and Path(root).suffix.lower() == ".zip" and Path(root).is_file()
-        yield f"data.root={root}: " + ("write data=zip." if is_zip else "there is no such directory.")
+        what = "that is a file, and a directory is wanted." if Path(root).exists() else "there is no such directory."
+        yield f"data.root={root}: {'write data=zip.' if is_zip else what}"
     if format == "huggingface" and find_spec("pyarrow") is None:
         yield 'data=huggingface needs the package pyarrow: pip install "imgcls[huggingface]"'
     for key in ("image_column", "label_column", "split_column"):
@@ -132,6 +137,8 @@ def _shape(config: DictConfig) -> Iterator[str]:
     for program in ("eval", "predict"):
         if _get(config, f"{program}.tta") == "five" and fit != "crop":
             yield f"{program}.tta=five cuts corners off, and transform.fit={fit} shows the whole picture: take flip."
+        if _get(config, f"{program}.tta") == "whole" and fit != "crop":
+            yield f"{program}.tta=whole: transform.fit={fit} shows the whole picture already. Leave one out."
 
 
 def _address(config: DictConfig, format: str) -> Iterator[str]:
@@ -158,8 +165,9 @@ def _dali(config: DictConfig) -> Iterator[str]:
     if _get(config, "data.backend") != "dali":
         return
     for key, value in NEVER_WITH_DALI.items():
-        if _get(config, key) == value:
-            yield f"{key}={value}: not with data.backend=dali; leave it out, or use pillow."
+        found = _get(config, key)
+        if found == value or (isinstance(value, tuple) and found in value):
+            yield f"{key}={found}: not with data.backend=dali; leave it out, or use pillow."
     values = {key: _get(config, key) for key in AUGMENTATION_WITHOUT_DALI if "trainer" in config}
     on = [key for key, value in values.items() if (any(value) if isinstance(value, ListConfig) else value)]
     if on:
@@ -360,6 +368,8 @@ def _neighbours(config: DictConfig) -> Iterator[str]:
         return
     if config.eval.split != "val":
         yield f"eval.knn={count} asks the training pictures, each of which would find itself: leave out eval.split."
+    if config.eval.tta == "whole":
+        yield f"eval.knn={count} compares pictures of one size: not with eval.tta=whole; take flip or five."
     if config.eval.report:
         yield f"eval.knn={count}: no last layer tells where it looked, as eval.report=true shows. Leave one out."
     if config.eval.tune or _get(config, "data.multi_label"):

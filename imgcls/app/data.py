@@ -153,7 +153,9 @@ def make_loader(
         other = not of_training  # pictures for validation
         dataset = SyntheticDataset(samples, as_size(size), seed=seed + other, channels=transform.channels.count)
         if transform.image_shape not in (None, dataset.image_shape):
-            raise UserError("data=synthetic makes pictures of the network's size: there are no corners (tta=five).")
+            raise UserError(
+                "data=synthetic makes pictures of the network's size: there are no corners (tta=five, whole)."
+            )
     else:
         held = _held(samples, transform, data) if data.cache == "ram" else None
         dataset = ImageDataset(samples, transform, seed=seed, max_pixels=data.max_pixels, cache=held)

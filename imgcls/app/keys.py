@@ -12,6 +12,8 @@ from typing import Any
 
 from imgcls.app.loggers import LOGGERS
 from imgcls.app.rows import (
+    ABOVE_ZERO,
+    BELOW_ONE,
     BOUNDS,
     CLASS_WEIGHTS,
     COLOUR,
@@ -23,6 +25,7 @@ from imgcls.app.rows import (
     POSITIVE,
     SHARES,
     SIZE,
+    SPREAD,
     at_least,
     auto_or,
     between,
@@ -131,7 +134,7 @@ class TransformConfig:
     interpolation: str = key(one_of(*INTERPOLATIONS))
     resampling: str | None = key(one_of(*RESAMPLINGS), unrecorded="pillow")  # that of the weights when left out
     mean: list[float] = key(COLOUR)
-    std: list[float] = key(COLOUR)
+    std: list[float] = key(COLOUR, SPREAD)
     depth: int | None = key(DEPTH, later=True)  # of images, not of files: what it leaves open follows the channels
     rotation: int = key(between(0, 180))
     scale: list[float] = key(BOUNDS)
@@ -149,10 +152,10 @@ class OptimizerConfig:
     lr: float = key(at_least(0))
     momentum: float = key(between(0, 1))
     use_nesterov: bool = key()
-    rho: float = key()
-    beta1: float = key()
-    beta2: float = key()
-    epsilon: float = key()
+    rho: float = key(BELOW_ONE)
+    beta1: float = key(BELOW_ONE)
+    beta2: float = key(BELOW_ONE)
+    epsilon: float = key(at_least(0))
     weight_decay: float = key(at_least(0))
     no_decay_on_norm_and_bias: bool = key()
     head_lr_multiplier: float = key(at_least(0))
@@ -168,16 +171,16 @@ class OptimizerConfig:
 class ScheduleConfig:
     name: str = key(one_of(*SCHEDULES, "own"))
     warmup_epochs: float = key(at_least(0))
-    warmup_start_lr: float = key()
+    warmup_start_lr: float = key(at_least(0))
     warmup_whole_epochs: bool = key()
     boundaries: list[float] = key()
-    decay_epochs: float | None = key()
-    decay_rate: float = key()
-    final_lr: float = key()
+    decay_epochs: float | None = key(ABOVE_ZERO)
+    decay_rate: float = key(at_least(0))
+    final_lr: float = key(at_least(0))
     patience: int = key(at_least(1))
     cooldown: int = key(at_least(0))
     min_delta: float = key(at_least(0))
-    power: float = key()
+    power: float = key(at_least(0))
     _target_: str = key()  # of lr_schedule=own: the function, and its arguments
     args: dict[str, Any] = key()
 

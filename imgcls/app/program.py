@@ -38,7 +38,9 @@ from imgcls.app.model_group import register_sources
 from imgcls.app.named_files import require_named_files
 from imgcls.app.overrides import canonical, imports, unknown_choice, unknown_key
 from imgcls.app.pretrained import as_its_weights_see
+from imgcls.app.run_name import require_run_name
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, listed
+from imgcls.machine.installation import versions
 from imgcls.machine.modules import import_modules
 from imgcls.machine.streams import prepare_streams
 from imgcls.machine.text import escape_controls
@@ -68,8 +70,11 @@ LAUNCHERS_OWN = ("TerminatedWorkerError", "UncompletedJobError", "FailedJobError
 HYDRAS_OWN = ("See https", "full_key:", "object_type=", "reference_type=")
 """How lines of its messages begin that tell a user nothing."""
 
-SYSTEM_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
-"""Errors of the system that say all there is to say: no permission, read-only, disk full."""
+SYSTEM_ERRORS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE),
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMFILE),
+)
+"""Errors of the system that say all there is to say: no permission, read-only, disk full, a file for a directory."""
 
 
 def entry_point(name: str) -> Callable:
@@ -123,6 +128,7 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
     Raises:
         UserError: unknown key, wrong type, value missing or out of range.
     """
+    require_run_name(config)
     result = _typed(config, name, given)
     if name == "train" and HydraConfig.initialized():
         result = _begun_or_continued(result, [*given_keys(), *given], own_callbacks=own_metrics)
@@ -133,6 +139,8 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
 def _begun_or_continued(config: DictConfig, keys: list[str], own_callbacks: bool) -> DictConfig:
     """A training as its run recorded it, if that goes on; by the default recipe where the command leaves all open."""
     resume, result = config.trainer.resume, config
+    if resume == "auto" and not _is_named(keys):
+        raise UserError("trainer.resume=auto goes on with the run of that name: add run.name=<its name>.")
     if resume is not None:
         from imgcls.app.continuation import continued
 
@@ -143,6 +151,13 @@ def _begun_or_continued(config: DictConfig, keys: list[str], own_callbacks: bool
         result = continued(config, _run_directory(config), overrides, keys, compose)
     goes_on = result is not config or resume not in (None, "auto")
     return result if goes_on or own_callbacks or not is_told_nothing(keys) else with_default_recipe(result)
+
+
+def _is_named(keys: list[str]) -> bool:
+    """Whether the command says which run it is; a sweep does by its directory."""
+    settings = HydraConfig.get()
+    by_directory = any(one.lstrip("+").startswith("hydra.run.dir=") for one in settings.overrides.hydra)
+    return "run.name" in keys or by_directory or settings.mode is RunMode.MULTIRUN
 
 
 def _typed(config: DictConfig, name: str, given: Iterable[str] = ()) -> DictConfig:
@@ -180,6 +195,9 @@ def _run_directory(config: DictConfig) -> Path:
 
 def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     """Compose, run, and turn what went wrong into a message and an exit status."""
+    if "--version" in sys.argv[1:]:
+        print(versions())
+        return 0
     register_sources()
     # Hydra would otherwise print and exit by itself; the messages below are ours.
     os.environ["HYDRA_FULL_ERROR"] = "1"

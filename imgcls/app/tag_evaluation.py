@@ -12,6 +12,7 @@ from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.loader import Loader
 from imgcls.data.paths import printable
 from imgcls.data.pictures.transforms import Transform
+from imgcls.deploy.views import views_of
 from imgcls.engine.meters import TagMeter
 from imgcls.engine.trainer import Trainer
 from imgcls.machine.progress import WithBar
@@ -38,7 +39,7 @@ def evaluate_tags(
     thresholds = None if settings.tune else source.thresholds or [0.5] * samples.num_classes
     meter = TagMeter(len(samples), samples.class_names, thresholds=thresholds)
     plain = source.preprocessing().transform()
-    loader = load(samples, source.preprocessing().transform(five=settings.tta == "five"))
+    loader = load(samples, source.preprocessing().transform(**views_of(settings.tta)))
     result = trainer.evaluate(WithBar(loader, desc="evaluating", unit=" batches", total=len(loader)), meter)
     origin = {**origin, "left_out": len(samples) - meter.samples}
     told = "tuned on these pictures" if settings.tune else "of the checkpoint" if source.thresholds else "0.5"

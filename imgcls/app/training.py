@@ -35,6 +35,7 @@ from imgcls.callbacks.checkpoint import recorded_progress, restore
 from imgcls.callbacks.history import History
 from imgcls.callbacks.pruning import Pruning
 from imgcls.data.formats.class_names import class_names_text
+from imgcls.data.formats.record import known
 from imgcls.data.formats.samples import Samples
 from imgcls.data.loading.dali import DaliLoader
 from imgcls.data.loading.loader import Loader
@@ -53,6 +54,7 @@ from imgcls.functional.monitoring import best_row, direction
 from imgcls.functional.schedules import WAITING, Schedule, build_schedule, joined
 from imgcls.machine.device import select_device
 from imgcls.machine.modules import call
+from imgcls.machine.store import scheme_of
 from imgcls.machine.text import write_json
 from imgcls.models.checks import require_methods
 from imgcls.models.registry import model_info
@@ -87,6 +89,8 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
     if distill and distill.photos is not None:
         train_samples = with_photos(train_samples, distill.photos)
     val_samples = read("val", None, class_names) if evaluates else None
+    if scheme_of(config.data.root) is not None:
+        require_one_listing(config.data.root, ranks, train_samples, val_samples)
     _require_telling(config, class_names, bool(own_callbacks))
 
     with agree_on_run(ranks, open_run) as run:
@@ -181,6 +185,20 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
         best = _finish(run, trainer, settings)
         log.info("next:\n%s", "\n".join(f"  {step}" for step in next_steps(run.path, own_modules(config), val_samples)))
         return best
+
+
+def require_one_listing(root: str, ranks: Ranks, *splits: Samples | None) -> None:
+    """Refuse processes that have found different pictures behind an address, which may have changed meanwhile.
+
+    Raises:
+        UserError: they have.
+    """
+    found = " ".join(known(samples).sha256 for samples in splits if samples is not None)
+    if ranks.broadcast(found) != found:
+        raise UserError(
+            f"The pictures at {root} are not those that the first process has found there: they have changed "
+            "meanwhile. Start again when nothing is written there."
+        )
 
 
 def _tell_pixels(config: DictConfig, ranks: Ranks, goes_on: bool) -> None:

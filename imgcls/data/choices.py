@@ -2,7 +2,10 @@
 
 SPLITS = ("train", "val")
 
-SPLIT_FOLDERS = frozenset(("train", "val", "test", "valid", "validation"))
+NAMES_OF_SPLIT = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
+"""What the directory of a split is called, in any case of letters."""
+
+SPLIT_FOLDERS = frozenset((*NAMES_OF_SPLIT["train"], *NAMES_OF_SPLIT["val"], "test"))
 """Directories of these names alone are splits, not classes."""
 
 FILES = ("folder", "list", "tar", "webdataset", "zip", "huggingface")
@@ -14,7 +17,7 @@ NUMBERED = ("list", "tar", "webdataset", "huggingface")
 SHARED = FILES
 """Formats that can give a share of each class for validation, or be divided into folds."""
 
-REMOTE = ("list", "tar", "webdataset")
+REMOTE = ("folder", "list", "tar", "webdataset")
 """Those that can lie at an address."""
 
 COLUMNED = {
@@ -50,5 +53,6 @@ AUTOAUGMENT_POLICIES = ("imagenet",)
 FITS = ("crop", "letterbox", "stretch")
 """How an image comes into a rectangle of another shape: its centre, whole with bars, whole and distorted."""
 
-TEST_TIME_AUGMENTATIONS = ("flip", "five")
-"""Views of an image whose answers are averaged: it and its mirror image; its centre and its corners."""
+TEST_TIME_AUGMENTATIONS = ("flip", "five", "whole")
+"""Views of an image whose answers are averaged: it and its mirror image; its centre and its corners. Or one view, for
+networks that take any size: all of it in its own proportions."""

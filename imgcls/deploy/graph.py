@@ -96,15 +96,26 @@ def save_layer(graph: nn.Layer, network: nn.Layer, directory: str | Path, spec: 
 
 def _require_any_size(network: nn.Layer, contract: Contract) -> None:
     own = contract.preprocessing
-    height, width = own.height + OTHER_SIZE[0], own.width + OTHER_SIZE[1]
-    try:
-        with paddle.no_grad():
-            network(paddle.zeros([1, own.channels.count, height, width]))
-    except (ValueError, RuntimeError, UserError) as error:
+    if not takes_any_size(network, own):
+        height, width = _other_size(own)
         raise UserError(
             f"{contract.model} is for pictures of {own.width} x {own.height} pixels: it cannot take "
             f"{width} x {height}. Leave out export.dynamic_size."
-        ) from error
+        )
+
+
+def takes_any_size(network: nn.Layer, preprocessing: Preprocessing) -> bool:
+    """Whether a network in evaluation mode takes pictures of another size than its own."""
+    try:
+        with paddle.no_grad():
+            network(paddle.zeros([1, preprocessing.channels.count, *_other_size(preprocessing)]))
+    except (ValueError, RuntimeError, UserError):
+        return False
+    return True
+
+
+def _other_size(preprocessing: Preprocessing) -> tuple[int, int]:
+    return preprocessing.height + OTHER_SIZE[0], preprocessing.width + OTHER_SIZE[1]
 
 
 def name_in_graph(name: str) -> str:

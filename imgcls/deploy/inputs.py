@@ -43,6 +43,8 @@ def find_images(inputs: str | Iterable[str], left_out: LeftOut | None = None, ke
 
 def _expand(entry: str, left_out: LeftOut, key: str | None) -> list[str]:
     path = os.path.expanduser(entry)
+    if not entry:
+        raise UserError(f"{f'{key} is empty' if key else 'A name is empty'}: name a picture, a directory or a pattern.")
     if os.path.isdir(path):
         found = sorted(_below(path, left_out))
         nothing = f"There are no pictures in {printable(path)} or below it (looked for {suffixes_in_words()})."
@@ -54,6 +56,8 @@ def _expand(entry: str, left_out: LeftOut, key: str | None) -> list[str]:
         )
     elif os.path.exists(path):
         return [path]
+    elif "://" in entry:
+        raise UserError(f"{printable(entry)} is an address: download the picture, and name the file.")
     elif glob.has_magic(path):
         found = sorted(_matches(path, left_out))
         nothing = f"No file matches the pattern {printable(path)}."

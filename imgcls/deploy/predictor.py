@@ -15,6 +15,7 @@ from imgcls.deploy.compatible import require_reader
 from imgcls.deploy.contract import Contract, read_contract, verify_files
 from imgcls.deploy.engines import ENGINES, ENGINES_OF, Run
 from imgcls.deploy.fastest import Fastest
+from imgcls.deploy.graph import takes_any_size
 from imgcls.errors import UserError, close_matches
 from imgcls.models.checks import require_methods
 
@@ -41,6 +42,14 @@ class Predictor:
         """The last feature map averaged over its area, ``[N, num_features]``."""
         raise NotImplementedError
 
+    def require_any_size(self, what: str) -> None:
+        """Refuse ``what``, a key and its value, if images of one size alone are answered for.
+
+        Raises:
+            UserError: they are.
+        """
+        raise UserError(f"{what} is for networks and exports of any size.")
+
 
 class NetworkPredictor(Predictor):
     """A network run eagerly; it is put into evaluation mode.
@@ -65,6 +74,14 @@ class NetworkPredictor(Predictor):
     def features(self, images):
         require_methods(self.network, "an answer of features", "forward_features")
         return self.network.forward_features(self._input(images)).mean([2, 3]).numpy()
+
+    def require_any_size(self, what):
+        seen = self.preprocessing
+        if not takes_any_size(self.network, seen):
+            raise UserError(
+                f"{what}: {type(self.network).__name__} is for pictures of {seen.width} x {seen.height} pixels and "
+                "cannot take others. Take flip or five, which show it that size."
+            )
 
     def _input(self, images: np.ndarray) -> paddle.Tensor:
         return self.preprocessing.normalize(paddle.to_tensor(images))
@@ -95,6 +112,12 @@ class ExportPredictor(Predictor):
     def features(self, images):
         self._require("features")
         return self._outputs(images)
+
+    def require_any_size(self, what):
+        if not self.contract.dynamic_size:
+            raise UserError(
+                f"{what} is for exports of any size: export with export.dynamic_size=true, or name the run."
+            )
 
     def network_input(self, images: np.ndarray) -> np.ndarray:
         """What the graph takes, of ``[N, height, width, channels]``."""

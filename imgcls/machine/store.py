@@ -1,5 +1,6 @@
 """Files behind an address, ``s3://...`` or ``https://...``: read whole or in part, through fsspec, with patience."""
 
+import copy
 import errno
 import hashlib
 import logging
@@ -8,9 +9,10 @@ import random
 import re
 import time
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from imgcls.errors import UserError
 from imgcls.machine.bounded_cache import BoundedCache
@@ -24,6 +26,9 @@ SCHEMES = ("s3", "gs", "az", "abfs", "hdfs", "webhdfs", "http", "https")
 ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
 WHOLE = 10
 """A list or an index may take so many times the seconds of an image."""
+
+PAGE_BYTES = 64 << 20
+"""Of a web server's list of a directory."""
 
 PART = 8 << 20
 """Bytes of a shard that is copied, in one attempt."""
@@ -195,6 +200,37 @@ class Store:
                 found.append((name, int(size), str(entry.get("ETag") or entry.get("LastModified") or "")))
         return sorted(found)
 
+    def entries(self, below: str) -> list[tuple[str, bool]]:
+        """Names of all that a directory holds, and whether each is a directory; sorted. A web server's are its links.
+
+        Args:
+            below: empty, or ends with a slash.
+
+        Raises:
+            NoSuchFile: there is no such directory, or the service lists none.
+            UserError: the last attempt failed, too.
+        """
+        if self._is_web:
+            base = f"{quote(self.root, safe=IN_ADDRESSES)}/{quote(os.fsencode(below))}"
+            return sorted(_links(self.read(below, PAGE_BYTES).decode("utf-8", "replace"), base))
+
+        def ask(files: Any, path: str) -> set[tuple[str, bool]]:
+            path = path.rstrip("/")
+            found = _call(files, "ls", WHOLE * self.timeout, path, detail=True)
+            pairs = ((str(one["name"]).rstrip("/"), one.get("type") == "directory") for one in found)
+            return {(name.rpartition("/")[2], is_directory) for name, is_directory in pairs if name != path}
+
+        try:
+            return sorted(self._patiently(below, ask))
+        except NotImplementedError as error:
+            raise NoSuchFile(f"{self.address(below)}: the service lists no files") from error
+
+    def below(self, name: str) -> "Store":
+        """What lies in a directory."""
+        inner = copy.copy(self)
+        inner.root, inner._sizes, inner._opened = f"{self.root}/{name}", {}, None
+        return inner
+
     def copy(self, name: str, size: int, target: Path) -> None:
         """Write a file of that size to ``target``, in parts that are asked for again where one fails.
 
@@ -248,6 +284,30 @@ class Store:
             options = {"encoded": True} if self._is_web else {}
             self._opened = os.getpid(), fsspec.filesystem(scheme, skip_instance_cache=True, **options)
         return self._opened[1]
+
+
+def _links(page: str, base: str) -> set[tuple[str, bool]]:
+    """Names behind a page's links to what lies right below its own address, and which are directories."""
+    found: set[tuple[str, bool]] = set()
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            target = dict(attributes).get("href") if tag == "a" else None
+            if not target:
+                return
+            try:
+                one = urlsplit(urljoin(base, target))
+            except ValueError:
+                return
+            own = urlsplit(base)
+            path, mine = (unquote(part.path, errors="surrogateescape") for part in (one, own))
+            name = path.removeprefix(mine)
+            plain = name.rstrip("/")
+            if one.netloc == own.netloc and not one.query and name != path and plain and "/" not in plain:
+                found.add((plain, name.endswith("/")))
+
+    Links().feed(page)
+    return {(name, is_directory) for name, is_directory in found if is_directory or (name, True) not in found}
 
 
 def waits(retries: int) -> list[float]:

@@ -58,7 +58,9 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
                 self.close_connection = True
                 return
             if fault is None and file.is_dir():
-                links = "".join(f'<a href="{quote(one.name)}">one</a>' for one in sorted(file.iterdir()))
+                links = "".join(
+                    f'<a href="{quote(one.name)}{"/" * one.is_dir()}">one</a>' for one in sorted(file.iterdir())
+                )
                 content = f"<html>{links}</html>".encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html")

@@ -20,6 +20,8 @@ from test_webdataset import write as write_webdataset
 from values_of_conf import train_transform
 
 from imgcls.data.formats.build import SAMPLE_PHOTOS, build_samples
+from imgcls.data.formats.image_files import LeftOut
+from imgcls.data.formats.record import known
 from imgcls.data.loading.dataset import ImageDataset
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
@@ -97,6 +99,75 @@ def test_lists_tables_and_shards_are_the_directory(data, server, split):
     )
 
 
+@pytest.fixture(scope="module")
+def folders(data, tmp_path_factory):
+    """The photos in class directories of odd names, and what is left out beside and among them."""
+    root = tmp_path_factory.mktemp("folders")
+    for split in ("train", "val"):
+        shutil.copytree(data / split, root / split)
+        (root / split / "animal (1)").mkdir()
+        shutil.move(root / split / "land_animal", root / split / "animal (1)" / "land #1%20")
+        (root / split / "animal (1)" / ".hidden").mkdir()
+        (root / split / "animal (1)" / "Thumbs.db").write_bytes(b"no picture")
+        (root / split / "beside.jpg").write_bytes(b"of no class")
+    shutil.rmtree(root / "val" / "tool")
+    shutil.copytree(root / "train", root / "undivided" / "inside")
+    return root
+
+
+def require_equal(remote, local):
+    assert remote.class_names == local.class_names
+    assert remote.labels.tolist() == local.labels.tolist()
+    assert list(remote.relative_paths(0, len(remote))) == list(local.relative_paths(0, len(local)))
+    assert known(remote) == known(local)
+
+
+def test_class_directories_are_those_of_this_machine(folders):
+    """Names, order, classes, what is left out, what is kept for validation."""
+    with serving(folders) as (state, address):
+        for split in ("train", "val"):
+            state.faults = ["503", "503"]
+            left_out, of_local = LeftOut(), LeftOut()
+            remote = read("folder", address, split, left_out=left_out, options=PATIENT)
+            local = build_samples("folder", root=str(folders), split=split, left_out=of_local)
+            require_equal(remote, local)
+            assert left_out.line() == of_local.line()
+            for index in range(0, len(local), 20):
+                assert remote.source(index) == Path(local.source(index)).read_bytes()
+        for split in ("train", "val"):
+            share = {"split": split, "val_share": 0.3}
+            require_equal(
+                build_samples("folder", store=store(f"{address}/undivided/inside"), **share),
+                build_samples("folder", root=str(folders / "undivided" / "inside"), **share),
+            )
+        names = build_samples("folder", root=str(folders)).class_names
+        require_equal(
+            read("folder", f"{address}/undivided/inside", "val", class_names=names),
+            build_samples("folder", root=str(folders / "undivided" / "inside"), split="val", class_names=names),
+        )
+        with pytest.raises(UserError, match=r"is divided already: leave data.val_share out"):
+            read("folder", address, val_share=0.2)
+        with pytest.raises(
+            UserError, match=r"(?s)has no directory 'val'. The folder format wants .*data.val_share=0.2"
+        ):
+            read("folder", f"{address}/undivided", "val")
+
+
+def test_a_server_that_lists_nothing_or_leads_round_in_circles(folders, tmp_path, monkeypatch):
+    with serving(tmp_path) as (state, address):
+        with pytest.raises(UserError, match=r"data=folder wants a service that lists files: .*/nowhere/"):
+            read("folder", f"{address}/nowhere")
+        (tmp_path / "train" / "cat").mkdir(parents=True)
+        (tmp_path / "train" / "cat" / "again").symlink_to(tmp_path / "train" / "cat")
+        with pytest.raises(UserError, match="it lies in more than 32 directories"):
+            read("folder", address)
+        (tmp_path / "page.html").write_bytes(b"a page without end")
+        state.always = "flood"
+        monkeypatch.setattr(stores, "PAGE_BYTES", 1000)
+        with pytest.raises(UserError, match="is larger than 1,000 bytes"):
+            read("folder", f"{address}/page.html")
+
+
 def test_what_fails_is_asked_for_again_and_the_bytes_are_the_same(data, server):
     state, address = server
     samples = read("tar", f"{address}/shards", options=PATIENT)
@@ -141,8 +212,10 @@ def test_a_service_that_stays_away_ends_the_run_in_words(server):
         read("tar", f"{address}/nowhere")
     with pytest.raises(UserError, match="There is no list of the train images"):
         read("list", f"{address}/shards")
-    with pytest.raises(UserError, match=r"data=folder is for a directory. At an address there can be data=list"):
-        read("folder", address)
+    with pytest.raises(
+        UserError, match=r"data=zip is for a directory. At an address there can be data=folder, data=list"
+    ):
+        read("zip", address)
 
 
 def test_a_server_that_sends_without_end_is_heard_no_longer_than_needed(data, server):
@@ -293,6 +366,7 @@ def bucket(data):
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_bucket_is_the_directory(data, bucket, split):
+    require_equal(read("folder", bucket, split), build_samples("folder", root=str(data), split=split))
     require_same(read("list", bucket, split, class_map=data / "classes.txt"), split)
     require_same(read("tar", f"{bucket}/shards", split), split)
     require_same(read("webdataset", f"{bucket}/bare", split), split)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgcls.data.choices import FILES, MULTI_LABEL, NUMBERED, REMOTE, SHARED, SPLIT_FOLDERS, SPLITS
+from imgcls.data.choices import FILES, MULTI_LABEL, NAMES_OF_SPLIT, NUMBERED, REMOTE, SHARED, SPLIT_FOLDERS, SPLITS
 from imgcls.data.formats import hugging_face, webdataset
 from imgcls.data.formats.class_names import class_name, display_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
@@ -130,7 +130,8 @@ def build_samples(
         options = (allow_empty_classes, left_out, columns, on_wrong_line)
         if val_share and has_remote_split(store, format, lists, "val"):
             raise UserError(f"{printable(store.root)} is divided already: leave data.val_share out.")
-        samples = remote_samples(store, format, split, lists, num_classes, names_of_labels, *options)
+        places = {"divides": divides, "known": class_names is not None or val_share is not None}
+        samples = remote_samples(store, format, split, lists, num_classes, names_of_labels, *options, **places)
         require_class_count(num_classes, samples.num_classes, printable(store.root), num_classes_key)
     elif format == "list" and multi_label:
         lists = {"train": train_list, "val": val_list}
@@ -147,7 +148,7 @@ def build_samples(
         if is_table(samples_list := lists["train"] or ""):
             require_class_count(num_classes, samples.num_classes, printable(samples_list), num_classes_key)
     else:
-        root = SAMPLE_PHOTOS if format == "sample" else _root(root, format)
+        root = SAMPLE_PHOTOS if format == "sample" and root is None else _root(root, format)
         options = (allow_empty_classes, left_out)
         if val_share and format in ("tar", *LABELLED) and has_split(format, root, None, "val"):
             raise UserError(f"{printable(root)} has pictures for 'val' already: leave data.val_share out.")
@@ -205,15 +206,28 @@ def _from_folders(
 
 def _undivided(root: Path, in_folds: bool) -> Path:
     """Where the class directories are that ``data.val_share`` divides; folds leave ``val`` aside."""
-    folders = set(class_folders(root))
-    if not {"train", "val"} & folders or folders - SPLIT_FOLDERS:
+    folders, training = set(class_folders(root)), split_folder(root, "train")
+    if not _holds_splits(root) or not (training.is_dir() or "val" in folders):
         return root
     if "val" in folders and not in_folds:
         raise UserError(
             f"{printable(root)} has a directory 'val' already: leave data.val_share out. It is for class directories "
             "that are not divided."
         )
-    return root / "train"
+    return training
+
+
+def split_folder(root: Path, split: str) -> Path:
+    """The directory of a split: of its name, or of another that is usual, where there are no classes beside it."""
+    exact = root / split
+    if exact.is_dir() or not _holds_splits(root):
+        return exact
+    found = [name for name in class_folders(root) if name.casefold() in NAMES_OF_SPLIT[split]]
+    return root / found[0] if len(found) == 1 else exact
+
+
+def _holds_splits(root: Path) -> bool:
+    return {name.casefold() for name in class_folders(root)} <= SPLIT_FOLDERS
 
 
 def _from_zip(
@@ -264,9 +278,9 @@ def _directories(root: Path, split: str, format: str, content: str, undivided: b
     Args:
         undivided: ``root`` itself will do, where it has neither split.
     """
-    directory, training = root / split, root / "train"
+    directory, training = split_folder(root, split), split_folder(root, "train")
     if not directory.is_dir():
-        if undivided and not set(class_folders(root)) <= SPLIT_FOLDERS:
+        if undivided and not _holds_splits(root):
             return root, root
         advice = f"The {format} format wants {printable(root)}/train/{content} and the same below val."
         if format == "folder":
@@ -289,7 +303,7 @@ def has_split(format: str, root: str | None, val_list: str | None, split: str, s
         return has_zip_split(root, split)
     if format == "list":
         return has_list(root, val_list, split)
-    return (root / split).is_dir()
+    return split_folder(root, split).is_dir()
 
 
 def require_class_count(num_classes: int | None, found: int, where: str, key: str = "model.num_classes") -> None:

@@ -70,9 +70,10 @@ def read_list(
     samples = Samples(os.fspath(root), text, lines.starts, lines.path_ends, lines.labels.astype(np.int32), class_names)
     refuse_missing_files(samples, lines.numbers, name, check_files)
     if not allow_empty_classes:
-        require_samples_in_every_class(
-            samples, name, "Add images, lower num_classes, or set data.allow_empty_classes=true."
-        )
+        advice = "Add images, lower num_classes, or set data.allow_empty_classes=true."
+        if lines.labels.min() > 0:
+            advice += f" Labels count from 0, and these begin with {lines.labels.min()}."
+        require_samples_in_every_class(samples, name, advice)
     return samples
 
 
@@ -117,6 +118,8 @@ def read_list_bytes(list_file: str | os.PathLike, name: str) -> bytes:
         raise UserError(f"Cannot read the list {name}: {error.strerror or error}.") from error
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"The list {name} is UTF-16. Save it as UTF-8.")
+    if text.startswith(b"PK\3\4"):
+        raise UserError(f"{name} is a workbook or another packed file, no text. Save it as CSV in UTF-8.")
     return text
 
 
@@ -189,7 +192,8 @@ def _checked_lines(
             raise UserError(
                 f"{count:,} of {len(wrong):,} lines of the list {name} are wrong:\n"
                 f"{bullet_list(messages, count)}\n"
-                "Each line is 'path label', the label a whole number from 0."
+                "Each line is 'path label', the label a whole number from 0. With commas between them, or classes by "
+                "name, it is a table: <name>.csv, whose first line is image,label."
             )
         for number, fault in faults:
             on_wrong_line(number, fault)

@@ -20,6 +20,7 @@ from imgcls.data.formats import webdataset
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.list_file import read_list
 from imgcls.data.formats.packed import PackedSamples, Shard
+from imgcls.data.formats.remote_folder import folder_samples, has_folder
 from imgcls.data.formats.samples import Samples
 from imgcls.data.formats.shards import labelled_shards
 from imgcls.data.formats.table_list import Columns, is_table, names_of, read_table, table_samples
@@ -37,7 +38,7 @@ log = logging.getLogger("imgcls")
 
 @dataclass(frozen=True, eq=False)
 class RemoteFiles(Samples):
-    """Samples of a list whose paths start from an address."""
+    """Samples of a list, or of class directories, whose paths start from an address."""
 
     store: Store
 
@@ -105,13 +106,19 @@ def remote_samples(
     left_out: LeftOut | None,
     columns: Columns,
     on_wrong_line: Callable[[int, str], None] | None = None,
+    divides: bool = False,
+    known: bool = False,
 ) -> Samples:
-    """The samples of a split; see ``build_samples`` for the arguments.
+    """The samples of a split; see ``build_samples`` for the arguments, ``folder_samples`` for the last two.
 
     Raises:
         UserError: no list or index is there, something of it is wrong, or the service does not answer.
     """
     options = (num_classes, class_names)
+    if format == "folder":
+        options = (class_names, allow_empty_classes, left_out, divides, known)
+        samples, inner = folder_samples(store, split, *options)
+        return RemoteFiles(**_content(samples), store=inner)
     if format == "list":
         samples = _listed(store, split, lists, *options, allow_empty_classes, columns, on_wrong_line)
         return RemoteFiles(**_content(samples), store=store)
@@ -132,7 +139,9 @@ def remote_samples(
 
 
 def has_remote_split(store: Store, format: str, lists: dict[str, str | None], split: str) -> bool:
-    """Whether there is a list, or an index of shards, of this split."""
+    """Whether there is a directory, a list, or an index of shards, of this split."""
+    if format == "folder":
+        return has_folder(store, split)
     names = {"list": (lists[split] or f"{split}_list.txt",), "tar": (f"{split}/{INDEX}",)}
     for name in names.get(format, (f"{split}/{index_name(split)}", index_name(split))):
         try:

@@ -30,6 +30,7 @@ from imgcls.data.pictures.crops import (
 from imgcls.data.pictures.decode import MAX_PIXELS, BadImage, Box, ImageFile, largest_reduction
 from imgcls.data.pictures.fits import Letterbox, RandomLetterbox, RandomStretch
 from imgcls.data.pictures.size import Size, sides
+from imgcls.data.pictures.whole import Whole
 from imgcls.errors import UserError
 
 MISSING = 'transform.resampling=opencv needs the package opencv-python-headless: pip install "imgcls[opencv]"'
@@ -159,6 +160,18 @@ class OpenCVFiveCrops(OpenCVResizeCentreCrop):
         height, width = pixels.shape[:2]
         boxes = [centre_crop_box(width, height, self.size), *corner_boxes(width, height, self.size)]
         return np.concatenate([pixels[top:bottom, left:right] for left, top, right, bottom in boxes])
+
+
+class OpenCVWhole(Whole, OpenCVCrop):
+    """All of the image, packed."""
+
+    def cut(self, image: Image.Image | np.ndarray, box: Box, size: Size | None = None) -> np.ndarray:
+        height, width = sides(size or self.size)
+        return self.resized(np.asarray(image), width, height)
+
+    def of_file(self, photo: ImageFile, rng: np.random.Generator) -> np.ndarray:
+        pixels = _decoded(photo)
+        return self(photo.decode() if pixels is None else Image.fromarray(_exchanged(pixels)), rng)
 
 
 def flipped(image: np.ndarray) -> np.ndarray:

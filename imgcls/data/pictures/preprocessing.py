@@ -93,17 +93,20 @@ class Preprocessing:
             std=info.std,
         )
 
-    def transform(self, five: bool = False) -> Transform:
+    def transform(self, five: bool = False, whole: bool = False) -> Transform:
         """From an image to an array ``[height, width, channels]``, uint8 or, of more bits, float32 from 0 to 255.
 
         Args:
             five: its corners as well, one below the other, see ``FiveCrops``; for ``fit="crop"``.
+            whole: all of it in its own proportions, packed, see ``Whole``; for ``fit="crop"``.
 
         Raises:
             UserError: a value outside its range, OpenCV is needed and not installed, or there are no corners to cut.
         """
         if five and self.fit != "crop":
             raise UserError(f"Five crops need transform.fit=crop: {self.fit} shows the whole picture. Take tta=flip.")
+        if whole and self.fit != "crop":
+            raise UserError(f"tta=whole needs transform.fit=crop: {self.fit} shows the whole picture. Leave tta out.")
         if self.resampling == "opencv" and not self.channels.are_usual:
             raise UserError(
                 f"OpenCV resizes RGB of 8 bits here, not {self.channels}: take transform.resampling=pillow."
@@ -116,6 +119,7 @@ class Preprocessing:
             fit=self.fit,
             fill=self.fill,
             five=five,
+            whole=whole,
             channels=self.channels,
         )
 

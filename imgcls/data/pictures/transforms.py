@@ -24,10 +24,12 @@ from imgcls.data.pictures.opencv import (
     OpenCVRandomStretch,
     OpenCVResize,
     OpenCVResizeCentreCrop,
+    OpenCVWhole,
     flipped,
 )
 from imgcls.data.pictures.randaugment import RandAugment
 from imgcls.data.pictures.size import Size
+from imgcls.data.pictures.whole import Whole
 
 Step = Callable[[Image.Image, np.random.Generator], Image.Image]
 """One transform of an RGB image; all that is random in it comes from the generator."""
@@ -151,6 +153,7 @@ def eval_transform(
     fill: Colour = (0, 0, 0),
     five: bool = False,
     channels: Channels = RGB,
+    whole: bool = False,
 ) -> Transform:
     """Resize and cut out the centre; or show the whole image, letterboxed or stretched.
 
@@ -163,6 +166,7 @@ def eval_transform(
         fill: colour of the bars of a letterboxed image.
         five: the four corners as well, one below the other, see ``FiveCrops``; for ``fit="crop"``.
         channels: of the images; others than RGB of 8 bits are resized by Pillow.
+        whole: not cropped, in its own proportions, see ``Whole``; for ``fit="crop"``.
 
     Raises:
         UserError: a value outside its range.
@@ -172,6 +176,8 @@ def eval_transform(
         step = (OpenCVLetterbox if opencv else Letterbox)(size, interpolation, fill)
     elif fit == "stretch" or not crop:
         step = (OpenCVResize if opencv else Resize)(size, interpolation)
+    elif whole:
+        step = (OpenCVWhole if opencv else Whole)(size, resize_size, interpolation)
     elif five:
         step = (OpenCVFiveCrops if opencv else FiveCrops)(size, resize_size, interpolation)
     else:
