@@ -374,11 +374,12 @@ def test_flags_of_other_programs_name_their_own_keys():
 
 
 def test_words_for_nothing(monkeypatch, tmp_path, ask):
-    (tmp_path / "outputs" / "宠物" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "outputs" / "宠物" / "checkpoints" / "last").mkdir(parents=True)
     for program, words, expected in (
         ("train", ["trainer.resume=auto"], "add run.name=<its name>"),
         ("train", ["trainer.resume=None"], "Leave it out to begin anew"),
         ("train", ["trainer.resume=outputs/宠物"], "To go on with it write run.name=宠物 trainer.resume=auto"),
+        ("train", ["trainer.resume=outputs/宠物/checkpoints"], "name one of them, as outputs/宠物/checkpoints/last"),
         ("train", ["model.pretrained=none"], "For random weights write model.pretrained=null"),
         ("train", ["model.pretrained=https://there/x.pth"], "Download the file first"),
         ("train", ["model.pretrained=~nobody_here/x"], "There are no weights at ~nobody_here/x"),
