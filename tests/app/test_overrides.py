@@ -304,6 +304,9 @@ MISTAKES = {
     "data=folder data.root=all.csv": "data.root=all.csv: that is a file, and a directory is wanted",
     "run.root=": "run.root is empty",
     "trainer.epochs=99999999999999999999": "must be at most",
+    "data.worker_timeout=1000000000": "data.worker_timeout=1000000000: must be at most 2,000,000",
+    "data.max_decode_seconds=1e15": "must be at most 2,000,000",
+    "transform.size=100000": "transform.size=100000: must be at most 8,192",
     "optimizer.weight_decay=inf": "optimizer.weight_decay=inf: must be a finite number",
     "trainer.monitor=acc": "Write top1. There are: loss, top1, top5",
     "trainer.monitor=macro-f1": "Write macro_f1",
@@ -375,6 +378,7 @@ def test_flags_of_other_programs_name_their_own_keys():
 
 def test_words_for_nothing(monkeypatch, tmp_path, ask):
     (tmp_path / "outputs" / "宠物" / "checkpoints" / "last").mkdir(parents=True)
+    (tmp_path / "a.txt").touch()
     for program, words, expected in (
         ("train", ["trainer.resume=auto"], "add run.name=<its name>"),
         ("train", ["trainer.resume=None"], "Leave it out to begin anew"),
@@ -388,6 +392,7 @@ def test_words_for_nothing(monkeypatch, tmp_path, ask):
         ("predict", ["predict.input=[]"], "No pictures are given"),
         ("predict", ["https://there/x.jpg?size=1"], "is an address: download the picture"),
         ("predict", ["x.jpg", "predict.sort_to="], "predict.sort_to is empty"),
+        ("convert", ["outputs", "a.txt/new.pdparams"], "a.txt is a file, not a directory"),
     ):
         answer = ask(program, *words, cwd=tmp_path)
         assert (answer.returncode, answer.stdout) == (2, ""), words

@@ -215,7 +215,7 @@ def _what_is_wrong(line: bytes, num_classes: int | None) -> str:
         value = int(label)
     except ValueError:
         return f"the label '{printable(label[:40])}' is not a whole number: '{shown}'"
-    if value < 0:
+    if num_classes is None and value < 0:
         return f"the label {value} is below 0: '{shown}'"
     if num_classes is None:
         return f"the label {value} is no class number (set data.num_classes if there are so many): '{shown}'"
