@@ -11,11 +11,12 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
@@ -56,6 +57,9 @@ HOLD_THEIRS = ("train", "export")
 
 failures: dict[int, Exception] = {}
 """Jobs of this process that have failed, by their number in the sweep."""
+
+checks: list[Callable[[DictConfig], None]] = []
+"""What the configuration of this process's program must pass; see ``check_before_writing``."""
 
 when_broken_off: list[Callable[[], None]] = []
 """What is still to be done for a sweep whose launcher fails."""
@@ -206,11 +210,8 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
         sys.argv[1:] = canonical(sys.argv[1:], name)
         if launch.in_rank() and not launch.is_first():
             sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp()}")  # rank 0 makes the run's directory
-        directory = str(conf_directory())
-        if not any(argument.startswith("-") for argument in sys.argv[1:]):
-            _check_before_writing(directory, name)
         with interruptible():
-            hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
+            _run_with_hydra(job)
     except HydraException as error:
         return report(error, name)
     except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made
@@ -259,12 +260,51 @@ class _Job:
                 output_directory().rmdir()  # where nothing was written
 
 
-def _check_before_writing(directory: str, name: str) -> None:
-    """Compose and validate once before Hydra makes the run directory, so that a mistake leaves nothing behind."""
-    with hydra.initialize_config_dir(directory, version_base="1.3"):
-        config = hydra.compose(name, overrides=sys.argv[1:], return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
+class _Refused(BaseException):
+    """What a configuration is refused with; a callback of Hydra's that raises an ``Exception`` is a warning."""
+
+    def __init__(self, error: Exception):
+        super().__init__(error)
+        self.error = error
+
+
+def _run_with_hydra(job: _Job) -> None:
+    """What ``hydra.main`` does; a command without options of Hydra's is composed once for it, not twice."""
+    directory, words = str(conf_directory()), sys.argv[1:]
+    checks[:] = [partial(_check, job.name)]
+    try:
+        if any(word.startswith(("-", "hydra.mode=")) for word in words):
+            hydra.main(version_base="1.3", config_path=directory, config_name=job.name)(job)()
+        else:
+            with hydra.initialize_config_dir(directory, job.name, version_base="1.3"):
+                GlobalHydra.instance().hydra.run(job.name, job, words)
+    except _Refused as refused:
+        raise refused.error from None
+    finally:
+        checks.clear()
+
+
+def check_before_writing(config: DictConfig) -> None:
+    """Refuse what cannot be run before Hydra makes its directory, so that a mistake leaves nothing behind.
+
+    Args:
+        config: composed, with Hydra's own section.
+    """
+    for check_one in checks:
+        try:
+            check_one(config)
+        except Exception as error:
+            raise _Refused(error) from error
+
+
+def _check(name: str, config: DictConfig) -> None:
+    settings = HydraConfig.instance()
+    before = settings.cfg
+    try:
+        settings.set_config(config)
         require_named_files(typed(config, name))
+    finally:
+        settings.cfg = before
 
 
 def report(error: BaseException, program: str = "train") -> int:
