@@ -72,7 +72,7 @@ HYDRAS_OWN = ("See https", "full_key:", "object_type=", "reference_type=")
 
 SYSTEM_ERRORS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE),
-    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMFILE),
+    *(errno.EEXIST, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMFILE),
 )
 """Errors of the system that say all there is to say: no permission, read-only, disk full, a file for a directory."""
 
@@ -349,6 +349,10 @@ def user_message(error: BaseException, program: str = "train") -> str | None:
         return " ".join(line for line in lines if line and not line.startswith(HYDRAS_OWN))
     if isinstance(error, UnicodeEncodeError) and (encoding := sys.getfilesystemencoding()) != "utf-8":
         return f"In this locale ({encoding}) no file can be called {error.object!r}. Leave PYTHONUTF8=0 out."
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return (
+            "There is not enough memory. Smaller batches, smaller pictures (transform.size) or fewer workers need less."
+        )
     if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
         return f"{error.filename or 'Writing failed'}: {error.strerror}."
     return None
