@@ -72,7 +72,7 @@ def test_there_and_back(tmp_path, name, suffix):
 
 
 def test_there_and_back_by_torchvisions_names(tmp_path):
-    """Its batch norms have another epsilon, so bits change and answers do not; not of the network that pads otherwise."""
+    """Its batch norms have another epsilon, so bits change and answers do not; it pads otherwise than ``tf_``."""
     name = "efficientnetv2_s"
     network = build_model(name, num_classes=CLASSES)
     arrays, whose = named_for_torch(network, model_info(name), "torchvision")
