@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from imgcls.app.program import entry_point
 from imgcls.errors import UserError
-from imgcls.machine.files import atomic_write
+from imgcls.machine.files import atomic_write, beside
 from imgcls.machine.installation import require_paddle
 from imgcls.run.lock import held
 from imgcls.run.logs import log, start_log
@@ -73,8 +73,7 @@ def main(config: DictConfig) -> None:
     log.info(report.summary())
     if settings.fuse:
         network = _fused(network, model.name)
-    beside = output.absolute().with_name(f".{output.name}.lock")
-    with held(output, beside, "convert.output"):
+    with held(output, beside(output.absolute(), "lock"), "convert.output"):
         _require_absent(output)
         _write(network, output, model_info(model.name), settings.names)
     log.info("%s with %d classes: %s", model.name, num_classes, output)
@@ -88,6 +87,9 @@ def _require_written_here(output: Path) -> None:
 def _require_absent(output: Path) -> None:
     if output.exists():
         raise UserError(f"convert.output={output} exists already; choose another name or remove it.")
+    around = next(path for path in output.absolute().parents if path.exists())
+    if not around.is_dir():
+        raise UserError(f"convert.output={output}: {around} is a file, not a directory.")
 
 
 def _sketch(model: DictConfig) -> "paddle.nn.Layer":

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 
 USER_ERROR_STATUS = 2
 
+LEAST_START = 3
+"""Characters by which a candidate may be meant that begins with them."""
+
 
 class UserError(Exception):
     """A mistake a user can correct: what is wrong, where, and what to do.
@@ -26,12 +29,18 @@ class Interrupted(KeyboardInterrupt):
 
 
 def close_matches(word: str, candidates: Iterable[str], limit: int = 3) -> str:
-    """A sentence naming the candidates closest to ``word``, or an empty string.
+    """A sentence naming the candidates closest to ``word``, in any case of letters, or an empty string.
 
     >>> close_matches("resnet5_vd", ["resnet50_vd", "vgg16"])
     " Did you mean 'resnet50_vd'?"
     """
-    matches = difflib.get_close_matches(word, list(candidates), n=limit, cutoff=0.6)
+    folded: dict[str, list[str]] = {}
+    for candidate in candidates:
+        folded.setdefault(candidate.casefold(), []).append(candidate)
+    close = difflib.get_close_matches(word.casefold(), folded, n=limit, cutoff=0.6)
+    if not close and len(word) >= LEAST_START:
+        close = [one for one in folded if one.startswith(word.casefold())]
+    matches = [candidate for one in close for candidate in folded[one]][:limit]
     if not matches:
         return ""
     return " Did you mean " + " or ".join(f"'{match}'" for match in matches) + "?"

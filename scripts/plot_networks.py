@@ -100,7 +100,7 @@ def draw():
         axes.scatter(*zip(*points, strict=True), color=colour, marker=mark, s=22, label=family, zorder=2)
     axes.plot([row[1] for row in front], [row[2] for row in front], color="0.6", lw=1, zorder=1)
     axes.set_xscale("log")
-    axes.set_xlim(0.5)
+    axes.set_xlim(left=found[0][1] / 3)  # room for a name
     axes.set_ylim(top=max(row[2] for row in found) + 5)
     axes.set_xlabel("milliseconds of one core for a picture")
     axes.set_ylabel("published top-1 on ImageNet, %")
@@ -132,7 +132,8 @@ def label(figure, axes, front, points):
                 fontsize=7,
                 arrowprops={"arrowstyle": "-", "color": "0.7", "lw": 0.5, "shrinkA": 0, "shrinkB": 2},
             )
-            box = matplotlib.text.Text.get_window_extent(text, renderer).padded(4)  # without its line
+            text.update_positions(renderer)
+            box = matplotlib.text.Text.get_window_extent(text, renderer).padded(2)  # without its line
             if not any(box.overlaps(other) for other in taken) and not box.count_contains(marks):
                 taken.append(box)
                 break

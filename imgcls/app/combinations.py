@@ -50,14 +50,18 @@ def check(config: DictConfig, program: str, own_metrics: bool = False) -> None:
     Args:
         own_metrics: callbacks that the configuration does not name may add metrics of their own.
     """
-    found = [*_keys(config, program), *_combinations(config, own_metrics)]
+    found = [*dict.fromkeys((*_keys(config, program), *_combinations(config, own_metrics)))]
     if found:
         raise UserError(listed(found, separator="\n       "))
 
 
 def _keys(config: DictConfig, program: str) -> Iterator[str]:
     for key, row in rows(SCHEMAS[program]).items():
-        yield from problems(key, _get(config, key), row.rules)
+        value = _get(config, key)
+        if row.path and value == "":
+            yield f"{key} is empty: name a path, or leave it out."
+        else:
+            yield from problems(key, value, row.rules)
 
 
 def _combinations(config: DictConfig, own_metrics: bool) -> Iterator[str]:
@@ -111,7 +115,8 @@ def _files(config: DictConfig) -> Iterator[str]:
             yield f"data.root={root}: there is no such zip."
     elif root is not None and format != "synthetic" and not Path(root).is_dir():
         is_zip = format == "folder" and Path(root).suffix.lower() == ".zip" and Path(root).is_file()
-        yield f"data.root={root}: " + ("write data=zip." if is_zip else "there is no such directory.")
+        what = "that is a file, and a directory is wanted." if Path(root).exists() else "there is no such directory."
+        yield f"data.root={root}: {'write data=zip.' if is_zip else what}"
     if format == "huggingface" and find_spec("pyarrow") is None:
         yield 'data=huggingface needs the package pyarrow: pip install "imgcls[huggingface]"'
     for key in ("image_column", "label_column", "split_column"):

@@ -36,6 +36,13 @@ def known_rows(program: str) -> dict[str, Row]:
     return {key: row for key, row in rows(Train).items() if key.partition(".")[0] in others} | rows(SCHEMAS[program])
 
 
+@cache
+def optional_groups(program: str) -> frozenset[str]:
+    """Groups of which a program's configuration has none unless a command chooses one."""
+    entries = yaml.safe_load((conf_directory() / f"{program}.yaml").read_text(encoding="utf-8"))["defaults"]
+    return frozenset(name for entry in entries if isinstance(entry, dict) for name in entry if entry[name] is None)
+
+
 def has_key(group: str, choice: str, key: str) -> bool:
     """Whether the file of a choice has a key."""
     file = conf_directory() / group / f"{choice}.yaml"

@@ -1,6 +1,7 @@
 """What of a command of ``imgcls.predict`` opens its network again, for pictures that are compared with its features."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,11 +36,11 @@ def write_command(config: DictConfig, directory: Path) -> None:
             command.append(f"{key}={quoted(str(Path(value).absolute()) if Path(value).exists() else value)}")
         elif is_given:
             command.append(f"{key}={json.dumps(value)}")
-    write_json(directory / FILE, {"command": command})
+    write_json(directory / FILE, {"command": command, "directory": os.getcwd()})
 
 
-def read_command(directory: Path) -> tuple[str, ...]:
-    """What ``write_command`` wrote.
+def read_command(directory: Path) -> tuple[tuple[str, ...], str]:
+    """What ``write_command`` wrote, and the directory that it was asked in, from which paths of pictures count.
 
     Raises:
         UserError: it is not there, or damaged.
@@ -49,9 +50,10 @@ def read_command(directory: Path) -> tuple[str, ...]:
         raise UserError(f"{directory} does not say which network its features are from. Predict again.")
     content = read_json(file)
     command = content.get("command") if isinstance(content, dict) else None
-    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+    place = content.get("directory", "") if isinstance(content, dict) else None
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in (*command, place)):
         raise UserError(f"{file} is damaged. Predict again.")
-    return require_harmless(command, file)
+    return require_harmless(command, file), place
 
 
 def require_harmless(command: Sequence[str], file: Path) -> tuple[str, ...]:

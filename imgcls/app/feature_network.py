@@ -14,7 +14,7 @@ from imgcls.app.prediction import open_source
 from imgcls.app.quoting import quoted
 from imgcls.deploy.predictor import require_numbers
 from imgcls.deploy.reader import ImageReader, read_batches
-from imgcls.deploy.views import SeveralViews
+from imgcls.deploy.views import SeveralViews, views_of
 from imgcls.errors import UserError, listed
 from imgcls.machine.progress import progress_bar
 
@@ -53,7 +53,7 @@ def feature_network(
             raise UserError(f"The network is not the one that the index was made with: {changes}. Build it anew.")
         if kind:
             predictor = SeveralViews(predictor, kind)
-        read = ImageReader(source.preprocessing.transform(five=kind == "five"), given.data.max_pixels)
+        read = ImageReader(source.preprocessing.transform(**views_of(kind)), given.data.max_pixels)
         batch_size, workers = config.predict.batch_size, config.predict.num_workers
 
         def features(paths: Sequence[str], report: Callable[[str, UserError], None]) -> tuple[list[str], np.ndarray]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from imgcls.app.loggers import LOGGERS
 from imgcls.app.rows import (
+    ABOVE_ZERO,
+    BELOW_ONE,
     BOUNDS,
     CLASS_WEIGHTS,
     COLOUR,
@@ -23,7 +25,9 @@ from imgcls.app.rows import (
     POSITIVE,
     SHARES,
     SIZE,
+    SPREAD,
     at_least,
+    at_most,
     auto_or,
     between,
     false_or,
@@ -53,12 +57,14 @@ from imgcls.deploy.choices import (
 )
 from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
+from imgcls.machine.limits import IMAGE_SIDE
 from imgcls.models.choices import DATA_FORMATS
 from imgcls.weights.choices import NAMES
 
 HALF_PRECISION = one_of("float16", "bfloat16")
 SOFTMAX_LOSSES, TAG_LOSSES = ("cross_entropy", "focal"), ("bce", "asymmetric")
 SPLIT = one_of(*SPLITS)
+SIDE, SOME_DAYS = at_most(IMAGE_SIDE), at_most(2_000_000)  # pixels, and seconds, of which the system counts no more
 WEIGHTS = one_of("auto", "network", "ema")
 
 
@@ -104,9 +110,9 @@ class DataConfig:
     check_files: str = key(one_of(*FILE_CHECKS), free=True)
     allow_empty_classes: bool = key(free=True)
     max_pixels: int = key(at_least(1))  # with on_error=skip, which images are left out
-    max_decode_seconds: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=30.0)
-    worker_timeout: int = key(at_least(1), free=True, of_the_job=True)
-    remote_timeout: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=20.0)
+    max_decode_seconds: float = key(at_least(0.1), SOME_DAYS, free=True, of_the_job=True, unrecorded=30.0)
+    worker_timeout: int = key(at_least(1), SOME_DAYS, free=True, of_the_job=True)
+    remote_timeout: float = key(at_least(0.1), SOME_DAYS, free=True, of_the_job=True, unrecorded=20.0)
     remote_retries: int = key(at_least(0), free=True, of_the_job=True, unrecorded=4)
     remote_cache_gb: float = key(at_least(0), free=True, of_the_job=True, unrecorded=10.0)
     on_error: str = key(one_of("fail", "skip"), free=True, of_the_job=True)
@@ -125,13 +131,13 @@ class RandAugmentConfig:
 
 @dataclass
 class TransformConfig:
-    size: Any = key(SIZE, PIXELS)
+    size: Any = key(SIZE, PIXELS, SIDE)
     fit: str = key(one_of(*FITS), unrecorded="crop")
-    resize_size: int | None = key(at_least(1))
+    resize_size: int | None = key(at_least(1), SIDE)
     interpolation: str = key(one_of(*INTERPOLATIONS))
     resampling: str | None = key(one_of(*RESAMPLINGS), unrecorded="pillow")  # that of the weights when left out
     mean: list[float] = key(COLOUR)
-    std: list[float] = key(COLOUR)
+    std: list[float] = key(COLOUR, SPREAD)
     depth: int | None = key(DEPTH, later=True)  # of images, not of files: what it leaves open follows the channels
     rotation: int = key(between(0, 180))
     scale: list[float] = key(BOUNDS)
@@ -149,10 +155,10 @@ class OptimizerConfig:
     lr: float = key(at_least(0))
     momentum: float = key(between(0, 1))
     use_nesterov: bool = key()
-    rho: float = key()
-    beta1: float = key()
-    beta2: float = key()
-    epsilon: float = key()
+    rho: float = key(BELOW_ONE)
+    beta1: float = key(BELOW_ONE)
+    beta2: float = key(BELOW_ONE)
+    epsilon: float = key(at_least(0))
     weight_decay: float = key(at_least(0))
     no_decay_on_norm_and_bias: bool = key()
     head_lr_multiplier: float = key(at_least(0))
@@ -168,16 +174,16 @@ class OptimizerConfig:
 class ScheduleConfig:
     name: str = key(one_of(*SCHEDULES, "own"))
     warmup_epochs: float = key(at_least(0))
-    warmup_start_lr: float = key()
+    warmup_start_lr: float = key(at_least(0))
     warmup_whole_epochs: bool = key()
     boundaries: list[float] = key()
-    decay_epochs: float | None = key()
-    decay_rate: float = key()
-    final_lr: float = key()
+    decay_epochs: float | None = key(ABOVE_ZERO)
+    decay_rate: float = key(at_least(0))
+    final_lr: float = key(at_least(0))
     patience: int = key(at_least(1))
     cooldown: int = key(at_least(0))
     min_delta: float = key(at_least(0))
-    power: float = key()
+    power: float = key(at_least(0))
     _target_: str = key()  # of lr_schedule=own: the function, and its arguments
     args: dict[str, Any] = key()
 
@@ -310,7 +316,7 @@ class TrainerConfig:
     node_rank: int = key(at_least(0), free=True, fingerprint=False)
     master: str | None = key(free=True, fingerprint=False)
     max_restarts: int = key(at_least(0), free=True)
-    rank_timeout: float = key(at_least(1), free=True, unrecorded=600.0)
+    rank_timeout: float = key(at_least(1), SOME_DAYS, free=True, unrecorded=600.0)
     sync_bn: bool = key()
     accumulate: int = key(at_least(1))
     max_steps: int | None = key(at_least(1), free=True)

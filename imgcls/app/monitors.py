@@ -16,6 +16,15 @@ from imgcls.functional.monitoring import (
     view_of,
 )
 
+OTHER_NAMES = {
+    **dict.fromkeys(("acc", "accuracy", "acc1", "acc@1", "top-1", "top_1", "precision@1"), "top1"),
+    **dict.fromkeys(("acc5", "acc@5", "top-5", "top_5"), "top5"),
+    **dict.fromkeys(("f1", "f1_score", "f1_macro", "macro-f1"), "macro_f1"),
+    **dict.fromkeys(("balanced_acc", "bacc", "uar"), "balanced_accuracy"),
+    **dict.fromkeys(("map", "mean_ap"), MEAN_AP),
+}
+"""Other words for figures."""
+
 
 def monitor_problems(
     config: DictConfig, num_classes: int | None, class_names: Sequence[str] | None = None
@@ -58,7 +67,10 @@ def monitor_problems(
     elif plain in metric_names(settings.topk, None):
         reason = f"of {num_classes} classes the right one is always among the first {plain.removeprefix('top')}."
     else:
-        reason = f"no evaluation of this run gives such a metric.{close_matches(settings.monitor, names)}"
+        known = [*names, *(one for one in requestable if not one.endswith(">"))]
+        other = OTHER_NAMES.get(settings.monitor.lower().removeprefix("val_"))
+        advice = f" Write {other}." if other in known else close_matches(settings.monitor, known)
+        reason = f"no evaluation of this run gives such a metric.{advice}"
     more = f"; on request {', '.join(requestable)}"
     yield f"trainer.monitor={settings.monitor}: {reason} There are: {', '.join(names)}{more}."
 

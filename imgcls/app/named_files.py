@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.errors import UserError, listed
+from imgcls.models.registry import list_models
 from imgcls.weights.hub import is_hub_name
 
 SOURCES = {
@@ -17,6 +18,9 @@ SOURCES = {
     "search.source": "directory of predict.output=features, or of imgcls.search build",
 }
 """What may stand at the path that a key holds."""
+
+NOTHING = ("none", "no", "off", "false", "0", "nothing", "random", "scratch")
+"""Words that people have for null."""
 
 
 def require_named_files(config: DictConfig) -> DictConfig:
@@ -39,17 +43,41 @@ def _missing(config: DictConfig) -> Iterator[str]:
         if source is not None and is_hub_name(source):
             yield from _weights(source, key)
         elif source is not None and not os.path.exists(source):
-            yield f"{key}={source}: there is no such {kind}."
+            yield f"{key}={source}: there is no such {kind}.{_meant_by(source)}"
         elif source is None:
             yield from _wanted(config, key, kind)
     pretrained = OmegaConf.select(config, "model.pretrained")
     resume = OmegaConf.select(config, "trainer.resume")
     if isinstance(pretrained, str) and resume is None:  # a run that goes on has its weights in its checkpoint
         yield from _weights(pretrained)
-    if resume not in (None, "auto") and not os.path.isdir(resume):
-        yield f"trainer.resume={resume}: there is no such checkpoint directory. Write auto for the newest of run.name."
+    if resume not in (None, "auto"):
+        yield from _checkpoint(resume)
     if "data" in config:
         yield from _lists(config)
+
+
+def _checkpoint(resume: str) -> Iterator[str]:
+    """A checkpoint to go on from; a run is none."""
+    if not os.path.isdir(resume):
+        advice = (
+            "Leave it out to begin anew." if resume.lower() in NOTHING else "Write auto for the newest of run.name."
+        )
+        yield f"trainer.resume={resume}: there is no such checkpoint directory. {advice}"
+    elif os.path.isdir(os.path.join(resume, "checkpoints")):
+        root, name = os.path.split(os.path.abspath(resume))
+        words = [] if os.path.relpath(root) == "outputs" else [f"run.root={os.path.relpath(root)}"]
+        yield (
+            f"trainer.resume={resume} is a run. To go on with it write {' '.join([*words, f'run.name={name}'])} "
+            f"trainer.resume=auto, or name one of the checkpoints in {os.path.join(resume, 'checkpoints')}."
+        )
+    elif os.path.isdir(os.path.join(resume, "last")):
+        yield f"trainer.resume={resume} holds checkpoints: name one of them, as {os.path.join(resume, 'last')}."
+
+
+def _meant_by(source: str) -> str:
+    if source.lower() in list_models():
+        return f" For the published weights of that network write model={source} model.pretrained=true."
+    return " Download it first, and name the file." if "://" in source else ""
 
 
 def _wanted(config: DictConfig, key: str, kind: str) -> Iterator[str]:
@@ -72,8 +100,15 @@ def _weights(pretrained: str, key: str = "model.pretrained") -> Iterator[str]:
     try:
         locate_weights(pretrained)
     except UserError as error:
-        advice = " For the published weights write model.pretrained=true." if "/" not in pretrained else ""
-        yield f"{key}={pretrained}: {error}{advice}"
+        yield f"{key}={pretrained}: {error}{_advice(pretrained)}"
+
+
+def _advice(pretrained: str) -> str:
+    if pretrained.lower() in NOTHING:
+        return " For random weights write model.pretrained=null."
+    if "://" in pretrained:
+        return " Download the file first, and name it."
+    return "" if "/" in pretrained else " For the published weights write model.pretrained=true."
 
 
 def _lists(config: DictConfig) -> Iterator[str]:
@@ -88,4 +123,5 @@ def _lists(config: DictConfig) -> Iterator[str]:
     for split in splits:
         given = data[f"{split}_list"]
         if given and not any(path.is_file() for path in (Path(given), Path(data.root, given))):
-            yield f"data.{split}_list={given}: there is no such file, neither here nor in {data.root}."
+            where = "here" if os.path.samefile(data.root, ".") else f"here and in {data.root}"
+            yield f"data.{split}_list={given}: there is no such file {where}."

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from imgcls.app.conf import groups, has_key, known_rows
+from imgcls.app.conf import groups, has_key, known_rows, optional_groups
 from imgcls.app.keys import SCHEMAS
 from imgcls.app.quoting import has_broken_reference, quoted, split, unquoted
 from imgcls.app.rows import Row, sections
@@ -28,6 +28,9 @@ OPEN = re.compile(r"(model|data|optimizer|lr_schedule|loss)\.args\.")
 OWN = re.compile(r"(data|optimizer|lr_schedule|loss)\._target_")
 SWEEP = re.compile(r"(choice|glob|interval|range|shuffle|sort|tag)\(.*\)", re.DOTALL)
 """Hydra's functions that stand for several values."""
+
+OF_OWN_DATA = ("train", "verify", "preview", "lr_find", "benchmark", "search")
+"""Programs whose data is no other run's."""
 
 SIMPLE = re.compile(r"[\w./+-]+", re.ASCII)
 WEIGHTS = (".pdparams", ".npz", ".tar")
@@ -50,13 +53,28 @@ def canonical(arguments: list[str], program: str) -> list[str]:
         UserError: a word that is no override, or an override of what there is not; the message has the right one.
     """
     words = divide(arguments, program)
+    words.overrides = [word for word in words.overrides if not _chooses_none(word, program)]
     given = [PLUS_OR_TILDE.sub("", word.partition("=")[0], count=1) for word in words.overrides]
     for group in groups(program):
         if given.count(group) > 1:
             raise UserError(f"{group}=... is given {given.count(group)} times: there can be one choice.")
     own = dict.fromkeys(match[1] for match in map(OWN.fullmatch, sorted(given)) if match)
     chosen = [f"{section}=own" for section in own if section not in given]
+    chosen += _format_of(words, given, program)
     return [*words.flags, *chosen, *(_canonical(word, program, words) for word in words.overrides)]
+
+
+def _format_of(words: Words, given: list[str], program: str) -> list[str]:
+    """The choice of ``data`` that goes with a ``data.root``, where the command says no more than that."""
+    named = {"data", "data._target_", "experiment", "trainer.resume"}.intersection(given)
+    if named or program not in OF_OWN_DATA or words.own_configuration or "data.root" not in given:
+        return []
+    root = [as_typed(word)[1] for word in words.overrides if as_typed(word)[0] == "data.root"][-1]
+    if root == "null" or (words.sweep and len(split(root)) > 1):
+        return []
+    if {"data.train_list", "data.val_list"}.intersection(given):
+        return ["data=list"]
+    return [data_at(os.path.expanduser(root)).partition(" ")[0]]
 
 
 def imports(arguments: list[str]) -> list[str]:
@@ -119,6 +137,12 @@ def _canonical(word: str, program: str, words: Words) -> str:
     return f"{sign}{key}={_readable(key, value, row, words)}"
 
 
+def _chooses_none(word: str, program: str) -> bool:
+    """Whether it says of a group that need not be there that it is not."""
+    group, _, value = word.lstrip("+").partition("=")
+    return value == "null" and group in optional_groups(program)
+
+
 def _each_of(value: str) -> Callable[[Callable[[str], str]], str]:
     """Applies a function to each of the values of a sweep."""
     return lambda write: value if SWEEP.fullmatch(value) else ",".join(map(write, _elements(value)))
@@ -140,7 +164,8 @@ def _text(key: str, value: str, row: Row, program: str, words: Words) -> str:
     if _is_there(value, row):
         return _one_text(key, value, row, program)
     if row.several and value.startswith("[") and value.endswith("]"):
-        return f"[{','.join(_one_text(key, part.strip(), row, program) for part in split(value[1:-1]))}]"
+        parts = split(value[1:-1]) if value[1:-1].strip() else []
+        return f"[{','.join(_one_text(key, part.strip(), row, program) for part in parts)}]"
     if words.sweep and SWEEP.fullmatch(value):
         return value
     return ",".join(_one_text(key, part, row, program) for part in (split(value) if words.sweep else [value]))
@@ -197,12 +222,12 @@ def _choices(group: str, value: str, program: str, words: Words) -> str:
 
 
 def _choice(group: str, choice: str, program: str, words: Words) -> str:
-    if choice == "null":
-        return choice
     if group == "model" and choice and not (os.path.exists(choice) or "/" in choice or choice.endswith(WEIGHTS)):
         return model_info(choice).name
     if choice in groups(program)[group] or (words.own_configuration and SIMPLE.fullmatch(choice)):
         return choice
+    if (meant := choice.lower().replace("-", "_")) in groups(program)[group]:
+        return meant
     if not choice:
         raise UserError(f"{group} has no value. There are: {listed(groups(program)[group])}.")
     raise UserError(unknown_choice(group, choice, groups(program)[group], program))
@@ -217,7 +242,7 @@ def unknown_choice(group: str, choice: str, options: list[str], program: str) ->
     elif other:
         advice = f" Write {group}={other}."
     elif group == "data" and (not advice or os.path.exists(choice)):
-        advice = f" For a directory of pictures write {data_at(choice)}."
+        advice = f" For pictures of your own write {data_at(choice)}."
     elif group == "model":
         key = f"{program}.source" if f"{program}.source" in known_rows(program) else "model.pretrained"
         advice = f" For weights write {key}={choice}, with the network's name as model."
@@ -241,8 +266,10 @@ def unknown_key(key: str, program: str, value: object = "...", known: list[str] 
     if known is None:
         names = [name for name in (*groups(program), *parts, *rows) if name.startswith(section)]
         known = list(dict.fromkeys(name.removeprefix(section).lstrip(".").split(".")[0] for name in names))
-    advice = close_matches(word, filter(None, known))
-    if not advice and (others := [other for other in meant(key, program) if other != key]):
+    foreign = depth == 0 and len(path) > 1 and word not in known  # Global.epochs, Optimizer.lr.learning_rate
+    others = [other for other in meant(key, program) if other != key]
+    advice = "" if foreign and others else close_matches(word, filter(None, known))
+    if not advice and others:
         advice = f" Write {' or '.join(spelled(other, value) for other in others)}."
     if key in rows and section in groups(program):
         having = [choice for choice in groups(program)[section] if has_key(section, choice, word)]

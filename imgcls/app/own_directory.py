@@ -7,7 +7,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
-from imgcls.app.program import report
+from imgcls.app.program import check_before_writing, report
 from imgcls.app.quoting import quoted
 from imgcls.errors import UserError
 from imgcls.machine.files import make_own_directory
@@ -15,7 +15,10 @@ from imgcls.run.lock import held
 
 
 class OwnDirectory(Callback):
-    """A Hydra callback: makes the directory that is called by the time, or beside it one ending in -2, -3, ..."""
+    """A Hydra callback: makes the directory that is called by the time, or beside it one ending in -2, -3, ...
+
+    Not before the configuration has been checked.
+    """
 
     def __init__(self) -> None:
         self._held = contextlib.ExitStack()
@@ -27,6 +30,7 @@ class OwnDirectory(Callback):
         self.__init__()
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        check_before_writing(config)
         claim(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:

@@ -1,5 +1,6 @@
 """How the network of another library's weights sees images becomes how the model of a configuration does."""
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def seen_of(pretrained: object, said: str | None) -> Seen | None:
     """What is written beside weights of how their network sees images; ``None`` where that is nothing of its own."""
     if not isinstance(pretrained, str):
         return None
-    path = fetch_from_hub(pretrained) if is_hub_name(pretrained) else Path(pretrained).expanduser()
+    path = fetch_from_hub(pretrained) if is_hub_name(pretrained) else Path(os.path.expanduser(pretrained))
     path = next((path / name for name in FILES if (path / name).is_file()), path)
     return seen_by(path, said)
 

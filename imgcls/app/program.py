@@ -11,11 +11,12 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
@@ -37,7 +38,9 @@ from imgcls.app.model_group import register_sources
 from imgcls.app.named_files import require_named_files
 from imgcls.app.overrides import canonical, imports, unknown_choice, unknown_key
 from imgcls.app.pretrained import as_its_weights_see
+from imgcls.app.run_name import require_run_name
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, listed
+from imgcls.machine.installation import versions
 from imgcls.machine.modules import import_modules
 from imgcls.machine.streams import prepare_streams
 from imgcls.machine.text import escape_controls
@@ -55,6 +58,9 @@ HOLD_THEIRS = ("train", "export")
 failures: dict[int, Exception] = {}
 """Jobs of this process that have failed, by their number in the sweep."""
 
+checks: list[Callable[[DictConfig], None]] = []
+"""What the configuration of this process's program must pass; see ``check_before_writing``."""
+
 when_broken_off: list[Callable[[], None]] = []
 """What is still to be done for a sweep whose launcher fails."""
 
@@ -64,8 +70,11 @@ LAUNCHERS_OWN = ("TerminatedWorkerError", "UncompletedJobError", "FailedJobError
 HYDRAS_OWN = ("See https", "full_key:", "object_type=", "reference_type=")
 """How lines of its messages begin that tell a user nothing."""
 
-SYSTEM_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
-"""Errors of the system that say all there is to say: no permission, read-only, disk full."""
+SYSTEM_ERRORS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE),
+    *(errno.EEXIST, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMFILE),
+)
+"""Errors of the system that say all there is to say: no permission, read-only, disk full, a file for a directory."""
 
 
 def entry_point(name: str) -> Callable:
@@ -119,8 +128,11 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
     Raises:
         UserError: unknown key, wrong type, value missing or out of range.
     """
+    require_run_name(config)
     result = _typed(config, name, given)
     if name == "train" and HydraConfig.initialized():
+        if result.trainer.resume == "auto" and not _is_named(config):
+            raise UserError("trainer.resume=auto goes on with the run of that name: add run.name=<its name>.")
         result = _begun_or_continued(result, [*given_keys(), *given], own_callbacks=own_metrics)
     check(result, name, own_metrics)
     return result
@@ -139,6 +151,14 @@ def _begun_or_continued(config: DictConfig, keys: list[str], own_callbacks: bool
         result = continued(config, _run_directory(config), overrides, keys, compose)
     goes_on = result is not config or resume not in (None, "auto")
     return result if goes_on or own_callbacks or not is_told_nothing(keys) else with_default_recipe(result)
+
+
+def _is_named(config: DictConfig) -> bool:
+    """Whether a composed configuration says which run it is, not by the time; a sweep does by its directory."""
+    by_time = "${now:" in str(OmegaConf.to_container(config.run, resolve=False)["name"])
+    settings = HydraConfig.get()
+    by_directory = any(one.lstrip("+").startswith("hydra.run.dir=") for one in settings.overrides.hydra)
+    return not by_time or "run.name" in given_keys() or by_directory or settings.mode is RunMode.MULTIRUN
 
 
 def _typed(config: DictConfig, name: str, given: Iterable[str] = ()) -> DictConfig:
@@ -176,6 +196,9 @@ def _run_directory(config: DictConfig) -> Path:
 
 def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
     """Compose, run, and turn what went wrong into a message and an exit status."""
+    if "--version" in sys.argv[1:]:
+        print(versions())
+        return 0
     register_sources()
     # Hydra would otherwise print and exit by itself; the messages below are ours.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -188,11 +211,8 @@ def _run(name: str, function: Callable[[DictConfig], float | None]) -> int:
         sys.argv[1:] = canonical(sys.argv[1:], name)
         if launch.in_rank() and not launch.is_first():
             sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp()}")  # rank 0 makes the run's directory
-        directory = str(conf_directory())
-        if not any(argument.startswith("-") for argument in sys.argv[1:]):
-            _check_before_writing(directory, name)
         with interruptible():
-            hydra.main(version_base="1.3", config_path=directory, config_name=name)(job)()
+            _run_with_hydra(job)
     except HydraException as error:
         return report(error, name)
     except OSError as error:  # from Hydra, since jobs report their own: the directory could not be made
@@ -241,12 +261,51 @@ class _Job:
                 output_directory().rmdir()  # where nothing was written
 
 
-def _check_before_writing(directory: str, name: str) -> None:
-    """Compose and validate once before Hydra makes the run directory, so that a mistake leaves nothing behind."""
-    with hydra.initialize_config_dir(directory, version_base="1.3"):
-        config = hydra.compose(name, overrides=sys.argv[1:], return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
+class _Refused(BaseException):
+    """What a configuration is refused with; a callback of Hydra's that raises an ``Exception`` is a warning."""
+
+    def __init__(self, error: Exception):
+        super().__init__(error)
+        self.error = error
+
+
+def _run_with_hydra(job: _Job) -> None:
+    """What ``hydra.main`` does; a command without options of Hydra's is composed once for it, not twice."""
+    directory, words = str(conf_directory()), sys.argv[1:]
+    checks[:] = [partial(_check, job.name)]
+    try:
+        if any(word.startswith(("-", "hydra.mode=")) for word in words):
+            hydra.main(version_base="1.3", config_path=directory, config_name=job.name)(job)()
+        else:
+            with hydra.initialize_config_dir(directory, job.name, version_base="1.3"):
+                GlobalHydra.instance().hydra.run(job.name, job, words)
+    except _Refused as refused:
+        raise refused.error from None
+    finally:
+        checks.clear()
+
+
+def check_before_writing(config: DictConfig) -> None:
+    """Refuse what cannot be run before Hydra makes its directory, so that a mistake leaves nothing behind.
+
+    Args:
+        config: composed, with Hydra's own section.
+    """
+    for check_one in checks:
+        try:
+            check_one(config)
+        except Exception as error:
+            raise _Refused(error) from error
+
+
+def _check(name: str, config: DictConfig) -> None:
+    settings = HydraConfig.instance()
+    before = settings.cfg
+    try:
+        settings.set_config(config)
         require_named_files(typed(config, name))
+    finally:
+        settings.cfg = before
 
 
 def report(error: BaseException, program: str = "train") -> int:
@@ -290,6 +349,10 @@ def user_message(error: BaseException, program: str = "train") -> str | None:
         return " ".join(line for line in lines if line and not line.startswith(HYDRAS_OWN))
     if isinstance(error, UnicodeEncodeError) and (encoding := sys.getfilesystemencoding()) != "utf-8":
         return f"In this locale ({encoding}) no file can be called {error.object!r}. Leave PYTHONUTF8=0 out."
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return (
+            "There is not enough memory. Smaller batches, smaller pictures (transform.size) or fewer workers need less."
+        )
     if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
         return f"{error.filename or 'Writing failed'}: {error.strerror}."
     return None

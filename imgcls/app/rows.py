@@ -1,11 +1,15 @@
 """What is known of one key beside its type: what its value must be, and what may become of it later."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, get_args, get_origin
 
 from omegaconf import MISSING, ListConfig
+
+LARGEST = 2**62
+"""Of whole numbers: what is added to one still has 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,12 @@ def at_least(smallest: float) -> Rule:
 
 def between(smallest: float, largest: float) -> Rule:
     return Rule(lambda value: smallest <= value <= largest, f"be between {smallest} and {largest}", each=True)
+
+
+def at_most(largest: float) -> Rule:
+    return Rule(
+        lambda value: not isinstance(value, int | float) or value <= largest, f"be at most {largest:,}", each=True
+    )
 
 
 def one_of(*choices: str) -> Rule:
@@ -63,6 +73,9 @@ BOUNDS = Rule(
     example="[0.5,1.0]",
 )
 SHARES = Rule(lambda shares: all(share <= 1 for share in shares), "be shares of the image, at most 1")
+ABOVE_ZERO = Rule(lambda value: value > 0, "be more than 0")
+BELOW_ONE = Rule(lambda value: 0 <= value < 1, "be at least 0 and less than 1")
+SPREAD = Rule(lambda value: value > 0, "be more than 0", each=True)
 PART = Rule(lambda share: 0 <= share < 1, "be at least 0 and less than 1: 0.2 is a fifth")
 COLOUR = Rule(bool, "be three numbers, for red, green and blue", example="[0.485,0.456,0.406]")
 """As many as the network has channels, see ``channels.problems``; three, where nothing else is said."""
@@ -91,15 +104,29 @@ def _is_weights(value: Any) -> bool:
     return numbers and any(value)
 
 
+def _impossible(value: Any) -> str | None:
+    """What is wrong with a number that nothing can be computed with."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value}: must be a finite number."
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"{value}: must be at most {LARGEST:,}."
+    return None
+
+
 def problems(key: str, value: Any, rules: Iterable[Rule]) -> Iterator[str]:
     """What is wrong with a value, a sentence for each; nothing is wrong with ``None``, for which a key was left out."""
     if value is None:
         return
     value = list(value) if isinstance(value, ListConfig) else value
+    is_right = True
     for rule in rules:
         for one in value if rule.each and isinstance(value, list) else [value]:
             if not rule.holds(one):
+                is_right = False
                 yield f"{key}={one}: must {rule.words}."
+    impossible = filter(None, map(_impossible, value if isinstance(value, list) else [value]))
+    if is_right and (found := next(impossible, None)):
+        yield f"{key}={found}"
 
 
 @dataclass(frozen=True)
@@ -157,7 +184,8 @@ class Row:
         rules = [rule.words.removeprefix("be ") for rule in self.rules]
         if self.kind is list and self.rules and self.rules[0].example:
             return f"be a list in brackets, of {rules[0].removeprefix('a list of ')}, such as {self.rules[0].example}"
-        kind = [] if rules and self.kind is str else [KINDS.get(self.kind, "of another kind")]
+        says_all = rules and (self.kind is str or self.kind not in KINDS)
+        kind = [] if says_all else [KINDS.get(self.kind, "of another kind")]
         return f"be {', '.join([*kind, *rules])}{', or null' * self.optional}"
 
 

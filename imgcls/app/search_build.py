@@ -106,13 +106,15 @@ class Found:
 def _index(data: DictConfig, source: Path) -> tuple[SearchIndex, list[str | None]]:
     """Each picture once, with its label; and the split that it is in."""
     paths, features = read_features(source / FEATURES)
+    command, asked_in = read_command(source)
+    paths = [os.path.join(asked_in, path) for path in paths]
     first = sorted({place_of(path): number for number, path in reversed([*enumerate(paths)])}.values())
     if not np.isfinite(features).all() or len(first) < 2:
         raise UserError(f"{source / FEATURES} has not the features of two pictures or more. Predict again.")
     paths = [os.path.abspath(paths[number]) for number in first]
     labels, class_names, splits = _labels(data, paths)
     origin = read_json(source / SETTINGS)
-    return SearchIndex(paths, unit(features[first]), labels, class_names, origin, read_command(source)), splits
+    return SearchIndex(paths, unit(features[first]), labels, class_names, origin, command), splits
 
 
 def _find(index: SearchIndex, settings: DictConfig, splits: Sequence[str | None]) -> Found:

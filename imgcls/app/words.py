@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from imgcls.app.conf import groups, known_rows
 from imgcls.app.quoting import quoted, unquoted
 from imgcls.app.spellings import GONE_FLAGS, OLD_FLAGS, meant, spelled
+from imgcls.data.formats.csv_rows import TABLES
 from imgcls.errors import UserError, close_matches
 from imgcls.models.registry import list_models
 
@@ -16,6 +17,10 @@ OF_ANOTHER_CONFIGURATION = ("--config-path", "-cp", "--config-name", "-cn", "--c
 SWITCHES = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--shell-completion", "-sc")
 SWEEP = ("--multirun", "-m")
 INFO = ("--info", "-i")
+SHOWN_CONFIGURATIONS = ("job", "hydra", "all")
+OVERRIDES = ("-o", "--override", "--overrides", "--opts", "--set")
+"""Flags of others before keys and their values."""
+
 INFO_CHOICES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 EXAMPLE = "A command is made of key=value, such as trainer.epochs=5; --help shows more."
 
@@ -56,12 +61,16 @@ def divide(arguments: list[str], program: str) -> Words:
     waiting = list(enumerate(arguments))
     while waiting:
         position, word = waiting.pop(0)
-        name, equals, _ = word.partition("=")
+        name, equals, value = word.partition("=")
         if name in (*WITH_VALUE, *OF_ANOTHER_CONFIGURATION):
+            _require_value(word, waiting[0][1] if waiting else "", program)
             words.flags += [word, *(waiting.pop(0)[1] for _ in waiting[: 0 if equals else 1])]
             words.own_configuration |= name in OF_ANOTHER_CONFIGURATION
         elif name in INFO:
             takes = bool(waiting) and not equals and waiting[0][1] in INFO_CHOICES
+            foreign = value if equals else waiting[0][1] if waiting else ""
+            if foreign and foreign not in INFO_CHOICES and (equals or not OVERRIDE.fullmatch(foreign)):
+                raise UserError(_no_option(word, foreign, program))
             words.flags += [word, *(waiting.pop(0)[1] for _ in waiting[: int(takes)])]
         elif word in (*SWITCHES, *SWEEP):
             words.flags.append(word)
@@ -77,6 +86,17 @@ def divide(arguments: list[str], program: str) -> Words:
     if loose:
         words.overrides += _with_keys(loose, words.overrides, arguments, program)
     return words
+
+
+def _require_value(word: str, after: str, program: str) -> None:
+    """Refuse a flag of Hydra without what it needs, in our words."""
+    name, equals, value = word.partition("=")
+    value = value if equals else after
+    if not value:
+        raise UserError(f"{name} has no value. {EXAMPLE}")
+    if name in ("--cfg", "-c") and value not in SHOWN_CONFIGURATIONS:
+        recipe = " A recipe is experiment=<name>." if "experiment" in groups(program) else ""
+        raise UserError(f"{name} {value}: it shows the configuration of a command, as --cfg job.{recipe} {EXAMPLE}")
 
 
 def _is_file(word: str, program: str) -> bool:
@@ -152,23 +172,39 @@ def _stray(word: str, before: str, program: str) -> str:
 
 
 def data_at(root: str) -> str:
-    """The overrides that a directory of pictures is given with."""
-    format = "list" if os.path.isfile(os.path.join(root, "train_list.txt")) else "folder"
+    """The overrides that pictures are given with: a directory, a zip, or a list of them."""
+    lists, is_file = "", os.path.isfile(root)
+    if is_file and root.lower().endswith((".txt", *TABLES)):
+        root, lists = os.path.dirname(root) or ".", f" data.train_list={root} data.val_list=..."
+    is_zip = is_file and root.lower().endswith(".zip")
+    has_list = lists or os.path.isfile(os.path.join(root, "train_list.txt"))
+    format = "zip" if is_zip else "list" if has_list else "folder"
     shown = f'"data.root={root}"' if re.search(r"[^\w./~-]", root) else f"data.root={root}"
-    return f"data={format} {shown}"
+    return f"data={format} {shown}{lists}"
 
 
 def _no_option(word: str, after: str, program: str) -> str:
     """The message for a flag that is none of Hydra's."""
+    if word == "-":
+        return "-: nothing is read from standard input. Name files."
     name, _, value = word.lstrip("-").partition("=")
     name = name.replace("-", "_")
     if not value:
         value = after if after and not after.startswith("-") and "=" not in after else ""
     if os.path.lexists(word):
         return f"{word}: write ./{word} for a file of that name."
-    if keys := meant(name, program):
+    if word in OVERRIDES and "=" in after:
+        key, _, value = after.partition("=")
+        keys = meant(key, program)
+        return f"{word} is not needed: write {spelled(keys[0], unquoted(value)) if keys else after}"
+    if keys := meant(name, program, value):
         key = keys[0]
         row = known_rows(program).get(key)
+        if key.endswith(".enabled") and value.lower() not in ("", "true", "false", "on", "off", "yes", "no", "1", "0"):
+            section = key.removesuffix(".enabled")
+            others = [one for one in known_rows(program) if one.startswith(f"{section}.") and one != key]
+            more = f", and {value} as one of {', '.join(others)}" if others else ""
+            return f"{word}: there are no options with dashes here. Write {section}=on{more}"
         value = value or ("true" if row and row.kind is bool else "fast" if key == "debug" else "...")
         old = " (docs/original_flags.md has every flag of the original)" if name in OLD_FLAGS else ""
         return f"{word}: there are no options with dashes here. Write {spelled(key, unquoted(value))}{old}"

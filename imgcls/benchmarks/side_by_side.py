@@ -37,7 +37,7 @@ def side_by_side_table(
         Column("px", **right),
         *(Column(way, **right) for way in ways),
         Column("spread", **right),
-        Column("eager/best", **right),
+        Column("eager/\nbest", **right),
         box=SIMPLE,
         show_edge=False,
         pad_edge=False,

@@ -8,7 +8,7 @@ from imgcls.engine.callback import Callback
 from imgcls.functional.monitoring import is_accuracy
 from imgcls.machine.files import atomic_write
 from imgcls.report.fonts import fonts_for
-from imgcls.report.title import draw_title
+from imgcls.report.title import draw_title, plain, shortened
 
 TOP1 = "val_top1"
 DRAWN_EVERY = 10.0
@@ -92,7 +92,7 @@ def write_csv(rows: list[dict[str, float]], path: Path) -> None:
 
 def draw_curves(rows: list[dict[str, float]], path: Path, title: str = "") -> None:
     """Loss, accuracy and learning rate over epochs, side by side, under a title."""
-    with fonts_for([title]):
+    with fonts_for([title, *(name for row in rows[-1:] for name in row)]):
         _draw(rows, path, title)
 
 
@@ -112,11 +112,11 @@ def _draw(rows: list[dict[str, float]], path: Path, title: str) -> None:
     for axes, (name, columns) in zip(panels, drawn, strict=True):
         for column in columns:
             points = [(row["epoch"], row[column]) for row in rows if column in row]
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=column)
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=shortened(column))
         axes.set_title(name)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         if len(columns) > 1:
-            axes.legend()
+            plain(axes.legend())
     figure.savefig(path, dpi=110)

@@ -2,7 +2,10 @@
 
 SPLITS = ("train", "val")
 
-SPLIT_FOLDERS = frozenset(("train", "val", "test", "valid", "validation"))
+NAMES_OF_SPLIT = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
+"""What the directory of a split is called, in any case of letters."""
+
+SPLIT_FOLDERS = frozenset((*NAMES_OF_SPLIT["train"], *NAMES_OF_SPLIT["val"], "test"))
 """Directories of these names alone are splits, not classes."""
 
 FILES = ("folder", "list", "tar", "webdataset", "zip", "huggingface")

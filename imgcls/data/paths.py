@@ -28,6 +28,8 @@ def advice_on_form(path: str | os.PathLike) -> str:
                 return ""
             below = os.path.join(found, twins[0])
         found = below
+    if os.path.normpath(found) == os.path.normpath(path):
+        return ""
     codes = ascii(os.path.normpath(found))
     return f" There is {codes}, which looks the same: its accents are written as other characters (NFC and NFD)."
 

@@ -16,7 +16,7 @@ from imgcls.deploy.onnx_graph import require_onnx
 from imgcls.deploy.openvino_engine import require_openvino
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
 from imgcls.errors import UserError, listed
-from imgcls.machine.files import atomic_write, sha256
+from imgcls.machine.files import atomic_write, beside, sha256
 from imgcls.models.layers import Network
 from imgcls.run.lock import held
 from imgcls.weights.fluid.files import read_inference_model
@@ -69,7 +69,7 @@ def export(
         require_onnx("paddle2onnx", "onnx", *(("onnxruntime",) if images is not None else ()))
     try:
         final = directory.absolute()
-        lock = final.with_name(f".{final.name}.lock")
+        lock = beside(final, "lock")
         with held(final, lock, "export.dir"), atomic_write(final, durable=True) as partial:
             partial.mkdir(parents=True)
             save_graph(network, contract, partial)

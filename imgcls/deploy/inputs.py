@@ -43,6 +43,8 @@ def find_images(inputs: str | Iterable[str], left_out: LeftOut | None = None, ke
 
 def _expand(entry: str, left_out: LeftOut, key: str | None) -> list[str]:
     path = os.path.expanduser(entry)
+    if not entry:
+        raise UserError(f"{f'{key} is empty' if key else 'A name is empty'}: name a picture, a directory or a pattern.")
     if os.path.isdir(path):
         found = sorted(_below(path, left_out))
         nothing = f"There are no pictures in {printable(path)} or below it (looked for {suffixes_in_words()})."
@@ -54,11 +56,15 @@ def _expand(entry: str, left_out: LeftOut, key: str | None) -> list[str]:
         )
     elif os.path.exists(path):
         return [path]
+    elif "://" in entry:
+        raise UserError(f"{printable(entry)} is an address: download the picture, and name the file.")
     elif glob.has_magic(path):
         found = sorted(_matches(path, left_out))
         nothing = f"No file matches the pattern {printable(path)}."
     else:
         here = printable(os.path.abspath(path))
+        if os.path.islink(path):
+            raise UserError(f"{here} is a link that leads to nothing.")
         raise UserError(f"There is nothing at {here}.{f' Check {key}.' if key else ''}{advice_on_form(path)}")
     if not found:
         raise UserError(nothing)

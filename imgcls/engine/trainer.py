@@ -30,7 +30,13 @@ from imgcls.engine.onednn import compile_with_onednn
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.machine import pulse
-from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope, run_operators_in_order
+from imgcls.machine.paddle_internals import (
+    OpenModel,
+    batch_norm_parts,
+    has_onednn_graphs,
+    name_scope,
+    run_operators_in_order,
+)
 
 log = logging.getLogger("imgcls")
 
@@ -395,6 +401,8 @@ class Trainer(OpenModel):
         """What keeps a network from being compiled with oneDNN, if anything."""
         if paddle.device.get_device() != "cpu":
             return "which is fast on a GPU"
+        if not has_onednn_graphs():
+            return "for graphs of this PaddlePaddle have no kernels of oneDNN to train with, those of 2.6.2 have"
         if self.ranks.count > 1:
             return "for graphs are of one process"
         if self.amp.level != "O0":

@@ -75,10 +75,14 @@ def requested(
 
 
 def direction(metric: str, mode: str = "auto") -> str:
-    """``min`` or ``max``: losses and errors are better when they are lower, everything else when it is higher."""
+    """``min`` or ``max``: losses and errors are better when they are lower, everything else when it is higher.
+
+    ``f1_gloss`` is a share, whatever its class is called.
+    """
     if mode != "auto":
         return mode
-    return "min" if any(word in metric for word in FALLING) else "max"
+    falls = any(word in metric for word in FALLING) and not metric.startswith((F1_OF, AP_OF))
+    return "min" if falls else "max"
 
 
 def is_better(value: float, best: float | None, direction: str) -> bool:

@@ -13,6 +13,9 @@ from imgcls.machine.reading import open_regular
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 """What a file system says that cannot lock: NFS without its lock service, Lustre without flock, some FUSE mounts."""
 
+LONGEST_NAME = 255
+"""Bytes that a file system allows."""
+
 
 def sha256(path: str | os.PathLike) -> str:
     """Hex digest of a regular file's content.
@@ -39,7 +42,7 @@ def atomic_write(path: Path, *, durable: bool = False, shared: bool = False) -> 
     Raises:
         OSError: from the block, or because the disk is full or the name cannot be taken.
     """
-    partial = path.with_name(f".{path.name}.{f'{os.getpid()}.' if shared else ''}partial")
+    partial = beside(path, f"{os.getpid()}.partial" if shared else "partial")
     remove(partial)
     try:
         yield partial
@@ -52,6 +55,14 @@ def atomic_write(path: Path, *, durable: bool = False, shared: bool = False) -> 
     except BaseException:
         remove(partial)
         raise
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The hidden name next to ``path`` that says what it is for: ``.<name>.<ending>``, or a digest of a long name."""
+    name = f".{path.name}.{ending}"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.{ending}"
+    return path.with_name(name)
 
 
 def make_own_directory(path: Path) -> Path:
@@ -86,7 +97,7 @@ def _take_name(partial: Path, path: Path) -> None:
     if not path.is_dir() or path.is_symlink() or not any(path.iterdir()):
         partial.replace(path)
         return
-    old = partial.with_suffix(".old")
+    old = partial.with_name(f"{partial.name.removesuffix('partial')}old")
     remove(old)
     path.rename(old)
     partial.rename(path)

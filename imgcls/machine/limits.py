@@ -84,6 +84,9 @@ PACKED_BYTES = 256 << 20
 ROW_GROUP_BYTES = 4 << 30
 """What a parquet file keeps together, before it is compressed."""
 
+IMAGES_EXPANSION = 16
+"""The images of parquet files may take so many times the files, and ``COPIES_BYTES`` more, once they are unpacked."""
+
 TAR_HEADER_BYTES = 16 << 20
 """The long names and pax headers of a tar, together; one takes 64 KiB at most."""
 

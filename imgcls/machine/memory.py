@@ -2,7 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,29 @@ def growth(work: Callable[[], Any]) -> tuple[Any, int | None]:
 def _peak() -> int:
     text = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", text)[1])
+
+
+@contextlib.contextmanager
+def no_more_than(extra: int) -> Iterator[None]:
+    """Inside, this process gets at most so many bytes of memory beyond what it has; who asks for more is refused.
+
+    For libraries that believe what a file says of its sizes. Where the system has no such limit nothing is done.
+    """
+    try:
+        soft, hard = before = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = _data() + extra
+        limit = min([limit, *(one for one in before if one != resource.RLIM_INFINITY)])
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    except (OSError, TypeError, ValueError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _data() -> int:
+    """Bytes of this process that its limit counts."""
+    text = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+    return 1024 * int(re.search(r"VmData:\s+(\d+) kB", text)[1])

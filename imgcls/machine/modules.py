@@ -1,6 +1,7 @@
 """Modules that users bring, and what is in them, by dotted path."""
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -25,7 +26,7 @@ def import_modules(names: Iterable[str]) -> None:
         if not name.endswith(".py"):
             _import(name, f"imports=[{name}]")
             continue
-        path = Path(name).expanduser().absolute()
+        path = Path(os.path.expanduser(name)).absolute()
         if not path.is_file():
             raise UserError(f"imports=[{name}]: there is no such file.")
         if str(path.parent) not in sys.path:

@@ -89,11 +89,7 @@ def read_member(
     Raises:
         ValueError: it is damaged.
     """
-    local = read(header, LOCAL.size)
-    if len(local) < LOCAL.size or local[:4] != b"PK\3\4":
-        raise ValueError("its header is damaged")
-    name_size, extra_size = LOCAL.unpack(local)[-2:]
-    content = read(header + LOCAL.size + name_size + extra_size, packed)
+    content = read(_content_of(read, header), packed)
     if len(content) < packed:
         raise ValueError("it is cut off")
     if deflated:
@@ -104,6 +100,28 @@ def read_member(
     if len(content) != size or zlib.crc32(content) != crc:
         raise ValueError("its check sum is another")
     return content
+
+
+def start_of_member(read: Callable[[int, int], bytes], header: int, packed: int, deflated: bool, count: int) -> bytes:
+    """The first ``count`` bytes of a member, or all of a shorter one; see ``read_member``.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    content = read(_content_of(read, header), min(packed, count + count // 64 + 1024))  # what does not shrink grows
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, count) if deflated else content[:count]
+    except zlib.error as error:
+        raise ValueError("it is damaged") from error
+
+
+def _content_of(read: Callable[[int, int], bytes], header: int) -> int:
+    """Where the content begins of the member whose own header begins there."""
+    local = read(header, LOCAL.size)
+    if len(local) < LOCAL.size or local[:4] != b"PK\3\4":
+        raise ValueError("its header is damaged")
+    name_size, extra_size = LOCAL.unpack(local)[-2:]
+    return header + LOCAL.size + name_size + extra_size
 
 
 def _table(file: BinaryIO, end: int) -> tuple[int, int, int]:

@@ -54,7 +54,7 @@ class ConvReLU(ConvBNAct):
         self.lab = Affine() if affine else nn.Identity()
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.lab(super().forward(x))
+        return self.lab(ConvBNAct.forward(self, x))  # a graph is made of it, which knows no super()
 
 
 def light(in_channels: int, out_channels: int, kernel_size: int, affine: bool) -> nn.Sequential:

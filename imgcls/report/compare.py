@@ -1,5 +1,7 @@
 """Training runs side by side: what each of them reached, how long it took, and what was different."""
 
+import contextlib
+import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,10 +18,7 @@ from imgcls.report.curves import read_history
 from imgcls.run.directory import STATUS
 from imgcls.run.settings import flat
 
-START = re.compile(r"(?m)^(?=.*; commit .*; config )")
-"""Before the first line of each process in ``train.log``."""
-
-TIME = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", re.MULTILINE)
+TIME = re.compile(rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
 SHOWN = {"model.name": "model", "optimizer.lr": "lr", "trainer.batch_size": "batch"}
 """Settings that every table has."""
 
@@ -142,6 +141,8 @@ def _read(run: Path, label: str) -> ComparedRun:
     try:
         settings = flat(read_yaml(run / "config.yaml", CONFIG_NODES))
         status = read_json(run / STATUS)["status"]
+        if not all(isinstance(settings.get(key, ""), str) for key in ("trainer.monitor", "trainer.monitor_mode")):
+            raise TypeError("trainer.monitor is no name")
     except (UserError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{printable(run)}: config.yaml or {STATUS} is damaged. Leave the run out.") from error
     history = run / "metrics.csv"
@@ -153,8 +154,15 @@ def _seconds(log: Path) -> float | None:
     """From the first to the last line of each process that wrote the log."""
     if not log.is_file():
         return None
-    total, text = 0.0, read_bytes(log, TABLE_BYTES).decode(errors="replace")
-    for part in START.split(text):
-        times = [datetime.fromisoformat(found) for found in TIME.findall(part)]
-        total += (times[-1] - times[0]).total_seconds() if times else 0
-    return total
+    total, times = 0.0, []
+    for line in io.BytesIO(read_bytes(log, TABLE_BYTES)):
+        if b"; config " in line.partition(b"; commit ")[2]:  # the first line of a process
+            total, times = total + _span(times), []
+        with contextlib.suppress(ValueError):  # of what is no date
+            if found := TIME.match(line):
+                times = [*times[:1], datetime.fromisoformat(found[1].decode())]
+    return total + _span(times)
+
+
+def _span(times: Sequence[datetime]) -> float:
+    return (times[-1] - times[0]).total_seconds() if times else 0.0

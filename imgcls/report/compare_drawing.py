@@ -5,7 +5,7 @@ from pathlib import Path
 
 from imgcls.report.compare import ComparedRun
 from imgcls.report.fonts import fonts_for
-from imgcls.report.title import draw_title
+from imgcls.report.title import draw_title, plain, shortened
 
 LINES = ("-", "--", ":", "-.")
 COLOURS = 10
@@ -24,7 +24,7 @@ def _draw(runs: Sequence[ComparedRun], path: Path) -> None:
     names = list(dict.fromkeys(["train_loss", "val_loss", *(f"val_{run.monitor}" for run in runs), "lr"]))
     panels = [name for name in names if any(name in run.curves for run in runs)] or ["train_loss"]
     figure = Figure(figsize=(4.2 * min(len(panels), 4), 4.2 * -(-len(panels) // 4)), layout="constrained")
-    draw_title(figure, f"{len(runs)} runs" if len(runs) > 4 else ", ".join(run.label for run in runs))
+    draw_title(figure, f"{len(runs)} runs" if len(runs) > 4 else ", ".join(shortened(run.label) for run in runs))
     handles = {}
     for number, name in enumerate(panels):
         axes = figure.add_subplot(-(-len(panels) // 4), min(len(panels), 4), number + 1)
@@ -36,8 +36,7 @@ def _draw(runs: Sequence[ComparedRun], path: Path) -> None:
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    labels = [f" {run.label}" for run in runs]  # one that began with a line would be left out
+    labels = [f" {shortened(run.label)}" for run in runs]  # one that began with a line would be left out
     legend = figure.legend(handles.values(), labels, loc="outside lower left", ncols=min(len(runs), 4), fontsize=9)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    plain(legend)
     figure.savefig(path, dpi=110, bbox_inches="tight")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from imgcls.report.fonts import fonts_for, labels_of
-from imgcls.report.title import draw_title
+from imgcls.report.title import draw_title, shortened
 
 MAX_NAMED_CLASSES = 60
 
@@ -17,7 +17,7 @@ def draw_confusion_matrix(counts: np.ndarray, names: Sequence[str], path: Path, 
     A name that no font can draw is its class number, which a warning explains.
     """
     named = len(names) <= MAX_NAMED_CLASSES
-    labels = list(labels_of(dict(enumerate(names)), path.name).values()) if named else []
+    labels = [shortened(one) for one in labels_of(dict(enumerate(names)), path.name).values()] if named else []
     with fonts_for([*labels, title]):
         _draw(counts, labels, path, title)
 

@@ -1,13 +1,12 @@
 """The curves of a training run, out of its ``metrics.csv``."""
 
-import csv
-import io
 import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imgcls.data.formats.csv_rows import csv_rows
 from imgcls.errors import UserError
 from imgcls.functional.monitoring import is_accuracy
 from imgcls.machine.limits import TABLE_BYTES
@@ -54,12 +53,12 @@ def read_history(history: Path) -> dict[str, list[tuple[float, float]]]:
         UserError: it cannot be read.
     """
     try:
-        text = read_bytes(history, TABLE_BYTES).decode(errors="replace")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except (OSError, csv.Error) as error:
+        lines = csv_rows(read_bytes(history, TABLE_BYTES), str(history), ",", errors="replace")
+        _, header = next(lines, (0, []))
+        rows = [dict(zip(header, line, strict=False)) for _, line in lines]
+    except OSError as error:
         raise UserError(f"{history} is damaged: {error}.") from error
-    columns = [name for name in (rows[0] if rows else ()) if name]
-    curves = {name: _points(rows, name) for name in columns}
+    curves = {name: _points(rows, name) for name in header if name}
     return {name: points for name, points in curves.items() if points}
 
 

@@ -12,6 +12,7 @@ from imgcls.engine.meters import TagMeter
 from imgcls.report.document import document, source, text
 from imgcls.report.fonts import fonts_for
 from imgcls.report.tag_tables import class_rows
+from imgcls.report.title import plain, shortened
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1d2733; }
@@ -114,14 +115,14 @@ def _drawing(meter: TagMeter) -> bytes:
         for number, name, *_ in lowest:
             order = np.argsort(-meter.scores[:, number], kind="stable")
             right = np.cumsum(meter.targets[order, number])
-            label = name.replace("$", r"\$")
+            label = f" {shortened(name)}"  # one that began with a line would be left out
             axes.step(right / right[-1], right / np.arange(1, len(right) + 1), where="post", label=label)
         axes.set_xlabel("recall")
         axes.set_ylabel("precision")
         axes.set_ylim(0, 1.02)
         axes.grid(alpha=0.3)
         if lowest:
-            axes.legend(title="lowest average precision", fontsize="small")
+            plain(axes.legend(title="lowest average precision", fontsize="small"))
         drawn = io.BytesIO()
         figure.savefig(drawn, format="png", dpi=110)
     return drawn.getvalue()

@@ -82,7 +82,7 @@ def locate_weights(path: str | Path) -> Path:
     """
     if is_hub_name(path):
         return fetch_from_hub(str(path))
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     if not os.path.exists(path):  # which takes a name that no file can have for one that is not there
         with_suffix = path.with_name(path.name + ".pdparams")  # fluid.save and old scripts leave it out
         if os.path.isfile(with_suffix):

@@ -44,6 +44,9 @@ def test_features_over_views_are_asked_for_over_views(photos, tmp_path):
     assert np.abs(one_view[0] - one_view[1]).max() > 1e-3
     np.testing.assert_allclose(two_views[0], two_views[1], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(two_views[0], one_view.mean(axis=0), rtol=1e-4, atol=1e-5)
+    whole = {**plain, "tta": "whole"}
+    with feature_network((*COMMAND, "predict.tta=whole"), whole, GIVEN, 2, tmp_path / "z") as features:
+        np.testing.assert_allclose(features(photos, refused)[1], one_view, rtol=1e-4, atol=1e-4)  # of a square
     with (
         pytest.raises(UserError, match="tta was flip, now None"),
         feature_network(COMMAND, {**plain, "tta": "flip"}, GIVEN, 2, tmp_path / "y"),

@@ -170,11 +170,22 @@ def test_sweeps_are_divided_at_commas_only(monkeypatch, tmp_path):
         ("optimizer.lr=1e-3", "optimizer.lr", 0.001),
         ("+trainer.epochs=3", "trainer.epochs", 3),
         ("+experiment=resnet50", "optimizer.lr", 0.1),
+        ("experiment=ResNet50", "optimizer.lr", 0.1),
+        ("experiment=linear-probe", "probe.enabled", True),
+        ("optimizer=AdamW", "optimizer.name", "adamw"),
+        ("lr_schedule=Cosine-Step", "lr_schedule.name", "cosine_step"),
+        ("debug=null", "trainer.epochs", 10),
+        ("data.root=我的照片", "data.name", "folder"),
+        ("data.root=ImageNet", "data.name", "list"),
+        ("data.root=a.ZIP", "data.name", "zip"),
         (os.fsdecode(b"data.root=caf\xe9 1"), "data.root", os.fsdecode(b"caf\xe9 1")),
     ],
 )
 def test_what_has_one_meaning_works(override, key, value, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "ImageNet").mkdir()
+    for name in ("ImageNet/train_list.txt", "a.ZIP"):
+        (tmp_path / name).touch()
     config = compose(override)
     for part in key.split("."):
         config = config[part]
@@ -273,6 +284,34 @@ MISTAKES = {
     "mixup=true": "Write callbacks.mixup.enabled=true",
     "trainer.epohs=5": "Did you mean 'epochs'",
     "run=pets": "run.name (a text)",
+    "-b 32": "Write trainer.batch_size=32",
+    "-j 4": "Write trainer.num_workers=4",
+    "-c config.yaml": "A recipe is experiment=<name>",
+    "--cfg": "--cfg has no value",
+    "-o Global.epochs=10": "write trainer.epochs=10",
+    "-i a.jpg": "There is no option -i",
+    "-": "nothing is read from standard input",
+    "--mixup 0.2": "Write callbacks.mixup=on, and 0.2 as one of callbacks.mixup.alpha",
+    "--device cpu": "Write trainer.gpus=0",
+    "--amp": "Write trainer.amp.level=O1",
+    "Global.epochs=10": "Write trainer.epochs=10",
+    "Arch.name=ResNet50": "Write model=ResNet50",
+    "Optimizer.lr.learning_rate=0.1": "Write optimizer.lr=0.1",
+    "data=null": "There is no data=null",
+    "data=photos.zip": "write data=zip data.root=photos.zip",
+    "data=all.csv": "write data=list data.root=. data.train_list=all.csv",
+    "data.root= data=folder": "data.root is empty: name a path, or leave it out",
+    "data=folder data.root=all.csv": "data.root=all.csv: that is a file, and a directory is wanted",
+    "run.root=": "run.root is empty",
+    "trainer.epochs=99999999999999999999": "must be at most",
+    "data.worker_timeout=1000000000": "data.worker_timeout=1000000000: must be at most 2,000,000",
+    "data.max_decode_seconds=1e15": "must be at most 2,000,000",
+    "transform.size=100000": "transform.size=100000: must be at most 8,192",
+    "optimizer.weight_decay=inf": "optimizer.weight_decay=inf: must be a finite number",
+    "trainer.monitor=acc": "Write top1. There are: loss, top1, top5",
+    "trainer.monitor=macro-f1": "Write macro_f1",
+    "model=vit": "Did you mean 'vit_",
+    "trainer.processes=1.5": "trainer.processes=1.5: must be at least 1, a whole number or auto",
     "run.name=${HOME}": "the reference to 'HOME' leads nowhere",
     "run.name=${HOME": "'}' is missing",
     "run.name=???": "no value",
@@ -298,6 +337,8 @@ def test_one_message_names_the_key_and_the_right_spelling(line, monkeypatch, tmp
     monkeypatch.chdir(tmp_path)
     for directory in ("photos", "my photos", "outputs/pets/checkpoints"):
         (tmp_path / directory).mkdir(parents=True)
+    for name in ("photos.zip", "all.csv"):
+        (tmp_path / name).touch()
     said = message(*line.split(" "))
     assert MISTAKES[line] in said
     assert not [word for word in PARSERS_WORDS if word in said]
@@ -322,6 +363,58 @@ def test_mistakes_in_python_are_answered_alike():
         assert directory == Path("outputs") / "我的, '照片'"
 
 
+def test_flags_of_other_programs_name_their_own_keys():
+    for program, word, expected in (
+        ("predict", "--weights=best.pt", "Write predict.source=best.pt"),
+        ("predict", "--weights=ema", "Write predict.weights=ema"),
+        ("predict", "--output=out", "Write run.root=out"),
+        ("predict", "-i=a.jpg", "Write predict.input=a.jpg"),
+        ("eval", "--checkpoint=x", "Write eval.source=x"),
+        ("eval", "--resume=x", "Write eval.source=x"),
+        ("predict", "Global.infer_imgs=a.jpg", "Write predict.input=a.jpg"),
+    ):
+        assert expected in message(word, program=program), word
+
+
+def test_words_for_nothing(monkeypatch, tmp_path, ask):
+    (tmp_path / "outputs" / "宠物" / "checkpoints" / "last").mkdir(parents=True)
+    (tmp_path / "a.txt").touch()
+    for program, words, expected in (
+        ("train", ["trainer.resume=auto"], "add run.name=<its name>"),
+        ("train", ["trainer.resume=None"], "Leave it out to begin anew"),
+        ("train", ["trainer.resume=outputs/宠物"], "To go on with it write run.name=宠物 trainer.resume=auto"),
+        ("train", ["trainer.resume=outputs/宠物/checkpoints"], "name one of them, as outputs/宠物/checkpoints/last"),
+        ("train", ["model.pretrained=none"], "For random weights write model.pretrained=null"),
+        ("train", ["model.pretrained=https://there/x.pth"], "Download the file first"),
+        ("train", ["model.pretrained=~nobody_here/x"], "There are no weights at ~nobody_here/x"),
+        ("eval", ["ResNet50"], "write model=ResNet50 model.pretrained=true"),
+        ("predict", ["predict.input="], "predict.input is empty"),
+        ("predict", ["predict.input=[]"], "No pictures are given"),
+        ("predict", ["https://there/x.jpg?size=1"], "is an address: download the picture"),
+        ("predict", ["x.jpg", "predict.sort_to="], "predict.sort_to is empty"),
+        ("convert", ["outputs", "a.txt/new.pdparams"], "a.txt is a file, not a directory"),
+    ):
+        answer = ask(program, *words, cwd=tmp_path)
+        assert (answer.returncode, answer.stdout) == (2, ""), words
+        assert expected in answer.stderr, answer.stderr
+
+
+def test_a_configuration_of_ones_own_may_name_the_run_that_goes_on(tmp_path, ask):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    file = tmp_path / "mine" / "experiment" / "named.yaml"
+    file.write_text("# @package _global_\nrun:\n  name: named\n", encoding="utf-8")
+    words = ("--config-dir", "mine", "experiment=named", "trainer.resume=auto", "trainer.batch_size=0")
+    answer = ask("train", *words, cwd=tmp_path)
+    assert "trainer.batch_size=0" in answer.stderr
+    assert "run.name" not in answer.stderr
+
+
+def test_the_version_is_that_of_what_computes(ask, tmp_path):
+    answer = ask("predict", "--version", cwd=tmp_path)
+    assert answer.returncode == 0
+    assert "numpy" in answer.stdout
+
+
 def test_every_old_flag_points_to_a_key():
     programs = {"infer.py": "predict", "ema_clean.py": "convert"}
     for program, flags in FLAGS.items():
@@ -335,7 +428,7 @@ def test_every_old_flag_points_to_a_key():
 def test_other_words_lead_to_what_there_is():
     programs = ("train", "predict", "convert")
     there = {key for program in programs for key in (*known_rows(program), *groups(program))}
-    there |= {"model.args.dropout", *(f"model.args.{flag}" for flag in OLD_FLAGS)}
+    there |= {"model.args.dropout", "model.args.drop_path", *(f"model.args.{flag}" for flag in OLD_FLAGS)}
     assert set(KEYS.values()) | set(OLD_FLAGS.values()) <= there
     for group, words in CHOICES.items():
         assert set(words.values()) <= set(groups("train")[group])

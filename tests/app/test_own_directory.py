@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import pytest
 from omegaconf import OmegaConf
 
+from imgcls.app.conf_files import ConfFiles
 from imgcls.app.own_directory import OwnDirectory, claim
 from imgcls.errors import UserError
 from imgcls.machine.files import make_own_directory
@@ -112,3 +113,17 @@ def test_what_a_launcher_sends_to_its_processes_holds_nothing(tmp_path):
 
 def _hold_sweep(path):
     os.close(hold(path))
+
+
+@pytest.mark.parametrize(("words", "times"), [([], 1), (["--run"], 2), (["hydra.mode=RUN"], 2)])
+def test_a_mistake_leaves_nothing_behind_however_the_command_is_read(words, times, ask, monkeypatch, tmp_path):
+    """A command without options of Hydra's is composed once for it."""
+    loaded, load = [], ConfFiles.load_config
+    monkeypatch.setattr(
+        ConfFiles, "load_config", lambda self, config_path: loaded.append(config_path) or load(self, config_path)
+    )
+    answer = ask("train", *words, "trainer.epochs=0", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr == "error: trainer.epochs=0: must be at least 1.\n"
+    assert list(tmp_path.iterdir()) == []
+    assert loaded.count("train") == times

@@ -17,13 +17,15 @@ CPU_SECONDS = 10  # for all paths of a line, which hold one hostile file or a fe
 
 def readers():
     from imgcls.app.run_record import read_record
-    from imgcls.data.formats import list_file
+    from imgcls.data.formats import list_file, table_list, tag_list, webdataset, zip_folders
     from imgcls.data.formats.class_names import read_class_map
     from imgcls.data.formats.tar_index import read_index
     from imgcls.deploy import inputs
     from imgcls.deploy.contract import read_contract
     from imgcls.deploy.feature_file import FeatureFile
+    from imgcls.deploy.search_index import read_index as read_search_index
     from imgcls.machine.reading import read_json, read_yaml
+    from imgcls.report.compare import read_runs
     from imgcls.report.curves import read_history
     from imgcls.run.checkpoint import verify
     from imgcls.weights.fluid.files import check_tar, read_variable
@@ -39,7 +41,43 @@ def readers():
     def read_list(path):
         return list_file.read_list(Path(path).parent, path, check_files="none")
 
-    known = (read_weights, load_pickle, read_contract, read_record, read_json, read_yaml, verify, check_tar)
+    def read_table(path):
+        columns = table_list.Columns()
+        table_list.table_samples(
+            Path(path).parent, table_list.read_table(Path(path), columns, "train"), *[None] * 2, "none", True
+        )
+
+    def read_tags(path):
+        tag_list.read_tag_list(Path(path))
+
+    def read_webdataset(root):
+        webdataset.index_of(Path(root), "train", table_list.Columns())
+
+    def read_zip(path):
+        zip_folders.zip_samples(Path(path), "train", undivided=True)
+
+    def read_search(directory):
+        read_search_index(Path(directory))
+
+    def compare(directory):
+        read_runs([str(directory)], print)
+
+    known = (
+        read_table,
+        read_tags,
+        read_webdataset,
+        read_zip,
+        read_search,
+        compare,
+        read_weights,
+        load_pickle,
+        read_contract,
+        read_record,
+        read_json,
+        read_yaml,
+        verify,
+        check_tar,
+    )
     known += (find_images, resume_features, read_list, read_class_map, read_history, read_index)
     return {function.__name__: function for function in (*known, read_variable)}
 

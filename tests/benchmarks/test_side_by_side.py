@@ -35,7 +35,7 @@ def test_the_table(monkeypatch):
     monkeypatch.setattr(side_by_side, "measure_side_by_side", lambda *_: dict(zip(NAMES, (first, second), strict=True)))
     (table,) = side_by_side.side_by_side_table(networks(64), batch_size=1, steps=3, warmup=1, repeats=1)
     assert [str(column.header) for column in table.columns] == [
-        *("network", "px", "eager", "inference", "spread", "eager/best")
+        *("network", "px", "eager", "inference", "spread", "eager/\nbest")
     ]
     cells = list(zip(*(column.cells for column in table.columns), strict=True))
     assert cells[0] == ("mobilenetv1_x0_25", "64", "30.0", "10.0", "33%", "3.0")

@@ -34,8 +34,10 @@ def place(run_program, tmp_path_factory):
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
     Image.fromarray(noise).save(photos / "train/fish/<b>&noise.png")
     run_program("predict", *FEATURES, cwd=directory)
-    words = ("build", "outputs/features", "data.root=我的 photos", "run.name=index")
-    (directory / "said").write_text(run_program("search", *words, cwd=directory).stderr, encoding="utf-8")
+    elsewhere = directory / "elsewhere"  # paths that were relative count from where the prediction was asked for
+    elsewhere.mkdir()
+    words = ("build", "../outputs/features", "data.root=../我的 photos", "run.root=../outputs", "run.name=index")
+    (directory / "said").write_text(run_program("search", *words, cwd=elsewhere).stderr, encoding="utf-8")
     return directory
 
 

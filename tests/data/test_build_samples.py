@@ -154,3 +154,19 @@ def test_synthetic():
 def test_unknown_format_and_split():
     assert "no data format 'folders'. Did you mean 'folder'?" in refusal("folders")
     assert "no split 'test'" in refusal("sample", split="test")
+
+
+@pytest.mark.parametrize(("training", "validation"), [("Train", "Val"), ("train", "valid"), ("TRAINING", "Validation")])
+def test_splits_by_their_other_names(tmp_path, training, validation):
+    root = make(tmp_path, f"{training}/a/1.jpg", f"{training}/b/2.jpg", f"{validation}/a/3.jpg", "test/a/4.jpg")
+    make(tmp_path, f"{validation}/b/5.jpg")
+    assert names(build_samples("folder", root)) == ["1.jpg", "2.jpg"]
+    assert names(build_samples("folder", root, split="val")) == ["3.jpg", "5.jpg"]
+    assert f"has a directory '{validation}' already: leave data.val_share out" in refusal("folder", root, val_share=0.5)
+
+
+def test_classes_are_not_taken_for_splits(tmp_path):
+    root = make(tmp_path, "Train/1.jpg", "car/2.jpg", "valid/3.jpg")
+    assert build_samples("folder", root, val_share=0).class_names == ("Train", "car", "valid")
+    root = make(tmp_path / "two", "train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "Val/b/4.jpg")
+    assert names(build_samples("folder", root, split="val")) == ["3.jpg"]

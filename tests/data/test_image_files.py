@@ -26,6 +26,7 @@ FOREIGN = [
     *("@eaDir", "#recycle", "#snapshot", ".@__thumb", "@Recycle", "lost+found"),
     *("__MACOSX", ".Trashes", ".AppleDouble", "Network Trash Folder", ".picasaoriginals", "Photos Previews.lrdata"),
     *("$RECYCLE.BIN", "RECYCLER", "FOUND.000", "System Volume Information", ".ipynb_checkpoints"),
+    "Photos Library.photoslibrary",
 ]
 
 
@@ -74,10 +75,10 @@ def test_without_an_ending_the_content_decides(tmp_path):
     pictures = ["IMG_1", "Screenshot 2021-03-04 at 10.21.33", "a.jpg?width=300"]
     put(root, *(f"train/cat/{name}" for name in pictures))
     put(root, "train/cat/README", "train/cat/notes.2019", content=b"no picture")
-    put(root, "train/cat/clip.MOV", "train/cat/b.jpg.bak")
+    put(root, "train/cat/clip.MOV", "train/cat/b.jpg.bak", "train/cat/b.jpg~", "train/cat/#b.jpg#")
     left_out = LeftOut()
     assert found_by(root, left_out) == ([f"cat/{name}" for name in sorted(pictures)],) * 3
-    assert left_out.files == {"without an ending": 2, ".mov": 1, ".bak": 1}
+    assert left_out.files == {"without an ending": 2, ".mov": 1, ".bak": 1, "backups of an editor": 2}
 
 
 def test_what_is_said(tmp_path):

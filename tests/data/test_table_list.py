@@ -107,6 +107,8 @@ def test_shares_and_folds_of_a_table(tmp_path):
         (["a,b,c", "1.jpg,x,y"], "Which column of"),
         (["image,a,b", "1.jpg,x,y"], "has the classes? Say it with data.label_column=<name>. There are: image, a, b"),
         (["image,label", "2.jpg,a", "1.jpg,b"], "line 2: "),
+        (["1.jpg,a", "1.jpg,b"], "names a picture, and no columns. Let it be image,label"),
+        (["PK\3\4"], "is a workbook or another packed file"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, lines, words):
@@ -121,3 +123,21 @@ def test_a_wrong_line_is_noted_where_that_is_asked_for(tmp_path):
     noted = []
     samples = read(tmp_path, on_wrong_line=lambda number, fault: noted.append((number, fault)))
     assert (len(samples), [number for number, _ in noted]) == (2, [3])
+
+
+def test_a_table_of_wrong_classes_is_looked_through_once(tmp_path):
+    """What could be meant is looked for of the few that are shown, whatever the number of lines and classes."""
+    files(tmp_path, "1.jpg")
+    names = [f"class {number}" for number in range(2000)]
+    write(tmp_path / "train.csv", "image,label", *(f"1.jpg,{name}" for name in names))
+    write(tmp_path / "val.csv", "image,label", *(f"1.jpg,{name.upper()}" for name in names))
+    message = refusal(tmp_path, "val")
+    assert "2,000 lines of the table" in message
+    assert message.count("Did you mean") == 5
+    assert "there is no class 'CLASS 0'. Did you mean 'class 0'" in message
+
+
+def test_numbers_of_any_length_have_an_order(tmp_path):
+    files(tmp_path, "1.jpg")
+    write(tmp_path / "train.csv", "image,label", f"1.jpg,{'9' * 5000}", "1.jpg,10", "1.jpg,007", "1.jpg,7")
+    assert read(tmp_path).class_names == ("007", "7", "10", "9" * 5000)

@@ -139,3 +139,20 @@ def test_a_checkpoint_notices_other_tags(root, tmp_path):
     assert known(now) != known(before)
     assert differences(tmp_path / "samples.gz", before) == []
     assert "1 of another class" in differences(tmp_path / "samples.gz", now)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "path;sea;boat\n{0};1;0\n{1};1;1\n"),
+        ("a.tsv", "path\tsea\tboat\n{0}\t1\t0\n{1}\t1\t1\n"),
+        ("a.tsv", "path\ttags\n{0}\tsea\n{1}\tsea; boat\n"),
+        ("a.csv", "path;tags\n{0};sea\n{1};sea|boat\n"),
+    ],
+)
+def test_other_marks_between_the_columns(root, name, content):
+    (root / name).write_text(
+        content.format(*(f"我的照片/photo ({number}).jpg" for number in range(2))), encoding="utf-8"
+    )
+    samples = build(root, train_list=name)
+    assert [sorted(samples.class_names[tag] for tag in own) for own in tags(samples)] == [["sea"], ["boat", "sea"]]

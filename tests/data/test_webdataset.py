@@ -43,7 +43,23 @@ def test_numbers_count_the_names_of_a_class_map(tmp_path):
     for split in ("train", "val"):
         require_same(build_samples("webdataset", tmp_path, split=split, class_map=tmp_path / "classes.txt"), split)
     assert build_samples("webdataset", tmp_path).class_names == tuple("01234")
+    write(tmp_path, lambda number, name: (f"{number:06}.json", json.dumps({"label": str(9 + number % 2)}).encode()))
+    assert build_samples("webdataset", tmp_path).class_names == ("9", "10")
+    write(tmp_path, lambda number, name: (f"{number:06}.json", json.dumps({"label": names.index(name)}).encode()))
     assert "the label 4, which is outside 0 to 2" in refusal(tmp_path, num_classes=3)
+
+
+def test_a_class_map_says_which_names_there_are_and_their_order(tmp_path):
+    write(tmp_path, lambda number, name: (f"{number:06}.cls", name.encode()))
+    names = tuple(sorted({name for _, name, _ in photos("train")}, reverse=True))
+    (tmp_path / "classes.txt").write_text("".join(f"{number} {name}\n" for number, name in enumerate(names)))
+    for split in ("train", "val"):
+        samples = build_samples("webdataset", tmp_path, split=split, class_map=tmp_path / "classes.txt")
+        assert samples.class_names == names
+        expected = [names.index(name) for _, name, _ in photos(split)]
+        assert samples.labels.tolist() == expected
+    (tmp_path / "classes.txt").write_text("0 fish\n1 fisch\n")
+    assert "'land_animal'" in refusal(tmp_path, class_map=tmp_path / "classes.txt")
 
 
 def test_fields_and_pictures_that_are_named(tmp_path):

@@ -143,3 +143,13 @@ def test_sizes_in_64_bits_and_names_as_zipfile_reads_them(tmp_path):
     with (tmp_path / "a.zip").open("rb") as file:
         found = [(one.path, one.size, one.header, one.crc) for one in zip_members(file)]
     assert found == expected
+
+
+def test_splits_by_their_other_names(tmp_path):
+    root = pack(tmp_path / "p.zip", "p/Training/a/1.jpg", "p/Training/b/2.jpg", "p/valid/a/3.jpg", "p/valid/b/4.jpg")
+    assert [build_samples("zip", root, split=split).relative_path(1) for split in ("train", "val")] == [
+        b"b/2.jpg",
+        b"b/4.jpg",
+    ]
+    with pytest.raises(UserError, match=r"leave data.val_share out"):
+        build_samples("zip", root, val_share=0.5)

@@ -83,11 +83,17 @@ def fill(
     return network
 
 
-def filled_case(case: str) -> tuple[paddle.nn.Layer, int]:
-    """The network of a case of ``peers/source_logits.py`` and the side of its images."""
-    name, _, numbers = case.partition("@")
+def case(text: str) -> tuple[str, int, dict[str, int]]:
+    """Name, side of the images and further arguments of a case of ``peers/source_logits.py``."""
+    name, _, numbers = text.partition("@")
     size, *window = map(int, numbers.split(","))
-    return filled(name, size, **({"window": window[0]} if window else {})), size
+    return name, size, {"window": window[0]} if window else {}
+
+
+def filled_case(text: str) -> tuple[paddle.nn.Layer, int]:
+    """The network of a case and the side of its images."""
+    name, size, options = case(text)
+    return filled(name, size, **options), size
 
 
 def filled(name: str, side: int, **options) -> paddle.nn.Layer:

@@ -5,6 +5,7 @@ import paddle
 import pytest
 from paddle import nn
 from paddle.nn import functional as F
+from paddles import ON_PADDLE_3
 from values_of_conf import optimizer_options
 
 import imgcls
@@ -97,5 +98,9 @@ def test_one_graph_of_both_is_not_to_be_had(tmp_path):
     both = Sum(make(1), make(2))
     both.eval()
     paddle.jit.save(both, str(tmp_path / "both"), input_spec=[paddle.static.InputSpec([None, 3, SIZE, SIZE])])
-    x = images(0)
-    assert not np.allclose(paddle.jit.load(str(tmp_path / "both"))(x).numpy(), both(x).numpy(), rtol=0.1)
+    x, path = images(0), str(tmp_path / "both")
+    if ON_PADDLE_3:  # which sorts its parameters by name, and then by what has no order
+        with pytest.raises(ValueError, match="equal"):
+            paddle.jit.load(path)
+    else:
+        assert not np.allclose(paddle.jit.load(path)(x).numpy(), both(x).numpy(), rtol=0.1)

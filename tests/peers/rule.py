@@ -10,6 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+LARGE, PERIOD = 2_500_000, 1_000_003
+"""Tensors of more values repeat so many of them: drawing them all would take longer than everything else."""
+
 POSITIONS = ("pos_embed", "cls_token", "reg_token", "dist_token", "relative_position_bias_table")
 
 
@@ -41,7 +44,8 @@ def value(name: str, shape: Sequence[int], gain: float = 1.0) -> np.ndarray:
     """
     shape = tuple(int(side) for side in shape)
     random = np.random.RandomState(zlib.crc32(name.encode()))
-    normal = random.standard_normal(math.prod(shape)).reshape(shape)
+    count = math.prod(shape)
+    normal = np.resize(random.standard_normal(count if count <= LARGE else PERIOD), shape)
     last = name.rsplit(".", 1)[-1]
     if last in ("running_var", "_variance"):
         return ((1 + 0.025 * normal) ** 8).astype(np.float32)

@@ -1,6 +1,7 @@
 """Every modern network against its source's own package: the same names, and logits within 1e-5.
 
-``scripts/test.sh --peers`` runs it; IMGCLS_PEERS_PYTHON is an interpreter that has timm, torch and PaddleClas.
+``scripts/test.sh --peers`` runs it; IMGCLS_PEERS_PYTHON is an interpreter that has timm and torch, in
+IMGCLS_PEERS_SITE PaddleClas lies, for this environment's own interpreter.
 """
 
 import os
@@ -15,9 +16,11 @@ from locations import ROOT
 
 sys.path.append(str(ROOT / "tests" / "models"))
 
-from modern import NAMES, fill, filled_case, from_paddle, source_shapes
+from modern import NAMES, arguments, case, fill, from_paddle, source_shapes
 from rule import gain
 from weights import make_input
+
+import imgcls
 
 PYTHON = os.environ.get("IMGCLS_PEERS_PYTHON")
 SCRIPT = Path(__file__).with_name("source_logits.py")
@@ -49,15 +52,16 @@ def timm():
 @pytest.mark.skipif(PYTHON is None, reason="IMGCLS_PEERS_PYTHON names no interpreter with the peers' packages")
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_to_its_source(name, tmp_path, request):
-    case, file = case_of(name), tmp_path / "logits.npz"
+    text, file = case_of(name), tmp_path / "logits.npz"
     if from_paddle(name):
-        subprocess.run([PYTHON, str(SCRIPT), "--paddleclas", str(file), case], check=True)
+        subprocess.run([sys.executable, str(SCRIPT), "--paddleclas", str(file), text], check=True)  # it has Paddle
     else:
-        request.getfixturevalue("timm")(file, case)
+        request.getfixturevalue("timm")(file, text)
     theirs = np.load(file)
-    shapes = [tuple(map(int, line.split())) for line in theirs[f"{case}.shapes"].tolist()]
-    shapes = dict(zip(theirs[f"{case}.names"].tolist(), shapes, strict=True))
-    network, side = filled_case(case)
+    shapes = [tuple(map(int, line.split())) for line in theirs[f"{text}.shapes"].tolist()]
+    shapes = dict(zip(theirs[f"{text}.names"].tolist(), shapes, strict=True))
+    _, side, options = case(text)
+    network = imgcls.create_model(name, **arguments(name, side), **options)
     ours = source_shapes(network, not from_paddle(name))
     # what PP-LCNetV2 has beside its branches is the place of their sum, which its own training leaves as it was
     left_over = {key for key in shapes if ".dw_conv." in key and ".bn." not in key and ".conv." not in key}
@@ -65,6 +69,6 @@ def test_equal_to_its_source(name, tmp_path, request):
     fill(network, shapes, not from_paddle(name), gain(name))
     with paddle.no_grad():
         logits = network(paddle.to_tensor(make_input(side))).numpy()
-    difference = np.abs(logits - theirs[case]).max() / np.abs(theirs[case]).max()
+    difference = np.abs(logits - theirs[text]).max() / np.abs(theirs[text]).max()
     print(f"{name}: {difference:.1e}")
     assert difference <= 1e-5

@@ -5,6 +5,14 @@ import zlib
 import numpy as np
 
 CLASSES = 10
+LARGE, PERIOD = 2_500_000, 1_000_003
+"""Tensors of more values repeat so many of them: drawing them all would take longer than everything else."""
+
+
+def normal(draw, shape):
+    """Values of a normal distribution in a shape."""
+    count = int(np.prod(shape))
+    return np.resize(draw.standard_normal(count if count <= LARGE else PERIOD), shape)
 
 
 def value(name, shape):
@@ -12,7 +20,7 @@ def value(name, shape):
     leaf = name.rpartition(".")[2]
     draw = np.random.RandomState(zlib.crc32(name.encode()) & 0x7FFFFFFF)
     if len(shape) > 1:
-        return (draw.standard_normal(shape) * (2 / np.prod(shape[1:])) ** 0.5).astype(np.float32)
+        return (normal(draw, shape) * (2 / np.prod(shape[1:])) ** 0.5).astype(np.float32)
     low, high = (0.6, 1.2) if leaf in ("weight", "running_var", "_variance") else (-0.2, 0.2)
     return draw.uniform(low, high, shape).astype(np.float32)
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from imgcls.callbacks.history import draw_curves
 from imgcls.report.confusion_drawing import draw_confusion_matrix
-from imgcls.report.title import draw_title
+from imgcls.report.title import draw_title, shortened
 
 ROWS = [{"epoch": epoch, "lr": 0.1, "train_loss": 1.0, "val_top1": 0.5} for epoch in (1, 2)]
 
@@ -36,3 +36,13 @@ def test_curves_and_matrices_have_one(tmp_path):
         rows = np.flatnonzero((one != other).any(axis=(1, 2)))
         assert len(rows) > 0
         assert rows.max() < 30
+
+
+def test_names_beside_a_drawing_are_no_formulas_and_leave_room(tmp_path, recwarn):
+    columns = ["val_f1_$x$ and $y", "val_f1_" + "长" * 200, "val_f1_^_{", "val_top1"]
+    draw_curves([{"epoch": 1, "lr": 0.1, "train_loss": 1.0, **dict.fromkeys(columns, 0.5)}], tmp_path / "curves.png")
+    names = ["$a$", "x" * 200, "_", "a$b"]
+    draw_confusion_matrix(np.eye(4, dtype=int), names, tmp_path / "matrix.png", "a title")
+    assert not [one for one in recwarn if "constrained_layout" in str(one.message)]
+    assert shortened("x" * 200) == "x" * 39 + "…"
+    assert shortened("x" * 40) == "x" * 40

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 
 import hydra
 import pytest
@@ -64,7 +65,17 @@ def same(translated: DictConfig, experiment: DictConfig) -> None:
             assert translated[section].get(key) == experiment[section].get(key), f"{section}.{key}"
 
 
-@pytest.mark.parametrize("name", RECIPES)
+def one_of_each_kind_or_full() -> list:
+    """By default one recipe of all that gave the same flags and the same strategy."""
+    seen, cases = set(), []
+    for name, recipe in RECIPES.items():
+        kind = *sorted(recipe["args"]), recipe["args"].get("lr_strategy"), *recipe.get("env", {}), recipe.get("launch")
+        cases.append(pytest.param(name, marks=[pytest.mark.full] if kind in seen else []))
+        seen.add(kind)
+    return cases
+
+
+@pytest.mark.parametrize("name", one_of_each_kind_or_full())
 def test_recipes_translate_to_their_experiments(name):
     recipe = RECIPES[name]
     translation = translate(old_command(recipe, equals_sign=len(name) % 2 == 0))
@@ -126,10 +137,15 @@ def test_every_flag_is_known_with_its_default(program):
             assert flag.default == reference.get("default"), name
 
 
+@cache
+def schema_of(program: str) -> DictConfig:
+    return OmegaConf.structured(SCHEMAS[program])
+
+
 def has_key(program: str, key: str) -> bool:
     """Whether a program's configuration has a key, under some choice of its groups."""
     section, _, name = key.rpartition(".")
-    schema = OmegaConf.structured(SCHEMAS[program])
+    schema = schema_of(program)
     keys = set(OmegaConf.select(schema, section) if section else schema)  # `in` would skip those without a value
     return section == "model.args" or name in keys
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgcls.data.choices import FILES, MULTI_LABEL, NUMBERED, REMOTE, SHARED, SPLIT_FOLDERS, SPLITS
+from imgcls.data.choices import FILES, MULTI_LABEL, NUMBERED, REMOTE, SHARED, SPLITS
 from imgcls.data.formats import hugging_face, webdataset
 from imgcls.data.formats.class_names import class_name, display_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
@@ -17,6 +17,7 @@ from imgcls.data.formats.remote import has_remote_split, remote_samples
 from imgcls.data.formats.samples import Samples, in_classes, require_directory, require_samples_in_every_class
 from imgcls.data.formats.shards import labelled_shards, shard_samples
 from imgcls.data.formats.share import folds_of, kept_for_validation
+from imgcls.data.formats.splits import are_splits, folder_of_split, named_as
 from imgcls.data.formats.synthetic import synthetic_samples
 from imgcls.data.formats.table_list import Columns, is_table
 from imgcls.data.formats.tags import in_tags, merge_folders
@@ -148,7 +149,7 @@ def build_samples(
         if is_table(samples_list := lists["train"] or ""):
             require_class_count(num_classes, samples.num_classes, printable(samples_list), num_classes_key)
     else:
-        root = SAMPLE_PHOTOS if format == "sample" else _root(root, format)
+        root = SAMPLE_PHOTOS if format == "sample" and root is None else _root(root, format)
         options = (allow_empty_classes, left_out)
         if val_share and format in ("tar", *LABELLED) and has_split(format, root, None, "val"):
             raise UserError(f"{printable(root)} has pictures for 'val' already: leave data.val_share out.")
@@ -206,15 +207,21 @@ def _from_folders(
 
 def _undivided(root: Path, in_folds: bool) -> Path:
     """Where the class directories are that ``data.val_share`` divides; folds leave ``val`` aside."""
-    folders = set(class_folders(root))
-    if not {"train", "val"} & folders or folders - SPLIT_FOLDERS:
+    folders = class_folders(root)
+    training, of_val = folder_of_split(folders, "train"), named_as(folders, "val")
+    if not are_splits(folders) or not (training or of_val):
         return root
-    if "val" in folders and not in_folds:
+    if of_val and not in_folds:
         raise UserError(
-            f"{printable(root)} has a directory 'val' already: leave data.val_share out. It is for class directories "
-            "that are not divided."
+            f"{printable(root)} has a directory '{of_val[0]}' already: leave data.val_share out. It is for class "
+            "directories that are not divided."
         )
-    return root / "train"
+    return root / (training or "train")
+
+
+def split_folder(root: Path, split: str) -> Path:
+    """The directory of a split: of its name, or of another that is usual, where there are no classes beside it."""
+    return root / (folder_of_split(class_folders(root), split) or split)
 
 
 def _from_zip(
@@ -265,9 +272,9 @@ def _directories(root: Path, split: str, format: str, content: str, undivided: b
     Args:
         undivided: ``root`` itself will do, where it has neither split.
     """
-    directory, training = root / split, root / "train"
+    directory, training = split_folder(root, split), split_folder(root, "train")
     if not directory.is_dir():
-        if undivided and not set(class_folders(root)) <= SPLIT_FOLDERS:
+        if undivided and not are_splits(class_folders(root)):
             return root, root
         advice = f"The {format} format wants {printable(root)}/train/{content} and the same below val."
         if format == "folder":
@@ -290,7 +297,7 @@ def has_split(format: str, root: str | None, val_list: str | None, split: str, s
         return has_zip_split(root, split)
     if format == "list":
         return has_list(root, val_list, split)
-    return (root / split).is_dir()
+    return split_folder(root, split).is_dir()
 
 
 def require_class_count(num_classes: int | None, found: int, where: str, key: str = "model.num_classes") -> None:

@@ -25,7 +25,8 @@ from imgcls.data.paths import printable
 from imgcls.errors import UserError, close_matches
 from imgcls.machine.cache import cache_directory
 from imgcls.machine.files import atomic_write
-from imgcls.machine.limits import ROW_GROUP_BYTES
+from imgcls.machine.limits import COPIES_BYTES, EXPANSION, IMAGES_EXPANSION, ROW_GROUP_BYTES
+from imgcls.machine.memory import no_more_than
 from imgcls.machine.progress import progress_bar
 from imgcls.machine.reading import open_regular, parse_json, read_json
 from imgcls.machine.turns import one_at_a_time
@@ -38,6 +39,9 @@ WORDS = re.compile(r"[a-z]+")
 UNPACKED = "images.bin"
 ROWS = 64
 """Of a parquet file that are in memory at a time."""
+
+ROOM = 512 << 20
+"""Of memory, that reading takes beside ``EXPANSION`` times the files: Arrow keeps some in advance."""
 
 
 def index_of(root: Path, split: str, columns: Columns) -> tuple[ShardIndex, Path]:
@@ -56,9 +60,10 @@ def index_of(root: Path, split: str, columns: Columns) -> tuple[ShardIndex, Path
             "data.val_share=0.2 takes a fifth of the training pictures for validation."
         )
     try:
-        if files[0].suffix == ".parquet":
-            return _unpacked(root, split, files, columns)
-        return _in_place(root, files, columns), root
+        with no_more_than(ROOM + EXPANSION * sum(os.stat(file).st_size for file in files)):
+            if files[0].suffix == ".parquet":
+                return _unpacked(root, split, files, columns)
+            return _in_place(root, files, columns), root
     except (_arrow().lib.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0][:200]
         raise UserError(f"The data set in {printable(root)} cannot be read: {reason}.") from error
@@ -111,7 +116,7 @@ def _named_in(state: Path) -> list[Path]:
         names = [entry["filename"] for entry in content["_data_files"]]
     except (KeyError, TypeError) as error:
         raise UserError(f"{printable(state)} names no files of a data set.") from error
-    if not all(isinstance(name, str) and name.endswith(".arrow") and "/" not in name for name in names):
+    if not all(isinstance(name, str) and name.endswith(".arrow") and not {"/", "\0"} & set(name) for name in names):
         raise UserError(f"{printable(state)} names files that are none of a data set.")
     return [state.parent / name for name in names]
 
@@ -181,6 +186,7 @@ def _copy(
     import pyarrow.parquet
 
     names, sizes, labels, class_names = [], [], Labels(), None
+    most = COPIES_BYTES + IMAGES_EXPANSION * sum(os.stat(file).st_size for file in files)
     with target.open("wb") as out:
         for file in progress_bar(files, desc=f"copying pictures to {printable(target.parent)}", unit=" files"):
             with open_regular(file) as source, pyarrow.parquet.ParquetFile(source) as parquet:
@@ -196,6 +202,10 @@ def _copy(
                 for batch in parquet.iter_batches(ROWS, columns=[image, label], use_threads=False):
                     for one in _content(batch.column(image), file, row):
                         size = out.write(one.as_buffer())
+                        if out.tell() > most:
+                            raise UserError(
+                                f"{printable(file)} is refused: its pictures take more than {most:,} bytes."
+                            )
                         sizes.append(size)
                         names.append(b"%s/%08d" % (shown, len(names)))
                     _add_labels(labels, batch.column(label), class_names, file, row)

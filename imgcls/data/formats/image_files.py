@@ -32,8 +32,10 @@ FOREIGN_FOLDERS = frozenset(
 )
 """In lower case; hidden ones, as ``.@__thumb``, ``.Trashes`` and ``.picasaoriginals``, need no mention."""
 
-FOREIGN_FOLDER_ENDINGS = (b".lrdata", b".lrcat-data")
-"""Lightroom's previews."""
+FOREIGN_FOLDER_ENDINGS = (
+    *(b".lrdata", b".lrcat-data"),  # Lightroom: previews
+    *(b".photoslibrary", b".photolibrary", b".aplibrary", b".migratedphotolibrary"),  # macOS: previews beside originals
+)
 
 FOREIGN_FOLDER = re.compile(rb"(?i:found\.\d{3})|RECYCLER|RECYCLED")
 """Windows; the last two in this spelling only, for they are words."""
@@ -49,7 +51,8 @@ HEAD = 65536
 
 KINDS_SHOWN = 10
 
-HIDDEN, WITHOUT_ENDING, OUTSIDE = "hidden", "without an ending", "beside the class directories"
+HIDDEN, BACKUP = "hidden", "backups of an editor"
+WITHOUT_ENDING, OUTSIDE = "without an ending", "beside the class directories"
 
 
 class LeftOut:
@@ -152,6 +155,8 @@ def _kind_if_left_out(name: bytes, head: Callable[[], str | bytes | None], also:
         return HIDDEN
     if FOREIGN_FILE.match(name):
         return "thumbnails"
+    if name.endswith(b"~") or (name.startswith(b"#") and name.endswith(b"#")):
+        return BACKUP
     if name.lower().endswith(suffixes() + also):
         return None
     ending = os.path.splitext(printable(name))[1].lower()

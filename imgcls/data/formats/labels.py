@@ -48,7 +48,7 @@ def number_labels(labels: Labels) -> tuple[np.ndarray, tuple[str, ...] | None]:
         return codes.astype(np.int32), None
     name_of = {code: name for name, code in labels._names.items()}
     name_of |= {code: str(code) for code in np.unique(codes[codes >= 0]).tolist()}
-    names = tuple(sorted(set(name_of.values())))
+    names = in_natural_order(set(name_of.values()))
     place = {name: number for number, name in enumerate(names)}
     found, inverse = np.unique(codes, return_inverse=True)
     return np.array([place[name_of[code]] for code in found.tolist()], np.int32)[inverse], names
@@ -56,6 +56,6 @@ def number_labels(labels: Labels) -> tuple[np.ndarray, tuple[str, ...] | None]:
 
 def in_natural_order(names: set[str]) -> tuple[str, ...]:
     """Sorted, numbers by their value where all are numbers."""
-    if all(map(OF_DIGITS.fullmatch, names)):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    if all(map(OF_DIGITS.fullmatch, names)):  # of any length: the longer without zeros in front is the larger
+        return tuple(sorted(names, key=lambda name: (len(digits := name.lstrip("0")), digits, name)))
     return tuple(sorted(names))

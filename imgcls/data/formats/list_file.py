@@ -6,6 +6,7 @@ about a second: the lines are taken apart by numpy, and only wrong lines are loo
 """
 
 import os
+import re
 from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
@@ -26,6 +27,8 @@ SHOWN = 5
 LABEL_DIGITS = 9
 MOST_CLASSES = 1_000_000
 """That are believed without ``num_classes``; more is a wrong column or a typing mistake."""
+
+OF_WINDOWS = re.compile(rb"[A-Za-z]:[\\/]")
 
 IS_BLANK = np.zeros(256, bool)
 IS_BLANK[list(b" \t\r\v\f")] = True
@@ -70,9 +73,10 @@ def read_list(
     samples = Samples(os.fspath(root), text, lines.starts, lines.path_ends, lines.labels.astype(np.int32), class_names)
     refuse_missing_files(samples, lines.numbers, name, check_files)
     if not allow_empty_classes:
-        require_samples_in_every_class(
-            samples, name, "Add images, lower num_classes, or set data.allow_empty_classes=true."
-        )
+        advice = "Add images, lower num_classes, or set data.allow_empty_classes=true."
+        if lines.labels.min() > 0:
+            advice += f" Labels count from 0, and these begin with {lines.labels.min()}."
+        require_samples_in_every_class(samples, name, advice)
     return samples
 
 
@@ -117,6 +121,8 @@ def read_list_bytes(list_file: str | os.PathLike, name: str) -> bytes:
         raise UserError(f"Cannot read the list {name}: {error.strerror or error}.") from error
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"The list {name} is UTF-16. Save it as UTF-8.")
+    if text.startswith(b"PK\3\4"):
+        raise UserError(f"{name} is a workbook or another packed file, no text. Save it as CSV in UTF-8.")
     return text
 
 
@@ -189,7 +195,8 @@ def _checked_lines(
             raise UserError(
                 f"{count:,} of {len(wrong):,} lines of the list {name} are wrong:\n"
                 f"{bullet_list(messages, count)}\n"
-                "Each line is 'path label', the label a whole number from 0."
+                "Each line is 'path label', the label a whole number from 0. With commas between them, or classes by "
+                "name, it is a table: <name>.csv, whose first line is image,label."
             )
         for number, fault in faults:
             on_wrong_line(number, fault)
@@ -208,6 +215,8 @@ def _what_is_wrong(line: bytes, num_classes: int | None) -> str:
         value = int(label)
     except ValueError:
         return f"the label '{printable(label[:40])}' is not a whole number: '{shown}'"
+    if num_classes is None and value < 0:
+        return f"the label {value} is below 0: '{shown}'"
     if num_classes is None:
         return f"the label {value} is no class number (set data.num_classes if there are so many): '{shown}'"
     return f"the label {value} is outside 0 to {num_classes - 1} ({num_classes} classes): '{shown}'"
@@ -239,8 +248,10 @@ def refuse_missing_files(samples: Samples, line_numbers: np.ndarray, name: str, 
             f"line {line_numbers[i]}: {printable(samples.path(i))}{advice_on_form(samples.path(i))}"
             for i in missing[:SHOWN]
         ]
+        advice = "Paths in the list are relative to data.root; is it right?"
+        if OF_WINDOWS.match(samples.relative_path(missing[0])):
+            advice = "These paths begin with a drive of Windows: write them relative to data.root."
         raise UserError(
             f"{len(missing):,} of {count:,} files checked of the list {name} do not exist:\n"
-            f"{bullet_list(lines, len(missing))}\n"
-            "Paths in the list are relative to data.root; is it right?"
+            f"{bullet_list(lines, len(missing))}\n{advice}"
         )

@@ -33,10 +33,11 @@ def labelled_shards(
 
     Args:
         has_training: ``read`` can give those of training, which say what validation may have.
-        class_names: what numbers count; names are matched by name elsewhere.
+        class_names: what numbers count, and which names there can be.
 
     Raises:
-        UserError: of train and val only one has names, a label is out of range, or a class has no image.
+        UserError: of train and val only one has names, a label is out of range, a name is no class, or a class has no
+            image.
     """
     index, directory = read(split)
     if left_out is not None:
@@ -52,7 +53,9 @@ def labelled_shards(
     if of_training is not index and (class_names is None or set(index.folders) <= set(of_training.folders)):
         samples = in_classes(samples, of_training.folders, printable(root))
     samples = replace(samples, class_names=display_names(samples.class_names))
-    if not allow_empty_classes and class_names is None:
+    if class_names is not None:
+        samples = in_classes(samples, class_names, printable(root))
+    if not allow_empty_classes:
         require_samples_in_every_class(samples, printable(root), "Add images, or set data.allow_empty_classes=true.")
     return samples
 

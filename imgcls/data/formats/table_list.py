@@ -4,10 +4,9 @@ Classes are names, or numbers where it is known what they count. One table may h
 says which line is of which.
 """
 
-import csv
-import io
 import logging
 import os
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from imgcls.data.formats.class_names import class_name, default_class_names
+from imgcls.data.formats.csv_rows import SHOWN, TABLES, Faults, csv_rows, delimiter_of
 from imgcls.data.formats.image_files import suffixes
 from imgcls.data.formats.labels import OF_DIGITS, in_natural_order
-from imgcls.data.formats.list_file import SHOWN, read_list_bytes, refuse_missing_files
+from imgcls.data.formats.list_file import read_list_bytes, refuse_missing_files
 from imgcls.data.formats.samples import Samples, require_samples_in_every_class
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError, close_matches
 
-TABLES = (".csv", ".tsv")
 IMAGE_COLUMNS = (
     "image",
     "images",
@@ -55,12 +54,23 @@ class Columns:
 
 @dataclass(frozen=True)
 class Table:
-    """The lines of a table: number, path and class of each."""
+    """The lines of a table, without a Python object for each.
+
+    Args:
+        name: for messages.
+        numbers: of the lines, int64 ``[N]``.
+        text: the paths, one behind the other.
+        ends: where in it each ends, int64 ``[N]``.
+        codes: the class of each, as its place in ``names``, int64 ``[N]``.
+        names: the classes that occur.
+    """
 
     name: str
-    numbers: list[int]
-    paths: list[str]
-    labels: list[str]
+    numbers: np.ndarray
+    text: bytes
+    ends: np.ndarray
+    codes: np.ndarray
+    names: tuple[str, ...]
 
 
 def is_table(list_file: str | os.PathLike) -> bool:
@@ -84,30 +94,32 @@ def read_table(
         UserError: no such columns, no lines, or wrong ones (named by their numbers).
     """
     name = printable(list_file)
-    content = read_list_bytes(list_file, name).removeprefix(b"\xef\xbb\xbf")
-    table, wrong = Table(name, [], [], []), []
-    header, lines = _lines(content, name)
+    header, lines = _lines(read_list_bytes(list_file, name), name)
     image, label, of_split = _places(header, columns, name)
-    names = [header[place] for place in (image, label)]
-    log.info("%s: pictures from the column '%s', classes from '%s'", name, *map(printable, names))
+    taken = [header[place] for place in (image, label)]
+    log.info("%s: pictures from the column '%s', classes from '%s'", name, *map(printable, taken))
+    numbers, ends, codes, text, known = array("q"), array("q"), array("q"), bytearray(), {}
+    faults = Faults(name, on_wrong_line)
     for number, line in lines:
         if len(line) != len(header):
-            wrong.append((number, f"{len(line)} columns, where the header has {len(header)}"))
+            faults.add(number, f"{len(line)} columns, where the header has {len(header)}")
             continue
         if of_split is not None and OF_SPLIT.get(line[of_split].strip().lower()) != split:
             continue
-        path, text = line[image].strip(), line[label].strip()
-        if not path or not text:
-            wrong.append((number, f"no {'class' if path else 'path'}: '{printable(','.join(line)[:80])}'"))
+        path, shown = line[image].strip(), line[label].strip()
+        if not path or not shown:
+            faults.add(number, f"no {'class' if path else 'path'}: '{printable(','.join(line)[:80])}'")
             continue
-        table.numbers.append(number)
-        table.paths.append(path)
-        table.labels.append(class_name(text))
-    _tell(wrong, name, on_wrong_line)
-    if not table.paths:
+        text += os.fsencode(path)
+        numbers.append(number)
+        ends.append(len(text))
+        codes.append(known.setdefault(class_name(shown), len(known)))
+    _refuse(faults)
+    if not numbers:
         of = f" of '{split}' in the column '{printable(columns.split)}'" if columns.split else ""
         raise UserError(f"The table {name} has no lines{of} below its header.")
-    return table
+    rows, ends, codes = (np.frombuffer(one, np.int64) for one in (numbers, ends, codes))
+    return Table(name, rows, bytes(text), ends, codes, tuple(known))
 
 
 def table_samples(
@@ -130,22 +142,22 @@ def table_samples(
     """
     class_names = class_names or names_of(table, num_classes)
     place = {name: number for number, name in enumerate(class_names)}
-    if not place.keys() & set(table.labels) and all(map(OF_DIGITS.fullmatch, table.labels)):
+    if not place.keys() & set(table.names) and all(map(OF_DIGITS.fullmatch, table.names)):
         place = {str(number): number for number in range(len(class_names))}
-    kept, wrong = [], []
-    for index, label in enumerate(table.labels):
-        if label in place:
-            kept.append(index)
-        else:
-            advice = close_matches(label, place)
-            wrong.append((table.numbers[index], f"there is no class '{printable(label)}'.{advice}"))
-    _tell(wrong, table.name, on_wrong_line)
-    texts = [os.fsencode(path) for path in _as_they_are(root, [table.paths[index] for index in kept])]
-    lengths = np.array([len(text) for text in texts], np.int64)
-    ends = np.cumsum(lengths)
-    labels = np.array([place[table.labels[index]] for index in kept], np.int32)
-    samples = Samples(os.fspath(root), b"".join(texts), ends - lengths, ends, labels, tuple(class_names))
-    refuse_missing_files(samples, np.array([table.numbers[index] for index in kept]), table.name, check_files)
+    labels = np.array([place.get(name, -1) for name in table.names], np.int32)[table.codes]
+    faults, messages = Faults(table.name, on_wrong_line), {}
+    for index in np.flatnonzero(labels < 0).tolist():
+        name = table.names[table.codes[index]]
+        if name not in messages:  # comparing with all classes takes its time
+            advice = close_matches(name, place) if len(messages) < SHOWN else ""
+            messages[name] = f"there is no class '{printable(name)}'.{advice}"
+        faults.add(int(table.numbers[index]), messages[name])
+    _refuse(faults)
+    kept = labels >= 0
+    starts = np.concatenate([np.zeros(1, np.int64), table.ends[:-1]])
+    text, starts, ends = _as_they_are(root, table.text, starts[kept], table.ends[kept])
+    samples = Samples(os.fspath(root), text, starts, ends, labels[kept], tuple(class_names))
+    refuse_missing_files(samples, table.numbers[kept], table.name, check_files)
     if not allow_empty_classes:
         require_samples_in_every_class(samples, table.name, "Add images, or set data.allow_empty_classes=true.")
     return samples
@@ -153,31 +165,14 @@ def table_samples(
 
 def names_of(table: Table, num_classes: int | None = None) -> tuple[str, ...]:
     """The classes of a table: as many numbers as there are to be, or the names that occur."""
-    found = set(table.labels)
-    if num_classes is not None and all(OF_DIGITS.fullmatch(name) for name in found):
+    if num_classes is not None and all(map(OF_DIGITS.fullmatch, table.names)):
         return default_class_names(num_classes)
-    return in_natural_order(found)
+    return in_natural_order(set(table.names))
 
 
 def _lines(content: bytes, name: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """The header, and the lines below it that are not empty with their numbers."""
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"The table {name} is not UTF-8 (byte {error.start:,}). Save it as UTF-8.") from error
-    first = text.partition("\n")[0]
-    delimiter = max(",\t;", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-
-    def lines() -> Iterator[tuple[int, list[str]]]:
-        try:
-            for row in reader:
-                if any(map(str.strip, row)):
-                    yield reader.line_num, row
-        except csv.Error as error:
-            raise UserError(f"The table {name} is no CSV file, at line {reader.line_num}: {error}.") from error
-
-    found = lines()
+    found = csv_rows(content, name, delimiter_of(content))
     _, header = next(found, (0, []))
     if len(header) < 2:
         raise UserError(
@@ -197,6 +192,8 @@ def _places(header: Sequence[str], columns: Columns, name: str) -> tuple[int, in
     if label is None and image is not None and len(header) - (split is not None) == 2:
         label = next(place for place in range(len(header)) if place not in (image, split))
     if image is None or label is None:
+        if any(column.lower().encode().endswith(suffixes()) for column in header):
+            raise UserError(f"The first line of {name} names a picture, and no columns. Let it be image,label.")
         key = "data.image_column" if image is None else "data.label_column"
         shown = ", ".join(map(printable, header[:20]))
         what = "paths of the pictures" if image is None else "classes"
@@ -224,26 +221,40 @@ def _named(header: Sequence[str], column: str, key: str, name: str) -> int:
     return header.index(column)
 
 
-def _tell(wrong: list[tuple[int, str]], name: str, on_wrong_line: Callable[[int, str], None] | None) -> None:
-    if wrong and on_wrong_line is None:
-        shown = [f"line {number}: {fault}" for number, fault in wrong[:SHOWN]]
-        raise UserError(f"{len(wrong):,} lines of the table {name} are wrong:\n{bullet_list(shown, len(wrong))}")
-    for number, fault in wrong:
-        on_wrong_line(number, fault)
+def _refuse(faults: Faults) -> None:
+    if faults.count and faults.report is None:
+        raise UserError(
+            f"{faults.count:,} lines of the table {faults.name} are wrong:\n{bullet_list(faults.first, faults.count)}"
+        )
 
 
-def _as_they_are(root: str | os.PathLike, paths: list[str]) -> list[str]:
+def _as_they_are(
+    root: str | os.PathLike, text: bytes, starts: np.ndarray, ends: np.ndarray
+) -> tuple[bytes, np.ndarray, np.ndarray]:
     """The paths as the files are called: with slashes, and with the ending that the first one lacks in the table."""
 
-    def is_there(path: str) -> bool:
-        return os.path.isfile(os.path.join(root, path))
+    def is_there(path: bytes) -> bool:
+        return os.path.isfile(os.path.join(os.fsencode(root), path))
 
-    if not paths or is_there(paths[0]):
-        return paths
-    if "\\" in paths[0] and is_there(paths[0].replace("\\", "/")):
-        return [path.replace("\\", "/") for path in paths]
-    for suffix in (ending.decode() for ending in suffixes()):
+    first = text[starts[0] : ends[0]] if len(starts) else b""
+    if not first or is_there(first):
+        return text, starts, ends
+    if b"\\" in first and is_there(first.replace(b"\\", b"/")):
+        return text.replace(b"\\", b"/"), starts, ends
+    for suffix in suffixes():
         for ending in (suffix, suffix.upper()):
-            if is_there(f"{paths[0]}{ending}"):
-                return [f"{path}{ending}" for path in paths]
-    return paths
+            if is_there(first + ending):
+                return _with_ending(text, starts, ends, ending)
+    return text, starts, ends
+
+
+def _with_ending(
+    text: bytes, starts: np.ndarray, ends: np.ndarray, ending: bytes
+) -> tuple[bytes, np.ndarray, np.ndarray]:
+    longer = bytearray()
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        longer += text[start:end]
+        longer += ending
+    lengths = ends - starts + len(ending)
+    ends = np.cumsum(lengths)
+    return bytes(longer), ends - lengths, ends

@@ -1,23 +1,25 @@
 """Lists of samples with several labels: lines ``path 0,3,7``, or a CSV file with a header.
 
-A picture without a tag has ``-`` in a list and an empty cell in a CSV file. The first column of a CSV file holds the
-paths; either the second holds the names of tags with ``;`` or ``|`` between them, or each of the other columns
-is a tag, with 1 or 0 for each picture.
+A picture without a tag has ``-`` in a list and an empty cell in a CSV file. Commas, tabs or semicolons stand between
+the columns, of which the first holds the paths; either the second holds the names of tags with ``;`` or ``|`` between
+them, or each of the other columns is a tag, with 1 or 0 for each picture.
 """
 
-import csv
 import io
 import os
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from imgcls.data.formats.class_names import class_name
-from imgcls.data.formats.list_file import SHOWN
+from imgcls.data.formats.csv_rows import TABLES, Faults, csv_rows, delimiter_of
+from imgcls.data.formats.list_file import read_list_bytes
 from imgcls.data.formats.tags import MOST_TAGS
 from imgcls.data.paths import bullet_list, printable
 from imgcls.errors import UserError
+from imgcls.machine.limits import LINE_BYTES
 
 NONE = b"-"
 BETWEEN = re.compile(r"\s*[;|]\s*")
@@ -46,7 +48,7 @@ def read_tag_list(
     class_names: tuple[str, ...] | None = None,
     on_wrong_line: Callable[[int, str], None] | None = None,
 ) -> TagLines:
-    """Read a list or, if its name ends in ``.csv``, a table.
+    """Read a list or, if its name ends in ``.csv`` or ``.tsv``, a table.
 
     Args:
         num_classes: labels are checked against it.
@@ -54,37 +56,30 @@ def read_tag_list(
         on_wrong_line: called with number and fault of each wrong line, which is then left out.
 
     Raises:
-        UserError: the file cannot be read or is empty, or lines of it are wrong (named by their numbers).
+        UserError: the file cannot be read, is too large or empty, or lines of it are wrong (named by their numbers).
     """
     name = printable(list_file)
-    try:
-        content = list_file.read_bytes()
-    except OSError as error:
-        raise UserError(f"Cannot read the list {name}: {error.strerror}.") from error
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(f"The list {name} is UTF-16. Save it as UTF-8.")
-    content = content.removeprefix(b"\xef\xbb\xbf")
-    if list_file.suffix.lower() == ".csv":
+    content = read_list_bytes(list_file, name)
+    if list_file.suffix.lower() in TABLES:
         names, lines = _table(content, name, class_names)
         form = "Each line is a path and its tags."
     else:
-        names, lines = None, _lines(content, num_classes)
+        names, lines = None, _lines(content.removeprefix(b"\xef\xbb\xbf"), num_classes)
         form = "Each line is 'path 0,3,7', the numbers of its classes with commas and no blanks, or 'path -' for none."
-    read, wrong = TagLines([], [], [], names), []
+    read, faults = TagLines([], [], [], names), Faults(name, on_wrong_line)
+    sets: dict[tuple[int, ...], list[int]] = {}  # most lines have tags that another one has, too
     for number, line in lines:
         if isinstance(line, _Wrong):
-            wrong.append((number, str(line)))
+            faults.add(number, str(line))
         else:
             read.paths.append(line[0])
-            read.tags.append(line[1])
+            read.tags.append(sets.setdefault(tuple(line[1]), line[1]))
             read.numbers.append(number)
-    if wrong and on_wrong_line is None:
-        shown = [f"line {number}: {fault}" for number, fault in wrong[:SHOWN]]
-        raise UserError(f"{len(wrong):,} lines of the list {name} are wrong:\n{bullet_list(shown, len(wrong))}\n{form}")
-    for number, fault in wrong:
-        on_wrong_line(number, fault)
+    if faults.count and on_wrong_line is None:
+        shown = bullet_list(faults.first, faults.count)
+        raise UserError(f"{faults.count:,} lines of the list {name} are wrong:\n{shown}\n{form}")
     if not read.paths:
-        raise UserError(f"The list {name} has no lines{' that are right' if wrong else ''}. {form}")
+        raise UserError(f"The list {name} has no lines{' that are right' if faults.count else ''}. {form}")
     if names is None:
         return read
     return read._replace(names=tuple(names))
@@ -94,7 +89,7 @@ Line = tuple[bytes, list[int]] | _Wrong
 
 
 def _lines(content: bytes, num_classes: int | None) -> Iterator[tuple[int, Line]]:
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    for number, line in enumerate(io.BytesIO(content), start=1):
         line = line.strip()
         if not line:
             continue
@@ -103,6 +98,9 @@ def _lines(content: bytes, num_classes: int | None) -> Iterator[tuple[int, Line]
             yield number, _Wrong(f"no labels after the path: '{printable(line[:80])}'")
             continue
         path, labels = parts
+        if len(labels) > LINE_BYTES:
+            yield number, _Wrong(f"labels of {len(labels):,} characters: '{printable(line[:80])}'")
+            continue
         digits = [] if labels == NONE else labels.split(b",")
         if not all(one.isdigit() and len(one) < 9 for one in digits):
             yield number, _Wrong(f"'{printable(labels[:40])}' are no whole numbers with commas between them")
@@ -119,30 +117,41 @@ def _lines(content: bytes, num_classes: int | None) -> Iterator[tuple[int, Line]
 def _table(
     content: bytes, name: str, class_names: tuple[str, ...] | None
 ) -> tuple[list[str], Iterator[tuple[int, Line]]]:
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"The table {name} is not UTF-8 (byte {error.start:,}). Save it as UTF-8.") from error
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
-    except csv.Error as error:
-        raise UserError(f"The table {name} is no CSV file, at line {reader.line_num}: {error}.") from error
-    if len(rows) < 2:
+    mark = delimiter_of(content, ",\t")  # between tags there may be semicolons
+    first = next(csv_rows(content, name, mark), (0, []))[1]
+    if len(first) < 2:
+        mark = ";"
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        """Those below the header."""
+        return islice(csv_rows(content, name, mark), 1, None)
+
+    _, header = next(csv_rows(content, name, mark), (0, []))
+    if next(rows(), None) is None:
         raise UserError(f"The table {name} has no lines below its header. Its first line names the columns.")
-    (_, header), *rows = rows
     if len(header) < 2:
         raise UserError(f"The table {name} has one column. It needs a path and tags, with commas between the columns.")
-    if len(header) == 2 and any(row[1].strip().lower() not in SWITCHES for _, row in rows if len(row) == 2):
-        found = [(number, row, _names(row)) for number, row in rows]
-        names = list(class_names or sorted({tag for _, row, tags in found if len(row) == 2 for tag in tags}))
+    if len(header) == 2 and any(row[1].strip().lower() not in SWITCHES for _, row in rows() if len(row) == 2):
+        names = list(class_names or _all_tags(rows(), name))
         columns = None
     else:
         names, columns = list(class_names or map(class_name, header[1:])), list(map(class_name, header[1:]))
-        found = [(number, row, []) for number, row in rows]
     if len(names) > MOST_TAGS or len(set(columns or names)) < len(columns or names):
-        raise UserError(f"The table {name} has more than {MOST_TAGS:,} tags, or two columns of one name.")
-    return names, _rows(found, columns, {tag: number for number, tag in enumerate(names)}, len(header))
+        raise UserError(_too_many(name))
+    return names, _rows(rows(), columns, {tag: number for number, tag in enumerate(names)}, len(header))
+
+
+def _all_tags(rows: Iterator[tuple[int, list[str]]], name: str) -> list[str]:
+    found: set[str] = set()
+    for _, row in rows:
+        found.update(_names(row))
+        if len(found) > MOST_TAGS:
+            raise UserError(_too_many(name))
+    return sorted(found)
+
+
+def _too_many(name: str) -> str:
+    return f"The table {name} has more than {MOST_TAGS:,} tags, or two columns of one name."
 
 
 def _names(row: list[str]) -> list[str]:
@@ -150,9 +159,9 @@ def _names(row: list[str]) -> list[str]:
 
 
 def _rows(
-    found: list[tuple[int, list[str], list[str]]], columns: list[str] | None, place: dict[str, int], width: int
+    found: Iterator[tuple[int, list[str]]], columns: list[str] | None, place: dict[str, int], width: int
 ) -> Iterator[tuple[int, Line]]:
-    for number, row, tags in found:
+    for number, row in found:
         if len(row) != width:
             yield number, _Wrong(f"{len(row)} columns, where the header has {width}")
             continue
@@ -163,6 +172,8 @@ def _rows(
                 yield number, _Wrong(f"'{printable(odd[:40])}' where 1 or 0 should be")
                 continue
             tags = [name for name, cell in zip(columns, cells, strict=True) if SWITCHES[cell]]
+        else:
+            tags = _names(row)
         unknown = next((tag for tag in tags if tag not in place), None)
         if unknown is not None:
             yield number, _Wrong(f"there is no class '{printable(unknown)}'")

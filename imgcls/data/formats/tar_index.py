@@ -24,9 +24,10 @@ from imgcls.data.formats.packed import Shard, state_of
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 from imgcls.machine.files import atomic_write
+from imgcls.machine.limits import JSON_BYTES
 from imgcls.machine.npz import read_arrays
 from imgcls.machine.progress import progress_bar
-from imgcls.machine.reading import open_regular
+from imgcls.machine.reading import open_regular, parse_json
 from imgcls.machine.tar import members
 
 INDEX = "index.npz"
@@ -286,7 +287,9 @@ def load_index(path: Path, about: str = "", any_readers: bool = False) -> ShardI
     try:
         with open_regular(path) as file:
             arrays = read_arrays(file)
-        header: dict[str, Any] = json.loads(arrays["header"].tobytes())
+        if len(arrays["header"]) > JSON_BYTES:
+            return None
+        header: dict[str, Any] = parse_json(arrays["header"].tobytes().decode())
         if (header["version"], header.get("about", "")) != (VERSION, about):
             return None
         if header["suffixes"] != _known() and not any_readers:
