@@ -87,6 +87,9 @@ def _require_written_here(output: Path) -> None:
 def _require_absent(output: Path) -> None:
     if output.exists():
         raise UserError(f"convert.output={output} exists already; choose another name or remove it.")
+    around = next(path for path in output.absolute().parents if path.exists())
+    if not around.is_dir():
+        raise UserError(f"convert.output={output}: {around} is a file, not a directory.")
 
 
 def _sketch(model: DictConfig) -> "paddle.nn.Layer":

@@ -16,6 +16,9 @@ CONFIG = "config.yaml"
 RECIPES = ("experiment", "debug")
 """Groups that set keys of other sections."""
 
+TOLD = {"model", "data", "transform", "optimizer", "lr_schedule", "loss", "distill", "probe", *RECIPES}
+"""Sections and groups of a command that says what is trained, and how."""
+
 OF_THE_COMMAND = ("trainer.resume", "trainer.node_rank", "trainer.profiler")
 """What is asked for once, or of one machine."""
 
@@ -42,7 +45,14 @@ def continued(
     Raises:
         UserError: the run used modules of its owner's that the command does not name.
     """
+    given = list(given)
     checkpoint = _checkpoint(config.trainer.resume, directory)
+    if (
+        checkpoint is None
+        and (directory / CONFIG).is_file()
+        and TOLD.isdisjoint(key.partition(".")[0] for key in given)
+    ):
+        checkpoint = directory  # it was ended before its first checkpoint, and the command says no more than its name
     if checkpoint is None:
         return config
     recorded = OmegaConf.create(read_yaml(checkpoint / CONFIG, CONFIG_NODES))

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from imgcls.app.data import read_samples, store_of
 from imgcls.app.pixels import channels_of
 from imgcls.app.source import Source, has_plain_names
+from imgcls.app.words import data_at
 from imgcls.data.formats.build import has_split
 from imgcls.data.formats.samples import Samples
 from imgcls.data.formats.table_list import is_table
@@ -39,6 +40,10 @@ def evaluation_samples(source: Source, split: str, given: Iterable[str]) -> Samp
     data.allow_empty_classes = True
     if given.isdisjoint(("data", "data.class_map")):
         data.class_map = None  # of the training lists: the checkpoint has its names, and the file may be gone
+    if data.format == "synthetic" and "data.root" in given and "data" not in given:
+        raise UserError(
+            f"data.root={data.root}: the run's pictures are made up (data=synthetic). Write {data_at(data.root)}"
+        )
     is_other = _settle_division(data, split, given)
     samples = read_samples(data, split, None, source.class_names, channels=channels)
     absent = [name for name, count in zip(samples.class_names, samples.class_counts(), strict=True) if not count]

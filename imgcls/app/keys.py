@@ -27,6 +27,7 @@ from imgcls.app.rows import (
     SIZE,
     SPREAD,
     at_least,
+    at_most,
     auto_or,
     between,
     false_or,
@@ -56,12 +57,14 @@ from imgcls.deploy.choices import (
 )
 from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
+from imgcls.machine.limits import IMAGE_SIDE
 from imgcls.models.choices import DATA_FORMATS
 from imgcls.weights.choices import NAMES
 
 HALF_PRECISION = one_of("float16", "bfloat16")
 SOFTMAX_LOSSES, TAG_LOSSES = ("cross_entropy", "focal"), ("bce", "asymmetric")
 SPLIT = one_of(*SPLITS)
+SIDE, SOME_DAYS = at_most(IMAGE_SIDE), at_most(2_000_000)  # pixels, and seconds, of which the system counts no more
 WEIGHTS = one_of("auto", "network", "ema")
 
 
@@ -107,9 +110,9 @@ class DataConfig:
     check_files: str = key(one_of(*FILE_CHECKS), free=True)
     allow_empty_classes: bool = key(free=True)
     max_pixels: int = key(at_least(1))  # with on_error=skip, which images are left out
-    max_decode_seconds: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=30.0)
-    worker_timeout: int = key(at_least(1), free=True, of_the_job=True)
-    remote_timeout: float = key(at_least(0.1), free=True, of_the_job=True, unrecorded=20.0)
+    max_decode_seconds: float = key(at_least(0.1), SOME_DAYS, free=True, of_the_job=True, unrecorded=30.0)
+    worker_timeout: int = key(at_least(1), SOME_DAYS, free=True, of_the_job=True)
+    remote_timeout: float = key(at_least(0.1), SOME_DAYS, free=True, of_the_job=True, unrecorded=20.0)
     remote_retries: int = key(at_least(0), free=True, of_the_job=True, unrecorded=4)
     remote_cache_gb: float = key(at_least(0), free=True, of_the_job=True, unrecorded=10.0)
     on_error: str = key(one_of("fail", "skip"), free=True, of_the_job=True)
@@ -128,9 +131,9 @@ class RandAugmentConfig:
 
 @dataclass
 class TransformConfig:
-    size: Any = key(SIZE, PIXELS)
+    size: Any = key(SIZE, PIXELS, SIDE)
     fit: str = key(one_of(*FITS), unrecorded="crop")
-    resize_size: int | None = key(at_least(1))
+    resize_size: int | None = key(at_least(1), SIDE)
     interpolation: str = key(one_of(*INTERPOLATIONS))
     resampling: str | None = key(one_of(*RESAMPLINGS), unrecorded="pillow")  # that of the weights when left out
     mean: list[float] = key(COLOUR)
@@ -313,7 +316,7 @@ class TrainerConfig:
     node_rank: int = key(at_least(0), free=True, fingerprint=False)
     master: str | None = key(free=True, fingerprint=False)
     max_restarts: int = key(at_least(0), free=True)
-    rank_timeout: float = key(at_least(1), free=True, unrecorded=600.0)
+    rank_timeout: float = key(at_least(1), SOME_DAYS, free=True, unrecorded=600.0)
     sync_bn: bool = key()
     accumulate: int = key(at_least(1))
     max_steps: int | None = key(at_least(1), free=True)

@@ -70,6 +70,8 @@ def _checkpoint(resume: str) -> Iterator[str]:
             f"trainer.resume={resume} is a run. To go on with it write {' '.join([*words, f'run.name={name}'])} "
             f"trainer.resume=auto, or name one of the checkpoints in {os.path.join(resume, 'checkpoints')}."
         )
+    elif os.path.isdir(os.path.join(resume, "last")):
+        yield f"trainer.resume={resume} holds checkpoints: name one of them, as {os.path.join(resume, 'last')}."
 
 
 def _meant_by(source: str) -> str:

@@ -72,7 +72,7 @@ HYDRAS_OWN = ("See https", "full_key:", "object_type=", "reference_type=")
 
 SYSTEM_ERRORS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE),
-    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMFILE),
+    *(errno.EEXIST, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMFILE),
 )
 """Errors of the system that say all there is to say: no permission, read-only, disk full, a file for a directory."""
 
@@ -131,6 +131,8 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
     require_run_name(config)
     result = _typed(config, name, given)
     if name == "train" and HydraConfig.initialized():
+        if result.trainer.resume == "auto" and not _is_named(config):
+            raise UserError("trainer.resume=auto goes on with the run of that name: add run.name=<its name>.")
         result = _begun_or_continued(result, [*given_keys(), *given], own_callbacks=own_metrics)
     check(result, name, own_metrics)
     return result
@@ -139,8 +141,6 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
 def _begun_or_continued(config: DictConfig, keys: list[str], own_callbacks: bool) -> DictConfig:
     """A training as its run recorded it, if that goes on; by the default recipe where the command leaves all open."""
     resume, result = config.trainer.resume, config
-    if resume == "auto" and not _is_named(keys):
-        raise UserError("trainer.resume=auto goes on with the run of that name: add run.name=<its name>.")
     if resume is not None:
         from imgcls.app.continuation import continued
 
@@ -153,11 +153,12 @@ def _begun_or_continued(config: DictConfig, keys: list[str], own_callbacks: bool
     return result if goes_on or own_callbacks or not is_told_nothing(keys) else with_default_recipe(result)
 
 
-def _is_named(keys: list[str]) -> bool:
-    """Whether the command says which run it is; a sweep does by its directory."""
+def _is_named(config: DictConfig) -> bool:
+    """Whether a composed configuration says which run it is, not by the time; a sweep does by its directory."""
+    by_time = "${now:" in str(OmegaConf.to_container(config.run, resolve=False)["name"])
     settings = HydraConfig.get()
     by_directory = any(one.lstrip("+").startswith("hydra.run.dir=") for one in settings.overrides.hydra)
-    return "run.name" in keys or by_directory or settings.mode is RunMode.MULTIRUN
+    return not by_time or "run.name" in given_keys() or by_directory or settings.mode is RunMode.MULTIRUN
 
 
 def _typed(config: DictConfig, name: str, given: Iterable[str] = ()) -> DictConfig:
@@ -348,6 +349,10 @@ def user_message(error: BaseException, program: str = "train") -> str | None:
         return " ".join(line for line in lines if line and not line.startswith(HYDRAS_OWN))
     if isinstance(error, UnicodeEncodeError) and (encoding := sys.getfilesystemencoding()) != "utf-8":
         return f"In this locale ({encoding}) no file can be called {error.object!r}. Leave PYTHONUTF8=0 out."
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return (
+            "There is not enough memory. Smaller batches, smaller pictures (transform.size) or fewer workers need less."
+        )
     if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
         return f"{error.filename or 'Writing failed'}: {error.strerror}."
     return None

@@ -181,7 +181,7 @@ def _typed(text: str) -> str:
 
 def starts_anew(directory: Path) -> str:
     """What is said when nothing is there to continue, with the runs that may be meant."""
-    runs = [path.parent.name for path in directory.parent.glob("*/checkpoints")]
+    runs = {path.parent.name for path in directory.parent.glob("*/checkpoints")} - {directory.name}
     meant = "" if JOB.fullmatch(directory.name) else close_matches(directory.name, runs)
     return f"There is no checkpoint in {directory} to continue: the run starts from the beginning.{meant}"
 

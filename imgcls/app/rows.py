@@ -39,6 +39,12 @@ def between(smallest: float, largest: float) -> Rule:
     return Rule(lambda value: smallest <= value <= largest, f"be between {smallest} and {largest}", each=True)
 
 
+def at_most(largest: float) -> Rule:
+    return Rule(
+        lambda value: not isinstance(value, int | float) or value <= largest, f"be at most {largest:,}", each=True
+    )
+
+
 def one_of(*choices: str) -> Rule:
     return Rule(choices.__contains__, f"be one of {', '.join(choices)}", each=True, choices=choices)
 

@@ -293,10 +293,12 @@ def _plain_schedule(
 def _tell_length(then: tuple[int, int], now: tuple[int, int], rate_then: float, rate_now: float) -> None:
     """Say what becomes of a run whose length has changed: epochs and updates of each, and the next learning rate."""
     if then != now:
+        rates = (
+            f"{rate_now:.3g}, not {rate_then:.3g} as by the old length" if rate_now != rate_then else f"{rate_now:.3g}"
+        )
         log.warning(
-            "The run was %d epochs of %d updates and is %d of %d now; the learning rate of the next update is %.3g, "
-            "not %.3g as by the old length.",
-            *(*then, *now, rate_now, rate_then),
+            "The run was %d epochs of %d updates and is %d of %d now; the learning rate of the next update is %s.",
+            *(*then, *now, rates),
         )
 
 

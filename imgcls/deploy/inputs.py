@@ -63,6 +63,8 @@ def _expand(entry: str, left_out: LeftOut, key: str | None) -> list[str]:
         nothing = f"No file matches the pattern {printable(path)}."
     else:
         here = printable(os.path.abspath(path))
+        if os.path.islink(path):
+            raise UserError(f"{here} is a link that leads to nothing.")
         raise UserError(f"There is nothing at {here}.{f' Check {key}.' if key else ''}{advice_on_form(path)}")
     if not found:
         raise UserError(nothing)

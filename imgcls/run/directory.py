@@ -20,7 +20,7 @@ from imgcls.run.checkpoint import (
     remove_remains,
     verify,
 )
-from imgcls.run.lock import hold
+from imgcls.run.lock import hold, is_held
 
 if TYPE_CHECKING:
     from imgcls.engine.ranks import Ranks
@@ -87,8 +87,16 @@ class RunDirectory(Run):
 
     def __exit__(self, kind, error, traceback) -> None:
         status = "finished" if error is None else "preempted" if isinstance(error, Interrupted) else "failed"
-        self._write_status(status, str(error or "").partition("\n")[0])
+        gone = isinstance(error, FileNotFoundError) and not self._is_ours()
+        if not gone:
+            self._write_status(status, str(error or "").partition("\n")[0])
         self._let_go()
+        if gone:
+            raise UserError(f"{self.path} is gone: it was removed or renamed while the run wrote to it.") from error
+
+    def _is_ours(self) -> bool:
+        """Whether the directory that this process holds is still there."""
+        return self.path.is_dir() if self._lock is None else is_held(self.path, self._lock)
 
     def rewind(self) -> None:
         """Start from the newest whole checkpoint there is now; from the beginning if there is none yet."""

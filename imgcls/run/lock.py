@@ -48,6 +48,11 @@ def hold(path: Path, lock: Path | None = None, choose: str = "run.name") -> int:
     return descriptor
 
 
+def is_held(path: Path, descriptor: int) -> bool:
+    """Whether the lock of a directory is still the one that ``hold`` has given."""
+    return _is_there(descriptor, path / LOCK)
+
+
 @contextlib.contextmanager
 def held(path: Path, lock: Path | None = None, choose: str = "run.name") -> Iterator[None]:
     """Hold a directory while this context lasts, and leave no lock behind; not held where there are no locks.
@@ -88,5 +93,5 @@ def _no_file(lock: Path) -> UserError:
 def _is_there(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False

@@ -46,6 +46,16 @@ def test_only_the_name_is_needed(saved):
     assert now == before
 
 
+def test_a_run_without_a_checkpoint_yet_is_begun_as_it_was(saved):
+    before, checkpoint = saved()
+    run = checkpoint.parents[1]
+    (checkpoint / "config.yaml").rename(run / "config.yaml")
+    now = compose("trainer.resume=auto", "trainer.num_workers=1")
+    assert (now["optimizer"], now["data"], now["trainer"]["num_workers"]) == (before["optimizer"], before["data"], 1)
+    told = compose("trainer.resume=auto", "optimizer.lr=0.5")  # who says how to train says all of it
+    assert (told["optimizer"]["name"], told["data"]["name"]) == ("momentum", "sample")
+
+
 def test_weights_that_the_run_began_with_may_be_gone(saved):
     saved(model__pretrained="gone.pdparams")
     assert compose("trainer.resume=auto")["model"]["pretrained"] == "gone.pdparams"

@@ -163,3 +163,19 @@ def test_nothing_is_evaluated_by_choice(here, run_program):
     assert (run / "curves.png").exists()
     answers = ("predict.source=outputs/blind", "predict.input=pets/fish", "run.name=told")
     assert "8 of 8 pictures" in run_program("predict", *answers, cwd=here).stderr
+
+
+def test_pictures_that_are_named_are_not_replaced_by_those_of_the_run(here, monkeypatch):
+    """A run on the bundled photos, or on made-up ones, has no directory of its own that another could stand for."""
+    monkeypatch.chdir(here)
+    register_sources()
+
+    def evaluated(*words):
+        with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3"):
+            config = typed(hydra.compose("eval", overrides=["eval.source=outputs/run", *words]), "eval")
+        known = source.Source(config, CLASSES, None)
+        return evaluation_samples(known, "val", {word.partition("=")[0] for word in words} - {"data"})
+
+    assert len(evaluated("data=sample", "data.root=pets")) == 24
+    with pytest.raises(UserError, match=r"made up .*Write data=folder data.root=pets"):
+        evaluated("data=synthetic", "data.root=pets")

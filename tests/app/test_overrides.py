@@ -304,6 +304,9 @@ MISTAKES = {
     "data=folder data.root=all.csv": "data.root=all.csv: that is a file, and a directory is wanted",
     "run.root=": "run.root is empty",
     "trainer.epochs=99999999999999999999": "must be at most",
+    "data.worker_timeout=1000000000": "data.worker_timeout=1000000000: must be at most 2,000,000",
+    "data.max_decode_seconds=1e15": "must be at most 2,000,000",
+    "transform.size=100000": "transform.size=100000: must be at most 8,192",
     "optimizer.weight_decay=inf": "optimizer.weight_decay=inf: must be a finite number",
     "trainer.monitor=acc": "Write top1. There are: loss, top1, top5",
     "trainer.monitor=macro-f1": "Write macro_f1",
@@ -374,11 +377,13 @@ def test_flags_of_other_programs_name_their_own_keys():
 
 
 def test_words_for_nothing(monkeypatch, tmp_path, ask):
-    (tmp_path / "outputs" / "宠物" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "outputs" / "宠物" / "checkpoints" / "last").mkdir(parents=True)
+    (tmp_path / "a.txt").touch()
     for program, words, expected in (
         ("train", ["trainer.resume=auto"], "add run.name=<its name>"),
         ("train", ["trainer.resume=None"], "Leave it out to begin anew"),
         ("train", ["trainer.resume=outputs/宠物"], "To go on with it write run.name=宠物 trainer.resume=auto"),
+        ("train", ["trainer.resume=outputs/宠物/checkpoints"], "name one of them, as outputs/宠物/checkpoints/last"),
         ("train", ["model.pretrained=none"], "For random weights write model.pretrained=null"),
         ("train", ["model.pretrained=https://there/x.pth"], "Download the file first"),
         ("train", ["model.pretrained=~nobody_here/x"], "There are no weights at ~nobody_here/x"),
@@ -387,10 +392,21 @@ def test_words_for_nothing(monkeypatch, tmp_path, ask):
         ("predict", ["predict.input=[]"], "No pictures are given"),
         ("predict", ["https://there/x.jpg?size=1"], "is an address: download the picture"),
         ("predict", ["x.jpg", "predict.sort_to="], "predict.sort_to is empty"),
+        ("convert", ["outputs", "a.txt/new.pdparams"], "a.txt is a file, not a directory"),
     ):
         answer = ask(program, *words, cwd=tmp_path)
         assert (answer.returncode, answer.stdout) == (2, ""), words
         assert expected in answer.stderr, answer.stderr
+
+
+def test_a_configuration_of_ones_own_may_name_the_run_that_goes_on(tmp_path, ask):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    file = tmp_path / "mine" / "experiment" / "named.yaml"
+    file.write_text("# @package _global_\nrun:\n  name: named\n", encoding="utf-8")
+    words = ("--config-dir", "mine", "experiment=named", "trainer.resume=auto", "trainer.batch_size=0")
+    answer = ask("train", *words, cwd=tmp_path)
+    assert "trainer.batch_size=0" in answer.stderr
+    assert "run.name" not in answer.stderr
 
 
 def test_the_version_is_that_of_what_computes(ask, tmp_path):

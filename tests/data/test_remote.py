@@ -153,6 +153,16 @@ def test_class_directories_are_those_of_this_machine(folders):
             read("folder", f"{address}/undivided", "val")
 
 
+def test_directories_of_splits_may_have_their_other_names_there_too(folders, tmp_path):
+    shutil.copytree(folders / "train", tmp_path / "Training")
+    shutil.copytree(folders / "val", tmp_path / "valid")
+    with serving(tmp_path) as (_, address):
+        for split in ("train", "val"):
+            require_equal(read("folder", address, split), build_samples("folder", root=str(tmp_path), split=split))
+        with pytest.raises(UserError, match=r"is divided already: leave data.val_share out"):
+            read("folder", address, val_share=0.2)
+
+
 def test_a_server_that_lists_nothing_or_leads_round_in_circles(folders, tmp_path, monkeypatch):
     with serving(tmp_path) as (state, address):
         with pytest.raises(UserError, match=r"data=folder wants a service that lists files: .*/nowhere/"):

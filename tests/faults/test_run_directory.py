@@ -1,10 +1,16 @@
 """Who may write a run, and what it says about itself afterwards."""
 
 import os
+import shutil
 import signal
 import time
+from pathlib import Path
 
+import pytest
 from tiny_run import TINY, finish, has_logged, last, rows, status, wait_for
+
+from imgcls.errors import UserError
+from imgcls.run.directory import RunDirectory
 
 LONG = (*TINY, "trainer.epochs=1000")
 
@@ -53,3 +59,23 @@ def test_the_clock_decides_nothing(start, tmp_path):
     output = finish(start(*TINY, "trainer.epochs=3", "trainer.resume=auto"))
     assert f"continuing from {run / 'checkpoints' / expected}" in output
     assert [row["epoch"] for row in rows(run)] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("lock", [True, False])
+@pytest.mark.parametrize("made_again", [True, False])
+def test_a_directory_that_is_removed_under_a_run_is_said(tmp_path, lock, made_again):
+    run = RunDirectory(tmp_path / "宠物", None, print, lock=lock)
+    expected = UserError if lock or not made_again else FileNotFoundError  # without a lock nobody can tell
+
+    def write(file: Path) -> None:
+        shutil.rmtree(run.path, ignore_errors=not made_again)
+        if made_again:
+            run.path.mkdir()
+        file.read_bytes()
+
+    with pytest.raises(expected, match="宠物"), run:
+        write(run.path / "metrics.csv")
+    other = RunDirectory(tmp_path / "other", None, print)
+    with pytest.raises(FileNotFoundError), other:
+        (tmp_path / "something else").read_bytes()
+    assert status(other.path) == "failed"

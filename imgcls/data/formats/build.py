@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgcls.data.choices import FILES, MULTI_LABEL, NAMES_OF_SPLIT, NUMBERED, REMOTE, SHARED, SPLIT_FOLDERS, SPLITS
+from imgcls.data.choices import FILES, MULTI_LABEL, NUMBERED, REMOTE, SHARED, SPLITS
 from imgcls.data.formats import hugging_face, webdataset
 from imgcls.data.formats.class_names import class_name, display_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
@@ -17,6 +17,7 @@ from imgcls.data.formats.remote import has_remote_split, remote_samples
 from imgcls.data.formats.samples import Samples, in_classes, require_directory, require_samples_in_every_class
 from imgcls.data.formats.shards import labelled_shards, shard_samples
 from imgcls.data.formats.share import folds_of, kept_for_validation
+from imgcls.data.formats.splits import are_splits, folder_of_split, named_as
 from imgcls.data.formats.synthetic import synthetic_samples
 from imgcls.data.formats.table_list import Columns, is_table
 from imgcls.data.formats.tags import in_tags, merge_folders
@@ -206,28 +207,21 @@ def _from_folders(
 
 def _undivided(root: Path, in_folds: bool) -> Path:
     """Where the class directories are that ``data.val_share`` divides; folds leave ``val`` aside."""
-    folders, training = set(class_folders(root)), split_folder(root, "train")
-    if not _holds_splits(root) or not (training.is_dir() or "val" in folders):
+    folders = class_folders(root)
+    training, of_val = folder_of_split(folders, "train"), named_as(folders, "val")
+    if not are_splits(folders) or not (training or of_val):
         return root
-    if "val" in folders and not in_folds:
+    if of_val and not in_folds:
         raise UserError(
-            f"{printable(root)} has a directory 'val' already: leave data.val_share out. It is for class directories "
-            "that are not divided."
+            f"{printable(root)} has a directory '{of_val[0]}' already: leave data.val_share out. It is for class "
+            "directories that are not divided."
         )
-    return training
+    return root / (training or "train")
 
 
 def split_folder(root: Path, split: str) -> Path:
     """The directory of a split: of its name, or of another that is usual, where there are no classes beside it."""
-    exact = root / split
-    if exact.is_dir() or not _holds_splits(root):
-        return exact
-    found = [name for name in class_folders(root) if name.casefold() in NAMES_OF_SPLIT[split]]
-    return root / found[0] if len(found) == 1 else exact
-
-
-def _holds_splits(root: Path) -> bool:
-    return {name.casefold() for name in class_folders(root)} <= SPLIT_FOLDERS
+    return root / (folder_of_split(class_folders(root), split) or split)
 
 
 def _from_zip(
@@ -280,7 +274,7 @@ def _directories(root: Path, split: str, format: str, content: str, undivided: b
     """
     directory, training = split_folder(root, split), split_folder(root, "train")
     if not directory.is_dir():
-        if undivided and not _holds_splits(root):
+        if undivided and not are_splits(class_folders(root)):
             return root, root
         advice = f"The {format} format wants {printable(root)}/train/{content} and the same below val."
         if format == "folder":

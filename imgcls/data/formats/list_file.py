@@ -6,6 +6,7 @@ about a second: the lines are taken apart by numpy, and only wrong lines are loo
 """
 
 import os
+import re
 from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
@@ -26,6 +27,8 @@ SHOWN = 5
 LABEL_DIGITS = 9
 MOST_CLASSES = 1_000_000
 """That are believed without ``num_classes``; more is a wrong column or a typing mistake."""
+
+OF_WINDOWS = re.compile(rb"[A-Za-z]:[\\/]")
 
 IS_BLANK = np.zeros(256, bool)
 IS_BLANK[list(b" \t\r\v\f")] = True
@@ -212,6 +215,8 @@ def _what_is_wrong(line: bytes, num_classes: int | None) -> str:
         value = int(label)
     except ValueError:
         return f"the label '{printable(label[:40])}' is not a whole number: '{shown}'"
+    if num_classes is None and value < 0:
+        return f"the label {value} is below 0: '{shown}'"
     if num_classes is None:
         return f"the label {value} is no class number (set data.num_classes if there are so many): '{shown}'"
     return f"the label {value} is outside 0 to {num_classes - 1} ({num_classes} classes): '{shown}'"
@@ -243,8 +248,10 @@ def refuse_missing_files(samples: Samples, line_numbers: np.ndarray, name: str, 
             f"line {line_numbers[i]}: {printable(samples.path(i))}{advice_on_form(samples.path(i))}"
             for i in missing[:SHOWN]
         ]
+        advice = "Paths in the list are relative to data.root; is it right?"
+        if OF_WINDOWS.match(samples.relative_path(missing[0])):
+            advice = "These paths begin with a drive of Windows: write them relative to data.root."
         raise UserError(
             f"{len(missing):,} of {count:,} files checked of the list {name} do not exist:\n"
-            f"{bullet_list(lines, len(missing))}\n"
-            "Paths in the list are relative to data.root; is it right?"
+            f"{bullet_list(lines, len(missing))}\n{advice}"
         )

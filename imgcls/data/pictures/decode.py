@@ -335,7 +335,8 @@ def _open(path: str | os.PathLike, name: str) -> BinaryIO:
             raise BadImage(f"Cannot open the image {name}: it is a pipe or a device, not a file.")
         return open(path, "rb")
     except OSError as error:
-        raise BadImage(f"Cannot open the image {name}: {error.strerror or error}.") from error
+        reason = "the link leads to nothing" if os.path.islink(path) else error.strerror or error
+        raise BadImage(f"Cannot open the image {name}: {reason}.") from error
     except ValueError as error:  # a zero byte in the name
         raise BadImage(f"Cannot open the image {name!r}: {error}.") from error
 
