@@ -60,6 +60,7 @@ def main(config: DictConfig) -> None:
         count=settings.count,
         epoch=settings.epoch,
         seed=config.trainer.seed,
+        channels=channels.count,
     )
     pictures = [as_rgb(seen_as.denormalize(one.image)) for one in seen]
     path = output_directory() / "preview.png"

@@ -53,6 +53,8 @@ if [ "${1:-}" = --peers ]; then
     export IMGCLS_PEERS_PYTHON IMGCLS_PEERS_SITE
     exec .venv/bin/python -m pytest --full tests/peers "$@"
 fi
-# A worker that crashes ends the run, with what has failed so far: after a new one in its place pytest-xdist may wait for ever.
-exec "$directory/bin/python" -m pytest -n auto --maxprocesses 8 --max-worker-restart 0 --dist loadfile \
+# One worker more than there are cores, since tests wait for processes that they start. One that crashes ends the run,
+# with what has failed so far: after a new one in its place pytest-xdist may wait for ever.
+workers=$(($(nproc) + 1))
+exec "$directory/bin/python" -m pytest -n "$((workers < 8 ? workers : 8))" --max-worker-restart 0 --dist loadfile \
     --no-loadscope-reorder "$@"

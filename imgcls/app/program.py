@@ -135,6 +135,8 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
     require_run_name(config)
     result = _typed(config, name, given)
     if name == "train" and HydraConfig.initialized():
+        if result.trainer.resume == "auto" and not _is_named(config):
+            raise UserError("trainer.resume=auto goes on with the run of that name: add run.name=<its name>.")
         result = _begun_or_continued(result, [*given_keys(), *given], own_callbacks=own_metrics)
     check(result, name, own_metrics)
     return result
@@ -143,8 +145,6 @@ def typed(config: DictConfig, name: str, own_metrics: bool = False, given: Itera
 def _begun_or_continued(config: DictConfig, keys: list[str], own_callbacks: bool) -> DictConfig:
     """A training as its run recorded it, if that goes on; by the default recipe where the command leaves all open."""
     resume, result = config.trainer.resume, config
-    if resume == "auto" and not _is_named(keys):
-        raise UserError("trainer.resume=auto goes on with the run of that name: add run.name=<its name>.")
     if resume is not None:
         from imgcls.app.continuation import continued
 
@@ -157,11 +157,12 @@ def _begun_or_continued(config: DictConfig, keys: list[str], own_callbacks: bool
     return result if goes_on or own_callbacks or not is_told_nothing(keys) else with_default_recipe(result)
 
 
-def _is_named(keys: list[str]) -> bool:
-    """Whether the command says which run it is; a sweep does by its directory."""
+def _is_named(config: DictConfig) -> bool:
+    """Whether a composed configuration says which run it is, not by the time; a sweep does by its directory."""
+    by_time = "${now:" in str(OmegaConf.to_container(config.run, resolve=False)["name"])
     settings = HydraConfig.get()
     by_directory = any(one.lstrip("+").startswith("hydra.run.dir=") for one in settings.overrides.hydra)
-    return "run.name" in keys or by_directory or settings.mode is RunMode.MULTIRUN
+    return not by_time or "run.name" in given_keys() or by_directory or settings.mode is RunMode.MULTIRUN
 
 
 def _typed(config: DictConfig, name: str, given: Iterable[str] = ()) -> DictConfig:

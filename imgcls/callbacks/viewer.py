@@ -51,6 +51,7 @@ def first_images(
     count: int,
     epoch: int = 1,
     seed: int = 0,
+    channels: int = 3,
 ) -> list[ShownImage]:
     """The first images of an epoch, as a run with the same loader, callbacks and seed shows them to its network.
 
@@ -58,8 +59,9 @@ def first_images(
         callbacks: those that change no batch are left out.
         count: how many images; an epoch may have fewer.
         epoch: counted from 1.
+        channels: of an image.
     """
-    network = nn.Sequential(nn.AdaptiveAvgPool2D(1), nn.Flatten(), nn.Linear(3, num_classes))
+    network = nn.Sequential(nn.AdaptiveAvgPool2D(1), nn.Flatten(), nn.Linear(channels, num_classes))
     trainer = Trainer(network, preprocess, seed=seed)
     trainer.prepare(paddle.optimizer.SGD(0.0, parameters=network.parameters()))
     trainer.progress = Progress(epoch=epoch - 1, step=(epoch - 1) * len(loader))

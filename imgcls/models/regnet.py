@@ -54,9 +54,7 @@ def widths(first: int, slope: float, multiplier: float, group: int, depth: int) 
     stages = []
     for width, blocks in groupby(rounded):
         group_width = min(group, width)
-        fitting = max(group_width, int(width + group_width / 2) // group_width * group_width)
-        fitting += group_width if fitting < 0.9 * width else 0
-        stages.append((fitting, group_width, len(list(blocks))))
+        stages.append((group_width * round(width / group_width), group_width, len(list(blocks))))
     return stages
 
 

@@ -399,6 +399,16 @@ def test_words_for_nothing(monkeypatch, tmp_path, ask):
         assert expected in answer.stderr, answer.stderr
 
 
+def test_a_configuration_of_ones_own_may_name_the_run_that_goes_on(tmp_path, ask):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    file = tmp_path / "mine" / "experiment" / "named.yaml"
+    file.write_text("# @package _global_\nrun:\n  name: named\n", encoding="utf-8")
+    words = ("--config-dir", "mine", "experiment=named", "trainer.resume=auto", "trainer.batch_size=0")
+    answer = ask("train", *words, cwd=tmp_path)
+    assert "trainer.batch_size=0" in answer.stderr
+    assert "run.name" not in answer.stderr
+
+
 def test_the_version_is_that_of_what_computes(ask, tmp_path):
     answer = ask("predict", "--version", cwd=tmp_path)
     assert answer.returncode == 0

@@ -234,7 +234,7 @@ def test_a_list_of_samples_that_is_none(tmp_path, name):
         differences(tmp_path / "samples.gz", Samples.of_classes("/photos", [[b"1.jpg"]], ("cat",)))
 
 
-@pytest.mark.parametrize("values", [{"width": 90_000}, {"width": 2, "in_channels": 900_000}])
+@pytest.mark.parametrize("values", [{"width": 90_000}, {"width": 2, "stem": {"conv1": 900_000}}])
 def test_a_network_that_its_weights_cannot_fill_is_not_built(run, best, values):
     """Before its memory is taken: here it would be gigabytes."""
     config = OmegaConf.load(best / "config.yaml")

@@ -10,7 +10,8 @@ from tiny_run import assert_same_end, finish, last, rows, starter
 
 RUN = (
     "run.name=pets",
-    "model=mobilenetv1_x0_25",
+    "model=resnet18",
+    "model.args.width=2",
     "data=folder",
     "data.root='我的照片'",
     "transform.size=32",

@@ -162,6 +162,7 @@ def test_splits_by_their_other_names(tmp_path, training, validation):
     make(tmp_path, f"{validation}/b/5.jpg")
     assert names(build_samples("folder", root)) == ["1.jpg", "2.jpg"]
     assert names(build_samples("folder", root, split="val")) == ["3.jpg", "5.jpg"]
+    assert f"has a directory '{validation}' already: leave data.val_share out" in refusal("folder", root, val_share=0.5)
 
 
 def test_classes_are_not_taken_for_splits(tmp_path):

@@ -151,3 +151,5 @@ def test_splits_by_their_other_names(tmp_path):
         b"b/2.jpg",
         b"b/4.jpg",
     ]
+    with pytest.raises(UserError, match=r"leave data.val_share out"):
+        build_samples("zip", root, val_share=0.5)

@@ -148,6 +148,8 @@ def test_from_arrays_of_five_channels_to_a_client(scans, run_program, tmp_path):
     assert len(rows) == 6
     assert rows[0]["path"].endswith(".npy")
 
+    run_program("preview", *data, "callbacks.cutmix.enabled=true", "run.name=sheet", cwd=tmp_path)
+    assert (tmp_path / "outputs" / "sheet" / "preview.png").is_file()
     run_program("export", "outputs/whole", "export.dir=served", cwd=tmp_path)
     contract = read_contract(tmp_path / "served")
     assert contract.preprocessing.channels.count == 5

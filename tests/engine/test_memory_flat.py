@@ -41,7 +41,7 @@ def watch(process, log: Path, updates: int) -> tuple[np.ndarray, set[int]]:
     seen = {process.pid}
 
     def over() -> bool:
-        time.sleep(0.1)
+        time.sleep(0.03)
         done = re.findall(r"step (\d+):", log.read_text()) if log.exists() else []
         if done:
             with suppress(FileNotFoundError, ProcessLookupError):  # workers end with an epoch

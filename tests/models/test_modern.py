@@ -31,6 +31,7 @@ from weights import make_input
 import imgcls
 from imgcls.engine.optimizers import build_optimizer
 from imgcls.errors import UserError
+from imgcls.models import regnet
 from imgcls.models.layers import fluid_names
 from imgcls.models.modern_layers import DropPath, attention, fused_attention, resample
 
@@ -163,6 +164,22 @@ def test_attention_is_the_same_through_paddles_own_function():
     query, key, value = (paddle.randn([2, 3, 10, 16]) for _ in range(3))
     ours, theirs = attention(query, key, value), fused_attention(query, key, value)
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("regnetx_004", [(32, 16, 1), (64, 16, 2), (160, 16, 7), (384, 16, 12)]),  # 392, halfway between two
+        ("regnetx_040", [(80, 40, 2), (240, 40, 5), (560, 40, 14), (1360, 40, 2)]),
+        ("regnety_008", [(64, 16, 1), (128, 16, 3), (320, 16, 8), (768, 16, 2)]),
+        ("regnety_040", [(128, 64, 2), (192, 64, 6), (512, 64, 12), (1088, 64, 2)]),
+        ("regnety_080", [(168, 56, 2), (448, 56, 4), (896, 56, 10), (2016, 56, 1)]),
+    ],
+)
+def test_widths_that_groups_do_not_divide(name, stages):
+    """Width, channels of a group and blocks as timm rounds them."""
+    table = regnet.Y if name.startswith("regnety") else regnet.X
+    assert regnet.widths(*table[name.partition("_")[2]]) == stages
 
 
 def test_positions_are_resampled_for_other_images(caplog):

@@ -82,6 +82,8 @@ def slim(name: str, **arguments) -> paddle.nn.Layer:
         network = imgcls.create_model(name, **SLIM.get(name, {}), **arguments)
     if isinstance(network, AlexNet | VGG):
         network.map_size = MAP_SIZE
+    if isinstance(network, DARTS):
+        network.reductions = REDUCTIONS
     return network
 
 

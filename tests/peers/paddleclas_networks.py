@@ -1,6 +1,7 @@
 """PaddleClas's networks by our names, without what importing the whole of PaddleClas asks for."""
 
 import importlib
+import os
 import sys
 import types
 from importlib.util import find_spec
@@ -9,6 +10,7 @@ from pathlib import Path
 import paddle
 
 SPELLINGS = {"pplcnet": "PPLCNet", "pplcnetv2": "PPLCNetV2", "pphgnet": "PPHGNet", "pphgnetv2": "PPHGNetV2"}
+sys.path.append(os.environ.get("IMGCLS_PEERS_SITE", ""))  # behind this environment's own packages
 FILES = {"pplcnet": "pp_lcnet", "pplcnetv2": "pp_lcnet_v2", "pphgnet": "pp_hgnet", "pphgnetv2": "pp_hgnet_v2"}
 
 

@@ -1,6 +1,7 @@
 """Every modern network against its source's own package: the same names, and logits within 1e-5.
 
-``scripts/test.sh --peers`` runs it; IMGCLS_PEERS_PYTHON is an interpreter that has timm, torch and PaddleClas.
+``scripts/test.sh --peers`` runs it; IMGCLS_PEERS_PYTHON is an interpreter that has timm and torch, in
+IMGCLS_PEERS_SITE PaddleClas lies, for this environment's own interpreter.
 """
 
 import os
@@ -53,7 +54,7 @@ def timm():
 def test_equal_to_its_source(name, tmp_path, request):
     text, file = case_of(name), tmp_path / "logits.npz"
     if from_paddle(name):
-        subprocess.run([PYTHON, str(SCRIPT), "--paddleclas", str(file), text], check=True)
+        subprocess.run([sys.executable, str(SCRIPT), "--paddleclas", str(file), text], check=True)  # it has Paddle
     else:
         request.getfixturevalue("timm")(file, text)
     theirs = np.load(file)

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from imgcls.data.choices import FILES, MULTI_LABEL, NAMES_OF_SPLIT, NUMBERED, REMOTE, SHARED, SPLIT_FOLDERS, SPLITS
+from imgcls.data.choices import FILES, MULTI_LABEL, NUMBERED, REMOTE, SHARED, SPLITS
 from imgcls.data.formats import hugging_face, webdataset
 from imgcls.data.formats.class_names import class_name, display_names, read_class_map
 from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.lists import has_list, samples_of_lists, samples_of_tag_lists
 from imgcls.data.formats.remote import has_remote_split, remote_samples
+from imgcls.data.formats.remote_zip import fetched
 from imgcls.data.formats.samples import Samples, in_classes, require_directory, require_samples_in_every_class
 from imgcls.data.formats.shards import labelled_shards, shard_samples
 from imgcls.data.formats.share import folds_of, kept_for_validation
+from imgcls.data.formats.splits import are_splits, folder_of_split, named_as
 from imgcls.data.formats.synthetic import synthetic_samples
 from imgcls.data.formats.table_list import Columns, is_table
 from imgcls.data.formats.tags import in_tags, merge_folders
@@ -120,12 +122,14 @@ def build_samples(
     if format == "synthetic":
         samples = synthetic_samples(num_samples, num_classes or len(names_of_labels or ()) or 10)
         return replace(samples, class_names=names_of_labels) if names_of_labels else samples
+    if store is not None and (format not in REMOTE or multi_label):
+        raise UserError(
+            f"{printable(store.root)}: data={format}{' data.multi_label=true' * multi_label} is for a directory. "
+            f"At an address there can be data={', data='.join(REMOTE)}."
+        )
+    if store is not None and format == "zip":
+        root, store = str(fetched(store)), None
     if store is not None:
-        if format not in REMOTE or multi_label:
-            raise UserError(
-                f"{printable(store.root)}: data={format}{' data.multi_label=true' * multi_label} is for a directory. "
-                f"At an address there can be data={', data='.join(REMOTE)}."
-            )
         lists = {"train": train_list, "val": val_list}
         options = (allow_empty_classes, left_out, columns, on_wrong_line)
         if val_share and has_remote_split(store, format, lists, "val"):
@@ -206,28 +210,21 @@ def _from_folders(
 
 def _undivided(root: Path, in_folds: bool) -> Path:
     """Where the class directories are that ``data.val_share`` divides; folds leave ``val`` aside."""
-    folders, training = set(class_folders(root)), split_folder(root, "train")
-    if not _holds_splits(root) or not (training.is_dir() or "val" in folders):
+    folders = class_folders(root)
+    training, of_val = folder_of_split(folders, "train"), named_as(folders, "val")
+    if not are_splits(folders) or not (training or of_val):
         return root
-    if "val" in folders and not in_folds:
+    if of_val and not in_folds:
         raise UserError(
-            f"{printable(root)} has a directory 'val' already: leave data.val_share out. It is for class directories "
-            "that are not divided."
+            f"{printable(root)} has a directory '{of_val[0]}' already: leave data.val_share out. It is for class "
+            "directories that are not divided."
         )
-    return training
+    return root / (training or "train")
 
 
 def split_folder(root: Path, split: str) -> Path:
     """The directory of a split: of its name, or of another that is usual, where there are no classes beside it."""
-    exact = root / split
-    if exact.is_dir() or not _holds_splits(root):
-        return exact
-    found = [name for name in class_folders(root) if name.casefold() in NAMES_OF_SPLIT[split]]
-    return root / found[0] if len(found) == 1 else exact
-
-
-def _holds_splits(root: Path) -> bool:
-    return {name.casefold() for name in class_folders(root)} <= SPLIT_FOLDERS
+    return root / (folder_of_split(class_folders(root), split) or split)
 
 
 def _from_zip(
@@ -280,7 +277,7 @@ def _directories(root: Path, split: str, format: str, content: str, undivided: b
     """
     directory, training = split_folder(root, split), split_folder(root, "train")
     if not directory.is_dir():
-        if undivided and not _holds_splits(root):
+        if undivided and not are_splits(class_folders(root)):
             return root, root
         advice = f"The {format} format wants {printable(root)}/train/{content} and the same below val."
         if format == "folder":
@@ -294,6 +291,8 @@ def _directories(root: Path, split: str, format: str, content: str, undivided: b
 
 def has_split(format: str, root: str | None, val_list: str | None, split: str, store: Store | None = None) -> bool:
     """Whether the data is divided already: it has a directory, or for ``list`` a list, of this split."""
+    if store is not None and format == "zip":
+        return has_zip_split(fetched(store), split)
     if store is not None:
         return has_remote_split(store, format, {"train": None, "val": val_list}, split)
     root = _root(root, format)

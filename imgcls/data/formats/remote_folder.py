@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from imgcls.data.choices import SPLIT_FOLDERS
 from imgcls.data.formats.class_names import display_names, folder_of_class
 from imgcls.data.formats.folder import refuse_other_classes
 from imgcls.data.formats.image_files import OUTSIDE, LeftOut, is_foreign, suffixes_in_words, takes_file, takes_folder
 from imgcls.data.formats.samples import Samples, require_samples_in_every_class
+from imgcls.data.formats.splits import are_splits, folder_of_split, named_as
 from imgcls.data.paths import printable
 from imgcls.errors import UserError
 from imgcls.machine.store import NoSuchFile, Store
@@ -44,9 +44,8 @@ def folder_samples(
     if not folders:
         raise UserError(f"{where} holds no class directories. Expected {where}/<class name>/<image>.")
     is_divided = inner.root != store.root and not divides
-    of_training = (
-        _class_folders(store.below("train")) if is_divided and split != "train" and "train" in tops else folders
-    )
+    training = folder_of_split(tops, "train")
+    of_training = _class_folders(store.below(training)) if is_divided and split != "train" and training else folders
     display = display_names(tuple(of_training))
     are_own = class_names in (None, display)
     wanted = tuple(of_training) if are_own else class_names
@@ -65,7 +64,7 @@ def folder_samples(
 
 def has_folder(store: Store, split: str) -> bool:
     """Whether there is a directory of this split at the address."""
-    return split in _directories(store)
+    return folder_of_split(_directories(store), split) is not None
 
 
 def _directories(store: Store) -> list[str]:
@@ -82,10 +81,12 @@ def _class_folders(store: Store) -> dict[str, bytes]:
 def _place(store: Store, split: str, divides: bool, known: bool, tops: set[str]) -> Store:
     """Where the class directories are."""
     if divides:
-        return store if not {"train", "val"} & tops or tops - SPLIT_FOLDERS else store.below("train")
-    if split in tops:
-        return store.below(split)
-    if known and tops - SPLIT_FOLDERS:
+        training = folder_of_split(tops, "train")
+        divided = are_splits(tops) and (training or named_as(tops, "val"))
+        return store.below(training or "train") if divided else store
+    if found := folder_of_split(tops, split):
+        return store.below(found)
+    if known and not are_splits(tops):
         return store
     where = printable(store.root)
     raise UserError(

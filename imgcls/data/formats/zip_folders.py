@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-from imgcls.data.choices import NAMES_OF_SPLIT, SPLIT_FOLDERS
 from imgcls.data.formats.class_names import folder_of_class
 from imgcls.data.formats.folder import refuse_other_classes
 from imgcls.data.formats.image_files import (
@@ -25,6 +24,7 @@ from imgcls.data.formats.image_files import (
 )
 from imgcls.data.formats.packed import Shard, open_shard, state_of
 from imgcls.data.formats.samples import Samples, require_samples_in_every_class
+from imgcls.data.formats.splits import are_splits, folder_of_split
 from imgcls.data.paths import bullet_list, printable
 from imgcls.data.pictures.decode import BadImage
 from imgcls.errors import UserError
@@ -187,30 +187,23 @@ def _archive(root: Path, split: str, undivided: bool) -> Path:
 def _below(archive: Path, paths: list[bytes], split: str, undivided: bool) -> bytes | None:
     """What precedes the class folders in the paths of a split; ``None`` if there is no such split."""
     below, folders = b"", _folders(paths, b"")
-    while len(folders) == 1 and not _are_splits(folders):  # a directory round all of it
-        inner = below + next(iter(folders)) + b"/"
+    while len(folders) == 1 and not are_splits(folders):  # a directory round all of it
+        inner = below + os.fsencode(next(iter(folders))) + b"/"
         if not (deeper := _folders(paths, inner)):
             break
         below, folders = inner, deeper
-    if split.encode() in folders:
-        return below + split.encode() + b"/"
-    named = [folder for folder in folders if folder.lower().decode("utf-8", "replace") in NAMES_OF_SPLIT[split]]
-    if len(named) == 1 and _are_splits(folders):
-        return below + named[0] + b"/"
-    if archive.stem == split or (undivided and not _are_splits(folders)):
+    if found := folder_of_split(folders, split):
+        return below + os.fsencode(found) + b"/"
+    if archive.stem == split or (undivided and not are_splits(folders)):
         return below
     return None
 
 
-def _folders(paths: list[bytes], below: bytes) -> set[bytes]:
+def _folders(paths: list[bytes], below: bytes) -> set[str]:
     tops = {
         path[len(below) :].partition(b"/")[0] for path in paths if path.startswith(below) and b"/" in path[len(below) :]
     }
-    return {top for top in tops if not is_foreign(top)}
-
-
-def _are_splits(folders: set[bytes]) -> bool:
-    return {folder.lower().decode("utf-8", "replace") for folder in folders} <= SPLIT_FOLDERS
+    return {os.fsdecode(top) for top in tops if not is_foreign(top)}
 
 
 def _no_split(archive: Path, split: str) -> str:
