@@ -85,6 +85,7 @@ class Store:
         self.root = root.rstrip("/")
         self.timeout = timeout
         self.retries = retries
+        self.cache_bytes = cache_bytes
         self.cache = BoundedCache(cache_directory() / "remote", cache_bytes)
         self._sizes: dict[str, int | None] = {}
         self._opened: tuple[int, Any] | None = None
@@ -227,9 +228,25 @@ class Store:
 
     def below(self, name: str) -> "Store":
         """What lies in a directory."""
-        inner = copy.copy(self)
-        inner.root, inner._sizes, inner._opened = f"{self.root}/{name}", {}, None
-        return inner
+        return self.at(f"{self.root}/{name}")
+
+    def at(self, root: str) -> "Store":
+        """What lies at another address of the service."""
+        other = copy.copy(self)
+        other.root, other._sizes, other._opened = root, {}, None
+        return other
+
+    def state(self, name: str) -> tuple[int, str]:
+        """Bytes of a file, and what else tells a change.
+
+        Raises:
+            NoSuchFile: there is none, or the service does not say how large it is.
+            UserError: the last attempt failed, too.
+        """
+        found = self._patiently(name, lambda files, path: _call(files, "info", self.timeout, path))
+        if found.get("size") is None:
+            raise NoSuchFile(f"{self.address(name)}: the server does not say how large it is")
+        return int(found["size"]), str(found.get("ETag") or found.get("LastModified") or found.get("mtime") or "")
 
     def copy(self, name: str, size: int, target: Path) -> None:
         """Write a file of that size to ``target``, in parts that are asked for again where one fails.

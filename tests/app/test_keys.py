@@ -379,7 +379,10 @@ def test_folds_columns_and_pruning_fit_the_rest(overrides, words):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["data=zip"], "at an address there can be data=folder, data=list, data=tar, data=webdataset"),
+        (
+            ["data=huggingface"],
+            "at an address there can be data=folder, data=list, data=tar, data=webdataset, data=zip",
+        ),
         (["data=tar", "data.backend=dali"], "data.backend=dali: not with data.root=s3://photos"),
         (["data=list", "data.check_files=all"], "data.check_files=all: not with data.root=s3://photos"),
         (["data=tar", "data.remote_retries=9"], "for one picture: data.worker_timeout=120 must be more"),

@@ -38,6 +38,7 @@ from make_shards import main as make_shards
 PATIENT = {"timeout": 0.5, "retries": 30}
 """A stall is waited for so long; on a busy machine more attempts than faults may fail."""
 
+SPLITS = ("train", "val")
 ODD = "我的 照片/photo (1) #50%?.jpg"
 
 
@@ -163,6 +164,42 @@ def test_directories_of_splits_may_have_their_other_names_there_too(folders, tmp
             read("folder", address, val_share=0.2)
 
 
+def test_a_zip_is_copied_once_whole_or_not_at_all(folders, tmp_path, monkeypatch):
+    shutil.make_archive(str(tmp_path / "at" / "我的 photos"), "zip", folders)
+    for split in ("train", "val"):
+        shutil.make_archive(str(tmp_path / "at" / "two" / split), "zip", folders / split)
+    monkeypatch.setattr(stores, "PART", 50_000)
+    local = {
+        split: build_samples("zip", root=str(tmp_path / "at" / "我的 photos.zip"), split=split) for split in SPLITS
+    }
+    with serving(tmp_path / "at") as (state, address):
+        one = f"{address}/我的 photos.zip"
+        state.always = "503"
+        with pytest.raises(UserError, match="could not be read in 3 attempts"):
+            read("zip", one, options={"retries": 2})
+        state.always, state.faults = None, ["cut", "503", "cut"]
+        for split in SPLITS:
+            samples = read("zip", one, split, options=PATIENT)
+            require_equal(samples, local[split])
+            assert samples.source(3) == local[split].source(3)
+        copied = len([path for path, _ in state.asked if path.endswith(".zip")])
+        assert copied > 5
+        with pytest.raises(UserError, match=r"raise data.remote_cache_gb, or remove what is there. Shards"):
+            read("zip", f"{address}/two", options={"cache_bytes": 1000})
+        require_equal(read("zip", f"{address}/two", "val"), local["val"])
+        state.asked.clear()
+        require_equal(read("zip", one), local["train"])
+        assert not [part for _, part in state.asked if part]
+        (tmp_path / "at" / "我的 photos.zip").write_bytes(b"another file")
+        with pytest.raises(UserError, match=r"no zip|damaged"):
+            read("zip", one)
+        with pytest.raises(UserError, match=r"There is no zip: .*nothing\.zip"):
+            read("zip", f"{address}/nothing.zip")
+        with pytest.raises(UserError, match=r"has no train\.zip"):
+            read("zip", f"{address}/nowhere")
+    assert not list((tmp_path / "cache").rglob("*.partial"))
+
+
 def test_a_server_that_lists_nothing_or_leads_round_in_circles(folders, tmp_path, monkeypatch):
     with serving(tmp_path) as (state, address):
         with pytest.raises(UserError, match=r"data=folder wants a service that lists files: .*/nowhere/"):
@@ -222,10 +259,8 @@ def test_a_service_that_stays_away_ends_the_run_in_words(server):
         read("tar", f"{address}/nowhere")
     with pytest.raises(UserError, match="There is no list of the train images"):
         read("list", f"{address}/shards")
-    with pytest.raises(
-        UserError, match=r"data=zip is for a directory. At an address there can be data=folder, data=list"
-    ):
-        read("zip", address)
+    with pytest.raises(UserError, match=r"data=huggingface is for a directory. At an address there can be data=folder"):
+        read("huggingface", address)
 
 
 def test_a_server_that_sends_without_end_is_heard_no_longer_than_needed(data, server):

@@ -14,6 +14,7 @@ from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.lists import has_list, samples_of_lists, samples_of_tag_lists
 from imgcls.data.formats.remote import has_remote_split, remote_samples
+from imgcls.data.formats.remote_zip import fetched
 from imgcls.data.formats.samples import Samples, in_classes, require_directory, require_samples_in_every_class
 from imgcls.data.formats.shards import labelled_shards, shard_samples
 from imgcls.data.formats.share import folds_of, kept_for_validation
@@ -121,12 +122,14 @@ def build_samples(
     if format == "synthetic":
         samples = synthetic_samples(num_samples, num_classes or len(names_of_labels or ()) or 10)
         return replace(samples, class_names=names_of_labels) if names_of_labels else samples
+    if store is not None and (format not in REMOTE or multi_label):
+        raise UserError(
+            f"{printable(store.root)}: data={format}{' data.multi_label=true' * multi_label} is for a directory. "
+            f"At an address there can be data={', data='.join(REMOTE)}."
+        )
+    if store is not None and format == "zip":
+        root, store = str(fetched(store)), None
     if store is not None:
-        if format not in REMOTE or multi_label:
-            raise UserError(
-                f"{printable(store.root)}: data={format}{' data.multi_label=true' * multi_label} is for a directory. "
-                f"At an address there can be data={', data='.join(REMOTE)}."
-            )
         lists = {"train": train_list, "val": val_list}
         options = (allow_empty_classes, left_out, columns, on_wrong_line)
         if val_share and has_remote_split(store, format, lists, "val"):
@@ -288,6 +291,8 @@ def _directories(root: Path, split: str, format: str, content: str, undivided: b
 
 def has_split(format: str, root: str | None, val_list: str | None, split: str, store: Store | None = None) -> bool:
     """Whether the data is divided already: it has a directory, or for ``list`` a list, of this split."""
+    if store is not None and format == "zip":
+        return has_zip_split(fetched(store), split)
     if store is not None:
         return has_remote_split(store, format, {"train": None, "val": val_list}, split)
     root = _root(root, format)
