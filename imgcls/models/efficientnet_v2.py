@@ -107,6 +107,7 @@ class EfficientNetV2(SourceNetwork):
         require_choice(STAGES, size=size)
         require_positive(width=width, depth=depth)
         require_probability(drop_path=drop_path, dropout=dropout)
+        self.same = same
         norm = {"act": "swish", "epsilon": 1e-3 if same else 1e-5}
         channels = rounded(STEMS[size] * width, ROUNDING[size])
         padding = "SAME" if same else None

@@ -1,8 +1,8 @@
 """A modern network of timm's with random weights: its file, logits of ``values.images``, and whether it takes ours.
 
-    <python with timm> tests/peers/write_modern.py directory name[:deploy] side [file of ours]
+    <python with timm> tests/peers/write_modern.py directory name[:form] side [file of ours]
 
-``:deploy`` is the form that timm fuses its network to.
+The form ``deploy`` is what timm fuses its network to; with ``torchvision`` it is torchvision's network of that name.
 
 The weights are those of ``rule.py``, under which signals keep their size: with noise on timm's own initial values those
 of EfficientNetV2-S grow to 30,000, and PyTorch's own logits in float32 and in float64 differ by a third of their size.
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
+import torchvision
 from safetensors.torch import load_file, save_file
 from timm.utils import reparameterize_model
 
@@ -31,10 +32,16 @@ def main() -> None:
     directory, name, side, *ours = sys.argv[1:]
     name, _, form = name.partition(":")
     options = {"img_size": int(side)} if name.startswith(("vit_", "deit")) else {}
-    network = timm.create_model(name, num_classes=CLASSES, **options).eval()
+    if form == "torchvision":
+        network = torchvision.models.get_model(name, num_classes=CLASSES).eval()
+    else:
+        network = timm.create_model(name, num_classes=CLASSES, **options).eval()
     if not ours:
         state = {key: tensor for key, tensor in network.state_dict().items() if not key.endswith(IGNORED)}
-        values = {key: torch.from_numpy(value(key, tensor.shape, gain(name))) for key, tensor in state.items()}
+        values = {
+            key: torch.from_numpy(value(key, tensor.shape, gain(name.replace("_v2", "v2"))))
+            for key, tensor in state.items()
+        }
         network.load_state_dict(values, strict=False)
     if form == "deploy":
         network = reparameterize_model(network)

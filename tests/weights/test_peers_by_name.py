@@ -71,6 +71,22 @@ def test_there_and_back(tmp_path, name, suffix):
     assert same_bits(network, other)
 
 
+def test_there_and_back_by_torchvisions_names(tmp_path):
+    """Its batch norms have another epsilon, so bits change and answers do not; it pads otherwise than ``tf_``."""
+    name = "efficientnetv2_s"
+    network = build_model(name, num_classes=CLASSES)
+    arrays, whose = named_for_torch(network, model_info(name), "torchvision")
+    assert whose == "torchvision"
+    assert {"features.0.0.weight", "features.4.0.block.2.fc1.bias", "features.7.1.running_var"} <= arrays.keys()
+    file = write(tmp_path / "efficientnet_v2_s-dd5fe13b.pth", arrays)
+    other = build_model(name, num_classes=CLASSES)
+    assert load_pretrained(other, model_info(name), file).peer == "torchvision"
+    ours, theirs = network.state_dict(), other.state_dict()
+    assert all(np.allclose(ours[key], theirs[key], rtol=1e-6, atol=0) for key in ours)
+    with pytest.raises(UserError, match="nothing was loaded"):
+        create_model("tf_efficientnetv2_s", num_classes=CLASSES, pretrained=file)
+
+
 def test_a_file_of_paddleclas(tmp_path):
     """Its keys, and fully connected weights as they are stored; what training leaves beside the branches is let be."""
     network = build_model("pplcnetv2_small", num_classes=CLASSES)

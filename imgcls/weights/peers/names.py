@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from paddle import nn
 
 from imgcls.models.layers import ConvBNAct, Network, NormReluConv, SqueezeExcite
+from imgcls.models.modern_layers import Chain
 
 Names = Iterator[str | None]
 MOBILENET_V1_REPEATS = (1, 2, 2, 6, 2)
@@ -113,19 +114,29 @@ def mobilenet_v2_torchvision(network: Network) -> Names:
 
 
 def mobilenet_v3_torchvision(network: Network) -> Names:
-    """Of ours that are timm's; a block counts its convolutions, each with its batch norm, and its attention."""
+    """Of ours that are timm's."""
     yield from ("features.0.0", "features.0.1")
     blocks = [block for stage in network.blocks[:-1] for block in stage]
     for index, block in enumerate(blocks, start=1):
-        part = 0
-        for name in block.order:
-            layer = f"features.{index}.block.{part}"
-            if name == "se":
-                yield from (f"{layer}.fc1", f"{layer}.fc2")
-            elif name.startswith("conv"):
-                yield from (f"{layer}.0", f"{layer}.1")
-            part += name == "se" or name.startswith("conv")
-    yield from (f"features.{len(blocks) + 1}.0", f"features.{len(blocks) + 1}.1", "classifier.0@fc", "classifier.3")
+        yield from _counted(block, f"features.{index}.block")
+    last = f"features.{len(blocks) + 1}"
+    yield from (f"{last}.0", f"{last}.1", "classifier.0@fc", "classifier.3")
+
+
+def efficientnet_v2_torchvision(network: Network) -> Names:
+    yield from ("features.0.0", "features.0.1")
+    for stage, blocks in enumerate(network.blocks, start=1):
+        for index, block in enumerate(blocks):
+            yield from _counted(block, f"features.{stage}.{index}.block")
+    last = f"features.{len(network.blocks) + 1}"
+    yield from (f"{last}.0", f"{last}.1", "classifier.1")
+
+
+def _counted(block: Chain, name: str) -> Names:
+    """Torchvision counts a block's convolutions, each with its batch norm, and its attention among them."""
+    parts = [part for part in block.order if part == "se" or part.startswith("conv")]
+    for number, part in enumerate(parts):
+        yield from (f"{name}.{number}.{leaf}" for leaf in (("fc1", "fc2") if part == "se" else "01"))
 
 
 def shufflenet_v2_torchvision(network: Network) -> Names:

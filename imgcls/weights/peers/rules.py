@@ -45,6 +45,11 @@ def _is_plain(network: Network) -> bool:
     return len(network.stem) == 1 and not network.pool_shortcut
 
 
+def _pads_alike(network: Network) -> bool:
+    """Not as TensorFlow does."""
+    return not network.same
+
+
 def _vgg(network: Network) -> str | None:
     return None if network.features[0].bias is not None else "model.args.bias=true"
 
@@ -95,9 +100,8 @@ RULES: dict[Peer, dict[str, Rule]] = {
         "squeezenet": Rule(names.squeezenet_torchvision, needs=_squeezenet),
         "densenet": Rule(names.densenet),
         "mobilenet_v2": Rule(names.mobilenet_v2_torchvision),
-        "mobilenet_v3_timm": Rule(
-            names.mobilenet_v3_torchvision, epsilon=_epsilon(1e-3), knows=lambda network: not network.same
-        ),
+        "mobilenet_v3_timm": Rule(names.mobilenet_v3_torchvision, epsilon=_epsilon(1e-3), knows=_pads_alike),
+        "efficientnet_v2": Rule(names.efficientnet_v2_torchvision, epsilon=_epsilon(1e-3), knows=_pads_alike),
         "shufflenet_v2": Rule(names.shufflenet_v2_torchvision),
         "efficientnet": Rule(
             names.efficientnet_torchvision, epsilon=_torchvision_efficientnet_epsilon, needs=_symmetric
