@@ -278,7 +278,7 @@ def _run_with_hydra(job: _Job) -> None:
     directory, words = str(conf_directory()), sys.argv[1:]
     checks[:] = [partial(_check, job.name)]
     try:
-        if any(word.startswith(("-", "hydra.mode=")) for word in words):
+        if any(word.lstrip("+").startswith(("-", "hydra.mode=")) for word in words):
             hydra.main(version_base="1.3", config_path=directory, config_name=job.name)(job)()
         else:
             with hydra.initialize_config_dir(directory, job.name, version_base="1.3"):
