@@ -434,7 +434,12 @@ def test_every_old_flag_points_to_a_key():
 def test_other_words_lead_to_what_there_is():
     programs = ("train", "predict", "convert")
     there = {key for program in programs for key in (*known_rows(program), *groups(program))}
-    there |= {"model.args.dropout", "model.args.drop_path", *(f"model.args.{flag}" for flag in OLD_FLAGS)}
+    there |= {
+        "model.args.dropout",
+        "model.args.drop_path",
+        "model.args.in_channels",
+        *(f"model.args.{flag}" for flag in OLD_FLAGS),
+    }
     assert set(KEYS.values()) | set(OLD_FLAGS.values()) <= there
     for group, words in CHOICES.items():
         assert set(words.values()) <= set(groups("train")[group])
