@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imgcls.errors import USER_ERROR_STATUS, close_matches, listed
+from imgcls.machine.streams import finished, prepare_streams
 
 PACKAGE = Path(__file__).parent
 
@@ -21,6 +22,7 @@ def programs() -> Iterator[tuple[str, str]]:
 
 
 def main() -> int:
+    prepare_streams()
     known = dict(programs())
     words = [word for word in sys.argv[1:] if word not in ("-h", "--help")]
     if words:
@@ -37,4 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finished(main()))

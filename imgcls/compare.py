@@ -11,6 +11,9 @@ from imgcls.run.logs import log, start_log
 if TYPE_CHECKING:
     from rich.table import Table
 
+OF_PICTURES = {"data.root", "data.format", "data.train_list", "data.val_list", "data.val_share", "data.fold"}
+"""Settings that say what a run was judged on."""
+
 FEW = 5
 """So many runs have room beside each other."""
 
@@ -41,7 +44,9 @@ def main(config: DictConfig) -> None:
     best = best_run(runs)
     if best is not None and len(runs) > 1:
         reached = best.best()
-        log.info("best: %s, %s %.4f in epoch %d", best.label, best.monitor, reached[best.monitor], reached["epoch"])
+        others = ", though not all on the same pictures" if OF_PICTURES & set(different) else ""
+        said = best.label, best.monitor, reached[best.monitor], reached["epoch"], others
+        log.info("best: %s, %s %.4f in epoch %d%s", *said)
     log.info("curves: %s", directory / "compare.png")
     log.info("table: %s", directory / "compare.csv")
 

@@ -42,7 +42,7 @@ from imgcls.app.run_name import require_run_name
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, listed
 from imgcls.machine.installation import versions
 from imgcls.machine.modules import import_modules
-from imgcls.machine.streams import prepare_streams
+from imgcls.machine.streams import finished, prepare_streams
 from imgcls.machine.text import escape_controls
 from imgcls.run import launcher as launch
 from imgcls.run.lock import held
@@ -84,7 +84,11 @@ def entry_point(name: str) -> Callable:
         @wraps(function)
         def main() -> None:
             prepare_streams()
-            sys.exit(_run(name, function))
+            try:
+                status = _run(name, function)
+            except SystemExit as end:  # of Hydra's own flags
+                status = end.code
+            sys.exit(finished(status))
 
         return main
 
@@ -274,7 +278,7 @@ def _run_with_hydra(job: _Job) -> None:
     directory, words = str(conf_directory()), sys.argv[1:]
     checks[:] = [partial(_check, job.name)]
     try:
-        if any(word.startswith(("-", "hydra.mode=")) for word in words):
+        if any(word.lstrip("+").startswith(("-", "hydra.mode=")) for word in words):
             hydra.main(version_base="1.3", config_path=directory, config_name=job.name)(job)()
         else:
             with hydra.initialize_config_dir(directory, job.name, version_base="1.3"):

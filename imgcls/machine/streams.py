@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from imgcls.errors import USER_ERROR_STATUS
 from imgcls.machine.cpu import inherited_environment
 
 GONE = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO, errno.ECONNRESET)
@@ -31,6 +32,16 @@ def prepare_streams() -> None:
         sys.stdout = _steady(1)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _steady(2)
+
+
+def finished(status: int | str | None) -> int | str | None:
+    """What a program ends with: its status, or that of an error if not all of its output could be written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"error: {error.filename or 'standard output'}: {error.strerror}.", file=sys.stderr)
+        return status or USER_ERROR_STATUS
+    return status
 
 
 def open_closed_descriptors() -> None:
@@ -99,7 +110,8 @@ class _Descriptor(io.RawIOBase):
                 if error.errno in GONE:
                     self._silence()
                 elif self._descriptor == 1:
-                    raise
+                    self._silence()  # what is left in buffers is tried again at the end of the process
+                    raise OSError(error.errno, error.strerror, "standard output") from error
                 return len(data)
 
     def _silence(self) -> None:

@@ -1,6 +1,7 @@
 """Images of other channels than red, green and blue of 8 bits: what files become, and that nothing of them is lost."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -122,6 +123,31 @@ def test_tiff_of_any_channels(planar, dtype, count, rng, tmp_path):
     assert np.array_equal(np.round(found.astype(np.float64) * (257 if dtype == "uint16" else 1)), values)
     with pytest.raises(BadImage, match="more than the limit of 500"):
         pixels(path, count, 16, max_pixels=500)
+
+
+def test_a_tiff_that_inflates_without_end_is_refused(rng, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    path, values = tmp_path / "bomb.tif", rng.integers(0, 256, (20, 30, 5)).astype(np.uint8)
+    options = {"photometric": "minisblack", "planarconfig": "contig"}
+    bomb = zlib.compress(bytes(50_000_000), 9)
+    tifffile.imwrite(path, values, **options, compression="zlib")
+    with path.open("ab") as file:
+        offset = file.tell()
+        file.write(bomb)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[0].tags["StripOffsets"].overwrite(offset)
+        tiff.pages[0].tags["StripByteCounts"].overwrite(len(bomb))
+    with pytest.raises(BadImage, match="a part of it has more values than it says"):
+        pixels(path, 5)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[0].tags["StripByteCounts"].overwrite(1 << 30)
+    with pytest.raises(BadImage, match="its parts are larger than the file"):
+        pixels(path, 5)
+    tifffile.imwrite(path, values, **options, compression="zlib")
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[0].tags["Compression"].overwrite(32773)
+    with pytest.raises(BadImage, match="its compression is PACKBITS: save it without, or with deflate"):
+        pixels(path, 5)
 
 
 def claims(shape: tuple[int, ...], dtype="|u1") -> bytes:

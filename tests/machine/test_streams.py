@@ -52,6 +52,18 @@ def test_a_full_disk_under_standard_output_is_an_error(tmp_path):
     assert b"No space left on device" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["-m imgcls", "-m imgcls.compare --help"])
+def test_a_full_disk_is_one_message(command, tmp_path):
+    result = subprocess.run(
+        ["bash", "-c", f"{sys.executable} {command} >/dev/full"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (2, "error: standard output: No space left on device.\n")
+
+
 def test_a_closed_descriptor_is_no_file_of_the_program(tmp_path):
     program = (
         "from imgcls.machine.streams import prepare_streams\nprepare_streams()\nimport os\n"

@@ -109,7 +109,7 @@ def test_the_command(outputs, ask):
     said = ask("compare", *words, "run.name=compared", cwd=outputs.parent)
     assert said.returncode == 0, said.stderr
     assert "outputs/evaluated is no training run: left out" in said.stderr
-    assert "best: 宠物 (1), top1 0.8000 in epoch 2" in said.stderr
+    assert "best: 宠物 (1), top1 0.8000 in epoch 2\n" in said.stderr
     shown = [re.sub(" +", " ", line).strip() for line in said.stdout.splitlines()]
     assert "宠物 (1) finished 0.1 0.8 0.8 2 3 40 0:01:30" in shown
     with (outputs / "compared" / "compare.csv").open(encoding="utf-8-sig", newline="") as file:
@@ -118,6 +118,13 @@ def test_the_command(outputs, ask):
     assert (rows["it's [b]"]["seconds"], rows["it's [b]"]["trainer.epochs"]) == ("90.0", "2")
     with Image.open(outputs / "compared" / "compare.png") as picture:
         assert picture.width > 1000
+
+
+def test_runs_on_other_pictures_are_no_match(outputs, ask):
+    with (outputs / "_new" / "config.yaml").open("a") as config:
+        config.write("data:\n  root: elsewhere\n")
+    said = ask("compare", "outputs/宠物 (1)", "outputs/_new", "run.name=compared", cwd=outputs.parent)
+    assert "top1 0.8000 in epoch 2, though not all on the same pictures" in said.stderr
 
 
 MISTAKES = {

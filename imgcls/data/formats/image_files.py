@@ -13,6 +13,7 @@ from functools import cache
 from imgcls.data.paths import printable
 from imgcls.data.pictures import readers
 from imgcls.data.pictures.decode import is_image
+from imgcls.errors import listed
 
 SUFFIXES = (
     *(b".jpg", b".jpeg", b".jpe", b".jfif", b".png", b".apng", b".webp", b".gif", b".bmp", b".dib", b".tif", b".tiff"),
@@ -115,7 +116,7 @@ def suffixes() -> tuple[bytes, ...]:
 
 def suffixes_in_words() -> str:
     """For messages."""
-    return " ".join(suffix.decode() for suffix in suffixes())
+    return listed((suffix.decode() for suffix in suffixes()), separator=" ")
 
 
 def is_foreign(folder: bytes) -> bool:

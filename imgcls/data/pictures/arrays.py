@@ -1,13 +1,19 @@
 """Files of any number of channels that Pillow does not read: ``.npy`` arrays, and TIFF by the package tifffile."""
 
+import io
+import math
+import zlib
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 NPY = b"\x93NUMPY"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+STORED, DEFLATED = 1, (8, 32946)
+"""Numbers of TIFF's compressions that are read: none, and deflate."""
+
 MISSING = 'TIFF of such channels needs the package tifffile: pip install "imgcls[tiff]"'
 NPY_SUFFIX = b".npy"
 """Files so called are images where the network takes other channels than red, green and blue of 8 bits."""
@@ -68,12 +74,29 @@ def _tiff(file: BinaryIO, channels: int, check_size: CheckSize) -> np.ndarray | 
         if count == 1 or (count in (3, 4) and bits == 8) or (count != channels and count <= 4):
             return None
         _require((page.imagelength, page.imagewidth, count), channels, check_size)
+        _require_bounded(file, page)
         values = page.asarray(maxworkers=1)
         if page.planarconfig == 2:  # a channel after the other
             values = np.moveaxis(values, 0, -1)
         if values.shape != (page.imagelength, page.imagewidth, count):
             raise ValueError(f"its array is {list(values.shape)}, and no image of {count} channels")
         return values
+
+
+def _require_bounded(file: BinaryIO, page: Any) -> None:
+    """Refuse parts that lie over each other or inflate to more than they hold, which tifffile would follow."""
+    places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if sum(size for _, size in places) > file.seek(0, io.SEEK_END):
+        raise ValueError("its parts are larger than the file")
+    if page.compression == STORED:
+        return
+    if page.compression not in DEFLATED:
+        raise ValueError(f"its compression is {page.compression.name}: save it without, or with deflate")
+    most = math.prod(page.chunks) * page.dtype.itemsize
+    for offset, size in places:
+        file.seek(offset)
+        if len(zlib.decompressobj().decompress(file.read(size), most + 1)) > most:
+            raise ValueError("a part of it has more values than it says")
 
 
 def needs_tifffile(file: BinaryIO) -> bool:
