@@ -7,7 +7,7 @@ def cells():
     yield from (("torchvision", f"resnet{depth}", f"resnet{depth}", {}, 64) for depth in (18, 34, 50, 101, 152))
     yield from (("timm", f"resnet{depth}", f"resnet{depth}", {}, 64) for depth in (18, 34, 50, 101, 152))
     yield from (("timm", f"resnet{depth}c", f"resnet{depth}_vc", {}, 64) for depth in (50, 101, 152))
-    yield from (("timm", f"resnet{depth}d", f"resnet{depth}_vd", {}, 65) for depth in (18, 34, 50, 101, 152, 200))
+    yield from (("timm", f"resnet{depth}d", f"resnet{depth}_vd", {}, 65) for depth in (18, 34, 50, 101, 152))
     yield "torchvision", "resnext50_32x4d", "resnext50_32x4d", {}, 64
     yield "torchvision", "resnext101_64x4d", "resnext101_64x4d", {}, 64
     yield "torchvision", "resnext101_32x8d", "resnext101_32x8d_wsl", {}, 64
@@ -28,7 +28,6 @@ def cells():
     for depth in (121, 161, 169, 201):
         yield "torchvision", f"densenet{depth}", f"densenet{depth}", {}, 64
         yield "timm", f"densenet{depth}", f"densenet{depth}", {}, 64
-    yield "timm", "densenet264", "densenet264", {}, 64
     yield "timm", "mobilenetv1_100", "mobilenetv1", {"act": "relu6"}, 64
     yield "torchvision", "mobilenet_v2", "mobilenetv2", {}, 64
     yield "timm", "mobilenetv2_100", "mobilenetv2", {}, 64
