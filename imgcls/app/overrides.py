@@ -108,9 +108,12 @@ def python_value(key: str, value: object, program: str) -> tuple[str, object]:
 def _canonical(word: str, program: str, words: Words) -> str:
     sign = PLUS_OR_TILDE.match(word)[0]
     key, _, value = word[len(sign) :].partition("=")
+    row = known_rows(program).get(key)
+    if sign == "~" and (row or f"{key}.enabled" in known_rows(program)):
+        instead = f"{key}=off" if row is None else f"{key}=null" if row.optional else f"{key}=..."
+        raise UserError(f"{word}: a key cannot be taken away. Write {instead}")
     if sign == "~" or "@" in key:
         return word
-    row = known_rows(program).get(key)
     if re.match("hydra[./]", key):
         return f"{sign}{key}={_readable(key, value, row, words)}"
     if sign == "+" and (row or key in groups(program) or f"{key}.enabled" in known_rows(program)):
@@ -120,7 +123,7 @@ def _canonical(word: str, program: str, words: Words) -> str:
         return f"{sign}{key}={_list(value)}"
     if key in groups(program):
         return f"{sign}{key}={_choices(key, value, program, words)}"
-    if OPEN.match(key):
+    if OPEN.match(f"{key}."):
         return f"++{key}={_readable(key, value, row, words)}"
     if row is None and f"{key}.enabled" in known_rows(program) and value.lower() in (*TRUE, *FALSE):
         return f"{sign}{key}.enabled={'true' if value.lower() in TRUE else 'false'}"
@@ -191,6 +194,8 @@ def _is_there(value: str, row: Row) -> bool:
 def _list(value: str) -> str:
     """A list of texts."""
     inside = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    if value == "null":  # none of them
+        return "[]"
     return f"[{','.join(quoted(unquoted(part.strip())) for part in split(inside) if part.strip())}]"
 
 
@@ -228,6 +233,8 @@ def _choice(group: str, choice: str, program: str, words: Words) -> str:
         return choice
     if (meant := choice.lower().replace("-", "_")) in groups(program)[group]:
         return meant
+    if choice == "null":
+        raise UserError(f"There is no {group}=null: there must be one of {listed(groups(program)[group])}.")
     if not choice:
         raise UserError(f"{group} has no value. There are: {listed(groups(program)[group])}.")
     raise UserError(unknown_choice(group, choice, groups(program)[group], program))
@@ -261,7 +268,7 @@ def unknown_key(key: str, program: str, value: object = "...", known: list[str] 
         shown = [f"{name} ({rows[name].must().removeprefix('be ')})" for name in inside[:5]]
         return f"{key}={value}: {key} holds several keys. Write the one you mean: {listed(shown + inside[5:])}."
     path = key.split(".")
-    depth = max(n for n in range(len(path)) if n == 0 or ".".join(path[:n]) in (*parts, "run"))
+    depth = max(n for n in range(len(path)) if n == 0 or ".".join(path[:n]) in (*parts, "run", "hydra"))
     section, word = ".".join(path[:depth]), path[depth]
     if known is None:
         names = [name for name in (*groups(program), *parts, *rows) if name.startswith(section)]

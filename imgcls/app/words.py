@@ -83,6 +83,10 @@ def divide(arguments: list[str], program: str) -> Words:
             words.sweep |= word in ("hydra.mode=MULTIRUN", "hydra.mode=multirun")
         else:
             loose.append((position, word))
+    if "--resolve" in words.flags and not {"--cfg", "-c", "--help", "-h"} & {
+        flag.partition("=")[0] for flag in words.flags
+    }:
+        raise UserError("--resolve goes with --cfg job.")
     if loose:
         words.overrides += _with_keys(loose, words.overrides, arguments, program)
     return words

@@ -175,6 +175,8 @@ def test_sweeps_are_divided_at_commas_only(monkeypatch, tmp_path):
         ("optimizer=AdamW", "optimizer.name", "adamw"),
         ("lr_schedule=Cosine-Step", "lr_schedule.name", "cosine_step"),
         ("debug=null", "trainer.epochs", 10),
+        ("model.freeze=null", "model.freeze", []),
+        ("model.args={dropout:0.5}", "model.args.dropout", 0.5),
         ("data.root=我的照片", "data.name", "folder"),
         ("data.root=ImageNet", "data.name", "list"),
         ("data.root=a.ZIP", "data.name", "zip"),
@@ -297,7 +299,11 @@ MISTAKES = {
     "Global.epochs=10": "Write trainer.epochs=10",
     "Arch.name=ResNet50": "Write model=ResNet50",
     "Optimizer.lr.learning_rate=0.1": "Write optimizer.lr=0.1",
-    "data=null": "There is no data=null",
+    "data=null": "There is no data=null: there must be one of folder",
+    "~callbacks.ema": "a key cannot be taken away. Write callbacks.ema=off",
+    "~trainer.max_steps": "Write trainer.max_steps=null",
+    "--resolve": "--resolve goes with --cfg job",
+    "hydra.nonsense=1": "There is no key 'nonsense' in 'hydra'",
     "data=photos.zip": "write data=zip data.root=photos.zip",
     "data=all.csv": "write data=list data.root=. data.train_list=all.csv",
     "data.root= data=folder": "data.root is empty: name a path, or leave it out",
@@ -428,7 +434,12 @@ def test_every_old_flag_points_to_a_key():
 def test_other_words_lead_to_what_there_is():
     programs = ("train", "predict", "convert")
     there = {key for program in programs for key in (*known_rows(program), *groups(program))}
-    there |= {"model.args.dropout", "model.args.drop_path", *(f"model.args.{flag}" for flag in OLD_FLAGS)}
+    there |= {
+        "model.args.dropout",
+        "model.args.drop_path",
+        "model.args.in_channels",
+        *(f"model.args.{flag}" for flag in OLD_FLAGS),
+    }
     assert set(KEYS.values()) | set(OLD_FLAGS.values()) <= there
     for group, words in CHOICES.items():
         assert set(words.values()) <= set(groups("train")[group])
