@@ -65,12 +65,15 @@ def test_a_resumed_run_has_the_same_bits(origin, tmp_path):
 
 @pytest.mark.full
 def test_two_processes_evaluate_as_one(origin, tmp_path):
+    """The same network: at such a rate nothing is learned, since on few small pictures rounding grows with learning."""
     (tmp_path / "photos").symlink_to(origin / "photos")
+    still = ("optimizer.lr=1e-9", "trainer.sync_bn=true", "trainer.epochs=1")
     with starter(tmp_path) as start:
-        finish(start(*RUN, "trainer.processes=2"), timeout=240)
-    for one, two in zip(rows(origin / "outputs" / "tags"), rows(tmp_path / "outputs" / "tags"), strict=True):
-        assert float(two["val_loss"]) == pytest.approx(float(one["val_loss"]), rel=1e-3)
-        assert float(two["val_mAP"]) == pytest.approx(float(one["val_mAP"]), abs=0.05)
+        for name, processes in (("one", 1), ("two", 2)):
+            finish(start(*RUN, *still, f"trainer.processes={processes}", f"run.name={name}"), timeout=240)
+    (one,), (two,) = (rows(tmp_path / "outputs" / name) for name in ("one", "two"))
+    assert float(two["val_loss"]) == pytest.approx(float(one["val_loss"]), rel=1e-3)
+    assert float(two["val_mAP"]) == pytest.approx(float(one["val_mAP"]), abs=0.05)
 
 
 def test_an_evaluation_has_the_figures_of_the_run(origin):
