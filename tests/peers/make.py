@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from values import CLASSES, images, value
 
-CALMER = {"seresnext101_32x4d": 0.7}
+CALMER = {"seresnext101_32x4d": 0.7, "efficientnet_b7": 0.9, "tf_efficientnet_b7": 0.9}
 """Factors of weights of networks whose logits grow so large that PyTorch's own are not exact in float32."""
 
 
