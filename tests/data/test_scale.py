@@ -53,14 +53,19 @@ import re, sys
 from time import process_time
 from imgcls.data.formats.shards import shard_samples
 from imgcls.data.formats.tar_index import read_index
-started = process_time()
-samples = shard_samples(read_index(sys.argv[1]), sys.argv[1])
-ready = process_time()
-with open("/proc/self/status") as file:
-    peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", file.read()).group(1)) / 1024
-for index in range(0, len(samples), int(sys.argv[2])):
-    samples.path(index)
-print(len(samples), samples.path(len(samples) - 1), (ready - started) / (process_time() - ready), peak)
+ready, spelled = [], []
+for attempt in range(3):  # the smallest is the work itself; another program may have the memory meanwhile
+    started = process_time()
+    samples = shard_samples(read_index(sys.argv[1]), sys.argv[1])
+    ready.append(process_time() - started)
+    if attempt == 0:
+        with open("/proc/self/status") as file:
+            peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", file.read()).group(1)) / 1024
+    started = process_time()
+    for index in range(0, len(samples), int(sys.argv[2])):
+        samples.path(index)
+    spelled.append(process_time() - started)
+print(len(samples), samples.path(len(samples) - 1), min(ready) / min(spelled), peak)
 """
 
 
