@@ -70,12 +70,14 @@ _BY_SIZE = {
     SE_ResNeXt50_32x4d SE_ResNeXt101_32x4d SE_ResNeXt50_vd_32x4d SENet154_vd DenseNet121 DenseNet161 DenseNet169
     DenseNet201 DenseNet264 MobileNetV1_x0_25 MobileNetV1_x0_5 MobileNetV1_x0_75 MobileNetV1 MobileNetV2_x0_25
     MobileNetV2_x0_5 MobileNetV2_x0_75 MobileNetV2 MobileNetV2_x1_5 MobileNetV2_x2_0 ShuffleNetV2_x0_25
-    ShuffleNetV2_x0_33 ShuffleNetV2_x0_5 ShuffleNetV2_x1_0 ShuffleNetV2_x1_5 ShuffleNetV2_x2_0 ShuffleNetV2_swish
-    EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6
-    EfficientNetB7 EfficientNetB0_small DPN68 DPN92 DPN98 DPN107 DPN131 Res2Net50_26w_4s Res2Net50_14w_8s
+    ShuffleNetV2_x0_33 ShuffleNetV2_x0_5 ShuffleNetV2_x1_0 ShuffleNetV2_x1_5 ShuffleNetV2_swish
+    EfficientNetB0 EfficientNetB0_small DPN68 DPN92 DPN98 DPN107 DPN131 Res2Net50_26w_4s Res2Net50_14w_8s
     Res2Net50_vd_26w_4s Res2Net101_vd_26w_4s Res2Net200_vd_26w_4s DarkNet53""",
     75: "SqueezeNet1_0 SqueezeNet1_1 Xception41 Xception65 Xception71 Xception41_deeplab Xception65_deeplab",
     139: "InceptionV4",
     224: "AlexNet VGG11 VGG13 VGG16 VGG19 GoogLeNet",
+    # PaddleClas pads as its own size wants it, whatever the size of the images.
+    **{240: "EfficientNetB1", 260: "EfficientNetB2", 300: "EfficientNetB3", 380: "EfficientNetB4"},
+    **{456: "EfficientNetB5", 528: "EfficientNetB6", 600: "EfficientNetB7"},
 }
 PADDLECLAS = {name: size for size, names in _BY_SIZE.items() for name in names.split()}

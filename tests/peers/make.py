@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from values import CLASSES, images, value
 
-CALMER = {"seresnext101_32x4d": 0.7, "efficientnet_b7": 0.9, "tf_efficientnet_b7": 0.9}
+CALMER = {"seresnext101_32x4d": 0.7}
+CALMER |= dict.fromkeys(("efficientnet_b7", "tf_efficientnet_b7", "EfficientNetB6", "EfficientNetB7"), 0.9)
 """Factors of weights of networks whose logits grow so large that PyTorch's own are not exact in float32."""
 
 
@@ -82,7 +83,8 @@ def make_paddle(peer, name, size, directory):
     network = paddle_network(peer, name)
     network.eval()
     for key, tensor in network.state_dict().items():
-        tensor.set_value(value(key, tuple(tensor.shape)))
+        factor = CALMER.get(name, 1) if tensor.ndim > 1 else 1
+        tensor.set_value((factor * value(key, tuple(tensor.shape))).astype(np.float32))
     paddle.save(network.state_dict(), str(directory / "weights.pdparams"))
     with paddle.no_grad():
         logits = network(paddle.to_tensor(images(size)))
