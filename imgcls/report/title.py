@@ -3,6 +3,8 @@
 import textwrap
 from typing import TYPE_CHECKING
 
+from imgcls.machine.text import printable_text
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
@@ -16,6 +18,7 @@ CHARACTERS = 12
 
 def draw_title(figure: "Figure", text: str) -> None:
     """Write the text above a figure of constrained layout, in as many lines as its width needs."""
+    text = printable_text(text)  # a name on disk need not be characters
     title = figure.suptitle("", fontsize=11, parse_math=False)  # a dollar sign would begin a formula
     for width in range(int(CHARACTERS * figure.get_figwidth()), 0, -2):
         title.set_text("\n".join(textwrap.wrap(text, width)))
@@ -25,6 +28,7 @@ def draw_title(figure: "Figure", text: str) -> None:
 
 def shortened(label: str) -> str:
     """A name as it stands beside a drawing: one of any length leaves room for what is drawn."""
+    label = printable_text(label)
     return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
 
 
