@@ -116,6 +116,7 @@ def _on_this_machine() -> set[str]:
 
 def _answer(command: list[str]) -> str | None:
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+        options = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
+        return subprocess.run(command, check=True, timeout=PATIENCE, **options).stdout
     except (OSError, subprocess.SubprocessError):
         return None
