@@ -1,6 +1,7 @@
 """The signals that ask a program to stop, and what becomes of it while there is nothing to save."""
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -11,18 +12,26 @@ from imgcls.errors import Interrupted
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """From a scheduler, from a keyboard, from a terminal that was closed."""
 
+QUEUED_AGAIN = signal.SIGUSR2
+"""From submitit, before a job's time is over or when it has to give way: what it is queued again for."""
+
+SUBMITTED = "SUBMITIT_EXECUTOR"
+"""A variable of the jobs that submitit has started."""
+
 Handler = Callable[[int, object], None]
 
 
 def handle_stopping(handler: Handler) -> dict[signal.Signals, object]:
     """Let ``handler`` have the signals that ask to stop; returns the handlers before, for ``restore_handlers``.
 
+    In a job of submitit's its own is among them: its handler would raise whatever it raises in the midst of an update.
     SIGHUP stays ignored where it is: that is what nohup is for. Outside the main thread, where Python lets
     nobody handle signals, nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
-    wanted = [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    asked = (*STOPPING, QUEUED_AGAIN) if SUBMITTED in os.environ else STOPPING
+    wanted = [number for number in asked if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
     return {number: signal.signal(number, handler) for number in wanted}
 
 

@@ -18,10 +18,7 @@ sys.path.append(str(ROOT / "tests" / "models"))
 
 from modern import NAMES, OWN_SIZE, SIZE, families, filled, module, quick
 
-BY_DEFAULT = (
-    *("convnext_atto", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mobilenetv4_conv_small_050"),
-    "pphgnetv2_b0",
-)
+BY_DEFAULT = ("convnext_atto", "swin_tiny_patch4_window7_224", "mobilenetv4_conv_small_050")
 WITH_ONNX = ("deit_tiny_patch16_224", "swin_tiny_patch4_window7_224")
 WITH_OPENVINO = ("convnext_atto", "swin_tiny_patch4_window7_224")
 
