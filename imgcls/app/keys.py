@@ -59,13 +59,13 @@ from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
 from imgcls.machine.limits import IMAGE_SIDE
 from imgcls.models.choices import DATA_FORMATS
-from imgcls.weights.choices import NAMES
+from imgcls.weights.choices import KINDS, NAMES
 
 HALF_PRECISION = one_of("float16", "bfloat16")
 SOFTMAX_LOSSES, TAG_LOSSES = ("cross_entropy", "focal"), ("bce", "asymmetric")
 SPLIT = one_of(*SPLITS)
 SIDE, SOME_DAYS = at_most(IMAGE_SIDE), at_most(2_000_000)  # pixels, and seconds, of which the system counts no more
-WEIGHTS = one_of("auto", "network", "ema")
+WEIGHTS = one_of(*KINDS)
 
 
 @dataclass

@@ -87,7 +87,8 @@ def read_record(source: str | Path) -> RunRecord | None:
     path = Path(source)
     if not os.path.exists(path):  # which takes a name that no file can have for one that is not there
         raise UserError(f"{printable(path)}: there is no such run, checkpoint or weights file.{advice_on_form(path)}")
-    for candidate in (path, path / "checkpoints" / "best", path / "checkpoints" / "last"):
+    within = path if path.name == "checkpoints" else path / "checkpoints"
+    for candidate in (path, within / "best", within / "last"):
         if candidate.is_symlink() and not candidate.exists():
             raise UserError(f"{candidate} leads to a checkpoint that is gone. Name another one of the run.")
         if any((candidate / name).is_file() for name in (FOR_USE[0], MANIFEST)):

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from imgcls.errors import Interrupted, UserError
 from imgcls.machine import cpu
-from imgcls.run.signals import QUEUED_AGAIN
+from imgcls.machine.signals import QUEUED_AGAIN
 
 LOOK_SECONDS = 5.0
 """Between two looks at what is still running."""

@@ -3,6 +3,8 @@
 import textwrap
 from typing import TYPE_CHECKING
 
+from imgcls.machine.text import printable_text
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
@@ -20,6 +22,7 @@ def draw_title(figure: "Figure", text: str) -> int:
     Returns:
         The number of lines.
     """
+    text = printable_text(text)  # a name on disk need not be characters
     title = figure.suptitle("", fontsize=11, parse_math=False)  # a dollar sign would begin a formula
     for width in range(int(CHARACTERS * figure.get_figwidth()), 0, -2):
         title.set_text("\n".join(textwrap.wrap(text, width)))
@@ -30,6 +33,7 @@ def draw_title(figure: "Figure", text: str) -> int:
 
 def shortened(label: str) -> str:
     """A name as it stands beside a drawing: one of any length leaves room for what is drawn."""
+    label = printable_text(label)
     return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
 
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from imgcls.app.submitted_jobs import leave_threads_to, queued_again, wait_for_the_others
 from imgcls.errors import Interrupted, UserError
 from imgcls.machine import cpu
-from imgcls.run.signals import QUEUED_AGAIN, STOPPING, SUBMITTED, interruptible
+from imgcls.machine.signals import QUEUED_AGAIN, STOPPING, SUBMITTED, interruptible
 
 LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
 

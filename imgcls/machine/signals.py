@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -43,15 +44,52 @@ def restore_handlers(handlers: dict[signal.Signals, object]) -> None:
 def interruptible(kept: str = "nothing was under way that had to be saved") -> Iterator[None]:
     """Inside, these signals raise ``Interrupted``, so that a program ends with a message and tidies up.
 
+    An error that a library makes of it, as Paddle's translation of a network to a graph does, is taken for it.
+
     Args:
         kept: what the message says of the work.
     """
+    asked: list[Interrupted] = []
 
     def stop(number: int, frame: object) -> None:
-        raise Interrupted(f"Stopped by {signal.Signals(number).name}; {kept}.", status=128 + number)
+        asked.append(Interrupted(f"Stopped by {signal.Signals(number).name}; {kept}.", status=128 + number))
+        raise asked[-1]
 
     previous = handle_stopping(stop)
     try:
         yield
+    except Exception as error:
+        if asked:
+            raise asked[-1] from error
+        raise
     finally:
         restore_handlers(previous)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Inside, these signals wait; for modules that put handlers of their own before Python's while they start.
+
+    What a handler raises meanwhile, such a module would turn into an ``ImportError``.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+        for number in STOPPING:
+            if callable(handler := signal.getsignal(number)):
+                signal.signal(number, handler)  # the one that Python was told of
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def status_of(program: Callable[[], int]) -> int:
+    """What a program without a configuration ends with; where a signal stops it, that of the signal, and a message."""
+    try:
+        with interruptible():
+            return program()
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.status
