@@ -380,7 +380,7 @@ def test_folds_columns_and_pruning_fit_the_rest(overrides, words):
     ("overrides", "words"),
     [
         (
-            ["data=huggingface"],
+            ["data=sample"],
             "at an address there can be data=folder, data=list, data=tar, data=webdataset, data=zip",
         ),
         (["data=tar", "data.backend=dali"], "data.backend=dali: not with data.root=s3://photos"),
