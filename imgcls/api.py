@@ -1,10 +1,13 @@
 """The public Python surface; importing it is cheap, Paddle comes with the first call that needs it."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imgcls.data.paths import as_path
+from imgcls.errors import UserError, as_shown
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.reading import read_json
 from imgcls.models.registry import build_model, list_models, model_info, register_model
@@ -59,6 +62,8 @@ def create_model(
     Raises:
         UserError: unknown model, override or data format; an impossible value; weights missing or not fitting.
     """
+    if not isinstance(pretrained, bool | None):
+        pretrained = as_path(pretrained, "pretrained", "True, or a path of weights, a checkpoint or a run")
     if num_classes is None:
         num_classes = _recorded_class_count(pretrained) or 1000
     network = build_model(name, num_classes, data_format, **overrides)
@@ -88,6 +93,7 @@ def preprocessing(source: str | Path) -> "Preprocessing":
     Raises:
         UserError: there is no such thing.
     """
+    source = as_path(source, "source", "the name of a model, or the path of a run, a checkpoint or an export")
     require_paddle()
     from imgcls.app.prediction import known_preprocessing
 
@@ -118,6 +124,7 @@ def load_predictor(
     Raises:
         UserError: there is no such source, it is damaged, or an argument does not go with it.
     """
+    source = as_path(source, "source", "the path of a run, a checkpoint, an export or weights, or a model's name")
     require_paddle()
     from imgcls.app.prediction import open_predictor
 
@@ -128,13 +135,16 @@ def load_predictor(
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What ``train`` leaves behind: its directory, a source for ``load_predictor`` like any run's.
+    """What ``train`` leaves behind: its directory. It can be given in place of a path, to ``load_predictor`` for one.
 
     ``metrics`` are those of the best epoch: ``loss``, ``top1``, ..., ``epoch``.
     """
 
     path: Path
     metrics: Mapping[str, float]
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
 
 def train(
@@ -161,9 +171,22 @@ def train(
     from imgcls.app.composition import composed
     from imgcls.app.job import start_training
 
+    own = _callbacks(own_callbacks)
     named = {"run": {"name": run}} if run is not None else {}
-    with composed("train", overrides, {**sections, **named}, bool(own_callbacks)) as (config, directory):
-        start_training(config, directory, own_callbacks)
+    with composed("train", overrides, {**sections, **named}, bool(own)) as (config, directory):
+        start_training(config, directory, own)
     summary = directory / "summary.json"
     best = read_json(summary)["best"] if summary.exists() else {}
     return TrainingRun(directory, best)
+
+
+def _callbacks(given: "Iterable[Callback] | None") -> "tuple[Callback, ...]":
+    own = () if given is None else tuple(given) if isinstance(given, Iterable) else (given,)
+    module = sys.modules.get("imgcls.engine.callback")  # imported by whoever derived a class from it
+    for one in own:
+        if module is None or not isinstance(one, module.Callback):
+            raise UserError(
+                f"own_callbacks: {as_shown(one)} is no object of a class derived from imgcls.Callback. Give a list of "
+                "such objects."
+            )
+    return own

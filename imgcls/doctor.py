@@ -5,6 +5,7 @@ import sys
 
 from imgcls.errors import USER_ERROR_STATUS
 from imgcls.machine.diagnosis import report
+from imgcls.machine.signals import status_of
 from imgcls.machine.streams import finished, prepare_streams
 from imgcls.machine.text import escape_controls
 
@@ -23,4 +24,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(finished(main()))
+    sys.exit(finished(status_of(main)))

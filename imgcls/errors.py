@@ -46,6 +46,16 @@ def close_matches(word: str, candidates: Iterable[str], limit: int = 3) -> str:
     return " Did you mean " + " or ".join(f"'{match}'" for match in matches) + "?"
 
 
+def as_shown(value: object, limit: int = 60) -> str:
+    """A value of any kind for a message: the beginning of its first line, as Python writes it.
+
+    >>> as_shown("a" * 100, 5)
+    "'aaaa..."
+    """
+    first, _, rest = repr(value).partition("\n")
+    return first if len(first) <= limit and not rest else f"{first[:limit]}..."
+
+
 def listed(entries: Iterable[object], limit: int = 10, separator: str = ", ") -> str:
     """The first few of a list for a message, and how many more there are.
 

@@ -8,8 +8,8 @@ from imgcls.app.program import entry_point
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.progress import progress_bar
+from imgcls.machine.signals import interruptible
 from imgcls.run.logs import log, start_log
-from imgcls.run.signals import interruptible
 
 TOPK = 5
 SHOWN_ERRORS = 10

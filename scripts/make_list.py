@@ -10,6 +10,7 @@ classes.txt of lines "label name" for data.class_map. Labels number the class na
 import argparse
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from imgcls.data.formats.folder import class_folders, read_folder
 from imgcls.data.formats.samples import Samples, require_directory
 from imgcls.data.paths import printable
 from imgcls.errors import USER_ERROR_STATUS, UserError
+from imgcls.machine.signals import status_of
 from imgcls.machine.streams import prepare_streams
 
 
@@ -99,4 +101,4 @@ def _lines(samples: Samples, indices: Iterable[int], prefix: str = "") -> list[b
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(status_of(partial(main, sys.argv[1:])))

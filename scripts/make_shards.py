@@ -14,6 +14,7 @@ import os
 import sys
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from imgcls.data.choices import SPLITS
@@ -26,6 +27,7 @@ from imgcls.machine.files import atomic_write
 from imgcls.machine.limits import WEIGHTS_BYTES
 from imgcls.machine.progress import progress_bar
 from imgcls.machine.reading import read_bytes
+from imgcls.machine.signals import status_of
 from imgcls.machine.streams import prepare_streams
 
 
@@ -129,4 +131,4 @@ def _add(tar: tarfile.TarFile, name: bytes, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(status_of(partial(main, sys.argv[1:])))

@@ -53,6 +53,8 @@ if [ "${1:-}" = --peers ]; then
     export IMGCLS_PEERS_PYTHON IMGCLS_PEERS_SITE
     exec .venv/bin/python -m pytest --full tests/peers "$@"
 fi
+# Hundreds of processes start: compiled files are kept, whatever the caller's shell says.
+unset PYTHONDONTWRITEBYTECODE
 # One worker more than there are cores, since tests wait for processes that they start. One that crashes ends the run,
 # with what has failed so far: after a new one in its place pytest-xdist may wait for ever.
 workers=$(($(nproc) + 1))

@@ -1,6 +1,7 @@
 """The library from Python, as in a notebook: train, load, ask; mistakes as messages."""
 
 import importlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from locations import ROOT
 from PIL import Image
 
 import imgcls
+from imgcls.app.composition import composed
 from imgcls.data.formats.build import SAMPLE_PHOTOS
 from imgcls.deploy.image_predictor import Answer, Prediction
 
@@ -164,6 +166,30 @@ MISTAKES = {
     "a directory": (lambda: imgcls.train(data={"name": "folder", "root": "没有"}), "没有: there is no such directory"),
     "a section": (lambda: imgcls.train(data=7), "data=7: give the name of a choice, or a mapping"),
     "a source": (lambda: imgcls.load_predictor("没有/run"), "There is no run, export or file at .*没有/run"),
+    "a key that is no text": (lambda: imgcls.train(trainer={1: 1}), "trainer.1: a key must be a text"),
+    "a value": (lambda: imgcls.train(optimizer={"lr": 1j}), "optimizer.lr=1j: a complex is no value"),
+    "an array of another shape": (lambda: imgcls.train(optimizer={"lr": np.ones(1)}), r"optimizer.lr=\[1.0\]: must be"),
+    "a network": (lambda: imgcls.train(model=ClassVar), "model=typing.ClassVar: give the name"),
+    "a list": (lambda: imgcls.train(["optimizer.lr=1"]), "is no override: give texts such as 'optimizer.lr=0.1'"),
+    "a flag": (lambda: imgcls.train("-m"), "-m: flags are for the command line"),
+    "a function": (lambda: imgcls.train(own_callbacks=[print]), "own_callbacks: .* is no object of a class derived"),
+    "a class": (lambda: imgcls.train(own_callbacks=imgcls.Callback), "own_callbacks: .* is no object of a class"),
+    "a pattern": (lambda: imgcls.list_models(["resnet18"]), "is no pattern: give one text"),
+    "a class count": (lambda: imgcls.create_model("resnet18", True), "num_classes=True is no int"),
+    "weights": (lambda: imgcls.create_model("resnet18", pretrained=b"outputs/pets"), "pretrained=b'.*': give True"),
+    "no weights": (lambda: imgcls.create_model("resnet18", pretrained=""), "pretrained='': give True"),
+    "no source": (lambda: imgcls.load_predictor(None), "source=None: give the path"),
+    "an empty source": (lambda: imgcls.preprocessing(""), "source='': give the name of a model"),
+    "a home": (lambda: imgcls.preprocessing("~/nobody"), f"no run, export or file at {Path.home()}/nobody"),
+    "which weights": (lambda: imgcls.load_predictor("resnet18", weights="best"), "weights='best': must be one of auto"),
+    "a mapping": (
+        lambda: imgcls.load_predictor("x.pdparams", model="resnet18", class_names={0: "cat"}),
+        "class_names={0: 'cat'}: give a list of texts",
+    ),
+    "numbers": (
+        lambda: imgcls.load_predictor("x.pdparams", model="resnet18", class_names=range(5)),
+        "class_names=0, 1, 2, and 2 more: give a list of texts",
+    ),
     "an engine": (lambda: imgcls.load_predictor("squeezenet1_1", engine="jit"), "engine=jit: this is for exports"),
 }
 
@@ -184,8 +210,42 @@ def test_mistakes_are_messages(mistake, tmp_path, monkeypatch):
         (np.zeros((3, 4, 5)), r"An array of float64 \[3, 4, 5\] is no image"),
         (["missing.jpg"], "missing.jpg"),
         ([["a.jpg", "b.jpg"]], "A list of images may hold"),
+        (b"\xff\xd8\xff", "bytes is no image. .* PIL.Image.open opens a file, or bytes as io.BytesIO"),
+        (io.BytesIO(b"\xff\xd8\xff"), "BytesIO is no image"),
+        ({"a.jpg": 1}, "dict is no image"),
+        (np.zeros((0, 9, 3), np.uint8), "its width or its height is 0"),
+        (Image.new("RGB", (0, 5)), "its width or its height is 0"),
     ],
 )
 def test_what_is_no_image(predictor, images, message):
     with pytest.raises(imgcls.UserError, match=message):
         predictor.predict(images)
+
+
+@pytest.mark.parametrize("count", [0, True, 2.0, "2", None])
+@pytest.mark.parametrize("name", ["topk", "batch_size"])
+def test_a_count_is_a_whole_number(predictor, name, count):
+    with pytest.raises(imgcls.UserError, match=f"{name}={count!r}: it must be a whole number"):
+        predictor.predict(PHOTOS[0], **{name: count})
+    assert len(predictor.predict(PHOTOS[0], topk=np.int64(2)).top) == 2
+
+
+def test_a_run_stands_for_its_path(run, predictor):
+    assert imgcls.load_predictor(run).class_names == predictor.class_names
+    assert imgcls.load_predictor(run.path / "checkpoints").class_names == predictor.class_names
+
+
+def test_an_answer_that_is_no_number_is_counted_over_all_batches(predictor, monkeypatch):
+    answers = iter([np.full((2, 5), 0.2), np.array([[0.2] * 5, [np.nan] * 5])])
+    monkeypatch.setattr(predictor, "predictor", type("Fake", (), {"probabilities": lambda self, _: next(answers)})())
+    with pytest.raises(imgcls.UserError, match="image 3: the network's answer is no number"):
+        predictor.predict(np.zeros((4, 9, 9, 3), np.uint8), batch_size=2)
+
+
+def test_values_of_numpy_and_switches_in_words(tmp_path):
+    """What a notebook computes reaches the configuration as a number or a list."""
+    values = {"optimizer": {"lr": np.float32(0.5)}, "transform": {"scale": np.array([0.5, 1.0])}}
+    sections = {**values, "trainer": {"epochs": np.int64(3), "topk": range(1, 3)}, "callbacks": {"ema": "on"}}
+    with composed("train", [f"run.root={tmp_path}"], sections) as (config, _):
+        assert (config.optimizer.lr, config.trainer.epochs, config.callbacks.ema.enabled) == (0.5, 3, True)
+        assert (list(config.transform.scale), list(config.trainer.topk)) == ([0.5, 1.0], [1, 2])

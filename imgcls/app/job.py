@@ -15,12 +15,12 @@ from imgcls.app.sharing import with_processes
 from imgcls.errors import UserError
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.reading import read_json, read_text
+from imgcls.machine.signals import interruptible
 from imgcls.machine.streams import open_closed_descriptors
 from imgcls.run.checkpoint import is_fluid_checkpoint, list_checkpoints, matches
 from imgcls.run.directory import Run, RunDirectory, require_free
 from imgcls.run.launcher import Job, RankFailed, in_rank, run_ranks
 from imgcls.run.logs import log, start_log
-from imgcls.run.signals import interruptible
 
 if TYPE_CHECKING:
     from imgcls.engine.callback import Callback

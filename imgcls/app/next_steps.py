@@ -1,7 +1,6 @@
 """What to type after a training: commands for this run that can be pasted as they are."""
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from imgcls.app.text_value import text_value
 from imgcls.data.formats.build import SAMPLE_PHOTOS
 from imgcls.data.formats.samples import Samples
+from imgcls.machine.text import shell_line
 
 
 def next_steps(run: Path, imports: Sequence[str], val_samples: Samples | None) -> list[str]:
@@ -28,7 +28,7 @@ def next_steps(run: Path, imports: Sequence[str], val_samples: Samples | None) -
     ]
     own = [f"imports=[{','.join(map(text_value, imports))}]"] if imports else []
     return [
-        shlex.join(
+        shell_line(
             [python_command(), "-m", f"imgcls.{program}", *own, *(f"{key}={text_value(keys[key])}" for key in keys)]
         )
         for program, keys in commands

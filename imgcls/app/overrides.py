@@ -100,8 +100,8 @@ def expanded(key: str, value: object, program: str) -> object:
 def python_value(key: str, value: object, program: str) -> tuple[str, object]:
     """A key and its value as given in Python: a home directory, a switch, and one text of several, as on a command."""
     row = known_rows(program).get(key)
-    if row is None and isinstance(value, bool) and f"{key}.enabled" in known_rows(program):
-        return f"{key}.enabled", value
+    if row is None and f"{key}.enabled" in known_rows(program) and str(value).lower() in (*TRUE, *FALSE):
+        return f"{key}.enabled", str(value).lower() in TRUE
     return key, [value] if row and row.texts and isinstance(value, str) else expanded(key, value, program)
 
 

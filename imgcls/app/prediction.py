@@ -1,6 +1,6 @@
 """What answers in ``imgcls.predict``: a network with its weights, or an export under one of its engines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from imgcls.deploy.fastest import Fastest
 from imgcls.deploy.gpu import TensorRT
 from imgcls.deploy.image_predictor import ImagePredictor
 from imgcls.deploy.predictor import NetworkPredictor, Predictor, open_export
-from imgcls.errors import UserError
+from imgcls.errors import UserError, as_shown, listed
 from imgcls.machine.cache import cache_directory
 from imgcls.machine.files import sha256
 from imgcls.models.registry import ModelInfo, build_model, model_info
 from imgcls.run.logs import log
+from imgcls.weights.choices import KINDS
 from imgcls.weights.hub import is_hub_name
 from imgcls.weights.load import load_pretrained
 from imgcls.weights.source import locate_weights
@@ -80,6 +81,9 @@ def open_predictor(
     **options: Any,
 ) -> ImagePredictor:
     """See ``imgcls.load_predictor``."""
+    class_names = _names(class_names)
+    if weights not in KINDS:
+        raise UserError(f"weights={weights!r}: must be one of {', '.join(KINDS)}.")
     if is_export(source):
         _refuse_for("an export", model=model, class_names=class_names)
         predictor = open_export(source, engine, **options)
@@ -100,6 +104,22 @@ def open_predictor(
         return ImagePredictor(predictor, seen, names, thresholds=_thresholds_of(recorded))
     network, seen, names = _open_model(source, model, class_names)
     return ImagePredictor(NetworkPredictor(network, seen), seen, names)
+
+
+def _names(given: Any) -> tuple[str, ...] | None:
+    """Names of classes as they were given in Python.
+
+    Raises:
+        UserError: they are no list of texts, but a mapping for one, or a set, which has no order.
+    """
+    if given is None:
+        return None
+    is_list = isinstance(given, Iterable) and not isinstance(given, bytes | Mapping | Set)
+    names = tuple(given) if is_list else ()
+    if not is_list or not all(isinstance(name, str) for name in names):
+        shown = listed(map(repr, names), 3) if is_list else as_shown(given)
+        raise UserError(f"class_names={shown}: give a list of texts, one for each class in the order of their numbers.")
+    return names
 
 
 def _thresholds_of(known: Source | Contract) -> tuple[float, ...] | None:

@@ -39,14 +39,15 @@ from imgcls.app.named_files import require_named_files
 from imgcls.app.overrides import canonical, imports, unknown_choice, unknown_key
 from imgcls.app.pretrained import as_its_weights_see
 from imgcls.app.run_name import require_run_name
+from imgcls.app.submitted_jobs import queued_again
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, listed
 from imgcls.machine.installation import versions
 from imgcls.machine.modules import import_modules
+from imgcls.machine.signals import interruptible
 from imgcls.machine.streams import finished, prepare_streams
 from imgcls.machine.text import escape_controls
 from imgcls.run import launcher as launch
 from imgcls.run.lock import held
-from imgcls.run.signals import interruptible
 
 NO_SUCH_CHOICE = re.compile(r"Could not (?:find|load) '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
 RESULTS = {"train": "checkpoints", "eval": "per_class.csv", "verify": "report.csv"}
@@ -253,7 +254,7 @@ class _Job:
         # Raised through Hydra, an error would get Hydra's own words on top; a sweep goes on after one.
         try:
             settings = require_named_files(typed(config, self.name))
-            with _written_alone(self.name):
+            with queued_again(), interruptible(), _written_alone(self.name):
                 return self.function(settings)
         except Exception as error:
             number = HydraConfig.get().job.num if HydraConfig.get().mode is RunMode.MULTIRUN else 0

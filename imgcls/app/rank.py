@@ -13,10 +13,10 @@ from imgcls.errors import Interrupted
 from imgcls.machine import pulse
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.modules import import_modules
+from imgcls.machine.signals import interruptible
 from imgcls.machine.streams import prepare_streams
 from imgcls.run.directory import Run
 from imgcls.run.launcher import end_with_parent
-from imgcls.run.signals import interruptible
 
 
 def main() -> int:

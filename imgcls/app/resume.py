@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +20,7 @@ from imgcls.data.formats.samples import Samples
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.machine.files import atomic_write
 from imgcls.machine.reading import read_json, read_yaml
+from imgcls.machine.text import shell_line
 from imgcls.run.checkpoint import Writer, is_fluid_checkpoint, list_checkpoints, matches, progress_of
 from imgcls.run.settings import flat
 
@@ -171,7 +171,7 @@ def resume_command(config: DictConfig, directory: Path) -> str:
     root = os.path.relpath(directory.parent)
     words += [f"run.root={_typed(root)}"] if root != "outputs" else []
     name = f"run.name={_typed(directory.name)}"
-    return shlex.join(["python", "-m", "imgcls.train", *words, name, "trainer.resume=auto"])
+    return shell_line(["python", "-m", "imgcls.train", *words, name, "trainer.resume=auto"])
 
 
 def _typed(text: str) -> str:

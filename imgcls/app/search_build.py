@@ -1,7 +1,6 @@
 """The index of a data set's features, and what in it wants a look: likely wrong labels, copies, outliers."""
 
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -34,6 +33,7 @@ from imgcls.functional.neighbours import (
 )
 from imgcls.machine.reading import read_json
 from imgcls.machine.spreadsheet import write_spreadsheet
+from imgcls.machine.text import shell_line
 from imgcls.report.search_page import Copies, Shown, WrongLabel, build_page, write_page
 from imgcls.run.logs import log
 
@@ -73,7 +73,7 @@ def build(config: DictConfig, directory: Path) -> None:
     log.info("outliers: %s", f"{len(found.outliers):,}")
     log.info("page: %s", directory / "search.html")
     command = [python_command(), "-m", "imgcls.search", "query", str(directory), "photo.jpg"]
-    log.info("to search: %s", shlex.join(command))
+    log.info("to search: %s", shell_line(command))
 
 
 @dataclass(frozen=True)

@@ -9,29 +9,35 @@ import json
 import math
 import shutil
 import statistics
+import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from imgcls.app.overrides import as_typed
-from imgcls.app.program import exit_status, failures, when_broken_off
-from imgcls.errors import USER_ERROR_STATUS, UserError
+from imgcls.app.program import exit_status, failures, user_message, when_broken_off
+from imgcls.app.recorded_config import recorded_config
+from imgcls.app.submitted_jobs import lack_of_accounts, leave_threads_to, wait_for_the_others
+from imgcls.errors import USER_ERROR_STATUS, UserError, listed
 from imgcls.functional.monitoring import best_row, direction
 from imgcls.machine.files import atomic_write
-from imgcls.machine.limits import CONFIG_NODES
-from imgcls.machine.reading import read_json, read_yaml
+from imgcls.machine.reading import read_json
 from imgcls.machine.spreadsheet import harmless
-from imgcls.machine.text import printable_text
+from imgcls.machine.text import escape_controls, printable_text
 
 NOTES = ".jobs"
 """In the sweep's directory, while it lasts: a file for each job that has begun."""
 
 BEGUN, DONE, PRUNED, FAILED, ENDED = "begun", "done", "pruned", "failed", "ended early"
 """The last is what becomes of the first where nothing more was heard: its process was killed."""
+
+TOLD, REASONS = 2000, 10
+"""Characters of why a job failed that are noted down, and how many reasons are told of a sweep."""
 
 FOLD = "data.fold"
 
@@ -41,7 +47,10 @@ class Leaderboard(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         shutil.rmtree(_notes(config), ignore_errors=True)  # of a sweep that was killed
-        when_broken_off.append(partial(self.on_multirun_end, config))
+        when_broken_off.extend((partial(wait_for_the_others, config), partial(self.on_multirun_end, config)))
+        leave_threads_to(config)
+        if warning := lack_of_accounts(config):
+            print(warning, file=sys.stderr)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if "num" in config.hydra.job:
@@ -54,13 +63,15 @@ class Leaderboard(Callback):
             return
         number = config.hydra.job.num
         if number in failures:  # what is there was left by an older run
-            _note(config, FAILED, exit_status=exit_status(failures[number]))
+            error = failures[number]
+            words = user_message(error) or "".join(traceback.format_exception_only(error)).strip()
+            _note(config, FAILED, exit_status=exit_status(error), words=words[:TOLD])
             return
         summary = Path(config.hydra.runtime.output_dir) / "summary.json"
         ended = read_json(summary) if summary.exists() else {}
         monitor = None
         if (recorded := summary.with_name("config.yaml")).exists():  # a job that goes on has those of its run
-            settings = OmegaConf.create(read_yaml(recorded, CONFIG_NODES)).trainer
+            settings = recorded_config(recorded).trainer
             monitor = [settings.monitor, direction(settings.monitor, settings.monitor_mode)]
         _note(config, PRUNED if ended.get("pruned") else DONE, reached=ended.get("best", {}), monitor=monitor)
 
@@ -68,10 +79,11 @@ class Leaderboard(Callback):
         when_broken_off.clear()
         notes = sorted(map(read_json, _notes(config).glob("*.json")), key=lambda note: note["job"])
         shutil.rmtree(_notes(config), ignore_errors=True)
-        for note in notes:
-            if note["status"] not in (DONE, PRUNED) and note["job"] not in failures:  # in another process
-                is_mistake = note.get("exit_status") == USER_ERROR_STATUS
-                failures[note["job"]] = UserError("see its output") if is_mistake else RuntimeError("see its output")
+        elsewhere = [note for note in notes if note["status"] not in (DONE, PRUNED) and note["job"] not in failures]
+        _tell_failures(elsewhere)
+        for note in elsewhere:
+            is_mistake = note.get("exit_status") == USER_ERROR_STATUS
+            failures[note["job"]] = (UserError if is_mistake else RuntimeError)(note.get("words", ENDED))
         monitor, better = config.trainer.monitor, direction(config.trainer.monitor, config.trainer.monitor_mode)
         monitors = {tuple(note["monitor"]) for note in notes if note.get("monitor")}
         if len(monitors) == 1:
@@ -101,6 +113,18 @@ def _note(config: DictConfig, status: str, **more: Any) -> None:
     note = {"job": number, "status": status, "overrides": overrides, "directory": config.hydra.runtime.output_dir}
     with atomic_write(directory / f"{number}.json") as partial:
         partial.write_text(json.dumps(note | more), encoding="utf-8")
+
+
+def _tell_failures(notes: Iterable[dict[str, Any]]) -> None:
+    """Why jobs of other processes failed, each reason once: what they said themselves is in files of the launcher's."""
+    jobs_of: dict[str, list[int]] = {}
+    for note in notes:
+        if "words" in note:
+            jobs_of.setdefault(note["words"], []).append(note["job"])
+    for words, jobs in list(jobs_of.items())[:REASONS]:
+        print(escape_controls(f"job {listed(jobs)}: {words}", lines=True), file=sys.stderr)
+    if len(jobs_of) > REASONS:
+        print(f"... and {len(jobs_of) - REASONS:,} other reasons.", file=sys.stderr)
 
 
 def _row(note: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What ``imgcls.verify`` looks at, as it is, and the command that trains on it."""
 
 import re
-import shlex
 from dataclasses import dataclass, field
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +13,7 @@ from imgcls.data.choices import SPLITS
 from imgcls.data.formats.build import build_samples
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.samples import Samples
+from imgcls.machine.text import shell_line
 
 QUOTED = re.compile(r"='([^'\"\\]*)'\Z")
 """A value in Hydra's single quotes; double ones are readable inside those of the shell."""
@@ -87,4 +87,4 @@ def training_command(data: DictConfig, skip: bool) -> str:
     words = [word for word in given if word.lstrip("+~").startswith(("data=", "data.", "imports="))]
     words += ["data.on_error=skip"] * (skip and data.on_error != "skip")
     words += ["trainer.eval_every=0"] * (data.val_share == 0)
-    return shlex.join([python_command(), "-m", "imgcls.train", *words])
+    return shell_line([python_command(), "-m", "imgcls.train", *words])

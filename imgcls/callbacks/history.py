@@ -106,8 +106,11 @@ def _draw(rows: list[dict[str, float]], path: Path, title: str) -> None:
         ("learning rate", ["lr"]),
     )
     drawn = [(name, columns) for name, columns in groups if columns]  # a run that evaluates nothing has no accuracy
-    figure = Figure(figsize=(4 * len(drawn), 3.6), layout="constrained")
-    draw_title(figure, title)
+    width, height = 4 * len(drawn), 3.6
+    figure = Figure(figsize=(width, height))
+    lines = draw_title(figure, title)
+    # Margins in inches: a layout that measures all texts first would take as long as the drawing itself.
+    figure.subplots_adjust(0.6 / width, 0.5 / height, 1 - 0.15 / width, 1 - (0.45 + 0.2 * lines) / height, wspace=0.24)
     panels = figure.subplots(1, len(drawn))
     for axes, (name, columns) in zip(panels, drawn, strict=True):
         for column in columns:

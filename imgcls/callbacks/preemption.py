@@ -5,8 +5,8 @@ import signal
 
 from imgcls.engine.callback import Callback
 from imgcls.errors import Interrupted
+from imgcls.machine.signals import handle_stopping, restore_handlers
 from imgcls.run.launcher import in_rank, started_by_us
-from imgcls.run.signals import handle_stopping, restore_handlers
 
 
 class Preemption(Callback):

@@ -17,7 +17,7 @@ NUMBERED = ("list", "tar", "webdataset", "huggingface")
 SHARED = FILES
 """Formats that can give a share of each class for validation, or be divided into folds."""
 
-REMOTE = ("folder", "list", "tar", "webdataset", "zip")
+REMOTE = FILES
 """Those that can lie at an address."""
 
 COLUMNED = {

@@ -4,12 +4,28 @@ import os
 import unicodedata
 from collections.abc import Sequence
 
+from imgcls.errors import UserError, as_shown
 from imgcls.machine.text import printable_text
 
 
 def printable(path: str | bytes | os.PathLike) -> str:
     r"""The path as one line of text; bytes that are not UTF-8 and control characters appear as ``\xNN``."""
     return printable_text(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def as_path(value: object, name: str, wanted: str) -> str:
+    """A path that was given in Python, with ``~`` for the home directory unless something is called so.
+
+    Args:
+        name, wanted: of the argument and what it can be, for the message.
+
+    Raises:
+        UserError: it is no text and no path, or empty.
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text:
+        raise UserError(f"{name}={as_shown(value)}: give {wanted}.")
+    return text if "\0" in text or os.path.lexists(text) else os.path.expanduser(text)
 
 
 def advice_on_form(path: str | os.PathLike) -> str:

@@ -1,5 +1,6 @@
 """``inference.yaml``: all that a client must know to use an exported model, and whether its files are whole."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -10,6 +11,7 @@ import yaml
 
 from imgcls.data.choices import INTERPOLATIONS, RESAMPLINGS
 from imgcls.data.formats.class_names import class_name, default_class_names, read_class_map
+from imgcls.data.paths import printable
 from imgcls.data.pictures.channels import DEPTHS, RGB, Channels
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.data.pictures.size import as_size, in_words, plain, sides
@@ -18,6 +20,7 @@ from imgcls.errors import UserError, listed
 from imgcls.machine.files import sha256
 from imgcls.machine.limits import IMAGE_SIDE
 from imgcls.machine.reading import read_yaml
+from imgcls.machine.text import whole_characters
 
 FILE = "inference.yaml"
 NAME = "inference"
@@ -113,6 +116,20 @@ def is_export(directory: str | Path) -> bool:
     return (Path(directory) / FILE).is_file()
 
 
+def require_characters(directory: str | Path) -> None:
+    """Refuse a directory that no engine could open a file in.
+
+    Raises:
+        UserError: its name, with all above it, is not UTF-8.
+    """
+    where = os.path.abspath(directory)
+    if whole_characters(where) != where:
+        raise UserError(
+            f"{printable(where)}: this name is not UTF-8, and the engines of exports open files of no other names. "
+            "Choose another directory, or rename this one."
+        )
+
+
 def write_contract(contract: Contract, directory: Path) -> None:
     """Write ``inference.yaml`` into ``directory``."""
     text = yaml.safe_dump(_as_mapping(contract), sort_keys=False, allow_unicode=True, width=120)
@@ -126,6 +143,7 @@ def read_contract(directory: str | Path) -> Contract:
         UserError: it is missing, not YAML, of another format, or values make no sense (all are named).
     """
     path = Path(directory) / FILE
+    require_characters(directory)
     try:
         content = read_yaml(path)
     except UserError as error:
@@ -151,11 +169,12 @@ def unrecorded_class_names(class_map: str | None, num_classes: int | None) -> tu
 
 
 def require_replaceable(directory: Path) -> None:
-    """Refuse a place that holds anything but an export.
+    """Refuse a place that holds anything but an export, or could not be read there.
 
     Raises:
-        UserError: it is a file, or a directory with other content.
+        UserError: it is a file, or a directory with other content; see ``require_characters``.
     """
+    require_characters(directory)
     if directory.exists() and not directory.is_dir():
         raise UserError(f"{directory} is a file. Choose another export.dir.")
     content = {path.name for path in directory.iterdir()} if directory.is_dir() else set()

@@ -22,9 +22,14 @@ from imgcls.machine.paddle_internals import supports_bfloat16
 
 Run = Callable[[np.ndarray], np.ndarray]
 
-UNSAFE_PASSES = ("batch_norm_act_fuse_pass", "matmul_add_act_fuse_pass")
+UNWANTED_PASSES = (
+    "batch_norm_act_fuse_pass",
+    "matmul_add_act_fuse_pass",
+    "matmul_elementwise_add_mkldnn_fuse_pass",
+)
 """Beside oneDNN. The first takes a batch norm with one activation after it for a pair, and fails in DARTS, where there
-are two; the second, of PaddlePaddle 3, takes the windows of Swin for a matrix, and fails as well (3.3.1)."""
+are two; the second, of PaddlePaddle 3, takes the windows of Swin for a matrix, and fails as well (3.3.1). The third,
+of 2.6.2, makes a sum of large maps part of a product: Swin takes nine times as long."""
 
 
 def jit(directory: str | Path) -> Run:
@@ -135,7 +140,7 @@ def _use_cpu(config: Config, threads: int | None, onednn: bool | None, bfloat16:
         raise UserError("This processor has no AVX512: it cannot compute in bfloat16. Leave out predict.bfloat16.")
     if onednn:
         config.enable_mkldnn()
-        for name in UNSAFE_PASSES:
+        for name in UNWANTED_PASSES:
             config.delete_pass(name)
     else:
         config.disable_mkldnn()  # Paddle switches it on by itself

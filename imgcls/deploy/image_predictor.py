@@ -2,8 +2,9 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.inputs import find_images
 from imgcls.deploy.predictor import Predictor, require_numbers, taken, top_classes
 from imgcls.errors import UserError
+
+NO_LISTS = (bytes, bytearray, memoryview, Mapping)
+"""What Python goes through element by element, though no element is an image."""
 
 ImageLike = str | os.PathLike | Image.Image | np.ndarray
 """A path, a PIL image, or uint8 RGB ``[H, W, 3]`` or grey ``[H, W]``; for other channels see ``to_upright``."""
@@ -93,13 +97,13 @@ class ImagePredictor:
         Raises:
             UserError: an image cannot be read or is of no kind that is known; this is an export of features.
         """
-        if topk < 1:
-            raise UserError(f"topk={topk}: it must be at least 1.")
+        _require_count("topk", topk)
+        _require_count("batch_size", batch_size)
         entries, is_one = _listed(images)
         topk = min(topk, len(self.class_names) or topk)
         found: list[Prediction] = []
-        for part in _parts(entries, batch_size):
-            scores = require_numbers(self.predictor.probabilities(self._read(part)), part)
+        for start, part in _parts(entries, batch_size):
+            scores = require_numbers(self.predictor.probabilities(self._read(part)), part, start)
             for entry, row, top in zip(part, scores, top_classes(scores, topk), strict=True):
                 path = os.fspath(entry) if isinstance(entry, str | os.PathLike) else None
                 tags = None if self.thresholds is None else self._answers(row, taken(row, self.thresholds))
@@ -115,9 +119,10 @@ class ImagePredictor:
         Raises:
             UserError: see ``predict``; or this is an export of classes.
         """
+        _require_count("batch_size", batch_size)
         entries, is_one = _listed(images)
         parts = _parts(entries, batch_size)
-        rows = [require_numbers(self.predictor.features(self._read(part)), part) for part in parts]
+        rows = [require_numbers(self.predictor.features(self._read(part)), part, start) for start, part in parts]
         if not rows:
             raise UserError("No images are given.")
         return rows[0][0] if is_one else np.concatenate(rows)
@@ -133,9 +138,15 @@ class ImagePredictor:
         return self._transform(to_upright(entry, self._transform.channels), rng)
 
 
-def _parts(entries: list[ImageLike], size: int) -> Iterator[list[ImageLike]]:
+def _require_count(name: str, value: Any) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{name}={value!r}: it must be a whole number, at least 1.")
+
+
+def _parts(entries: list[ImageLike], size: int) -> Iterator[tuple[int, list[ImageLike]]]:
+    """The images of each batch, and the place of the first one."""
     for start in range(0, len(entries), size):
-        yield entries[start : start + size]
+        yield start, entries[start : start + size]
 
 
 def _listed(images: Any) -> tuple[list[ImageLike], bool]:
@@ -151,9 +162,11 @@ def _listed(images: Any) -> tuple[list[ImageLike], bool]:
         if images.ndim == 4:
             return list(images), False
         return [images], True
-    if not isinstance(images, Iterable):
+    is_content = isinstance(images, NO_LISTS) or hasattr(images, "read")
+    if is_content or not isinstance(images, Iterable):
+        opened = " PIL.Image.open opens a file, or bytes as io.BytesIO." if is_content else ""
         raise UserError(
-            f"{type(images).__name__} is no image. Give a path, a PIL image, a uint8 array or a list of these."
+            f"{type(images).__name__} is no image. Give a path, a PIL image, a uint8 array or a list of these.{opened}"
         )
     return list(_each(images)), False
 

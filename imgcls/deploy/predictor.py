@@ -184,8 +184,11 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
 
 
-def require_numbers(answers: np.ndarray, images: Sequence[object]) -> np.ndarray:
+def require_numbers(answers: np.ndarray, images: Sequence[object], start: int = 0) -> np.ndarray:
     """The answers to these images, a row for each, if all of them are numbers.
+
+    Args:
+        start: the place of the first of them among all, for those that have no name.
 
     Raises:
         UserError: naming the first image with an answer that is not finite.
@@ -193,7 +196,7 @@ def require_numbers(answers: np.ndarray, images: Sequence[object]) -> np.ndarray
     bad = np.flatnonzero(~np.isfinite(answers).all(axis=1))
     if len(bad):
         image = images[bad[0]]
-        name = printable(image) if isinstance(image, str | os.PathLike) else f"image {bad[0]}"
+        name = printable(image) if isinstance(image, str | os.PathLike) else f"image {start + bad[0]}"
         raise UserError(
             f"{name}: the network's answer is no number (NaN or infinite). Its weights are damaged, or its training "
             "diverged; or half precision is too little for it, where that was asked for."

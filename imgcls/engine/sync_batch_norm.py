@@ -4,6 +4,7 @@ On GPUs this is ``paddle.nn.SyncBatchNorm``, which has no CPU kernel and takes t
 ranks for equally large; the layer here serves the CPU, and weighs them.
 """
 
+import numpy as np
 import paddle
 from paddle import nn
 from paddle.autograd import PyLayer
@@ -54,7 +55,8 @@ class SyncBatchNorm(nn.Layer):
                 data_format=parts.data_format,
             )
         channel = x.ndim - 1 if parts.data_format[-1] == "C" else 1
-        y, mean, variance = _Normalise.apply(x, self.weight, self.bias, parts.epsilon, channel, self.takes_part)
+        epsilon = float(np.float32(parts.epsilon))  # as Paddle's kernel has it, also in double precision
+        y, mean, variance = _Normalise.apply(x, self.weight, self.bias, epsilon, channel, self.takes_part)
         with paddle.no_grad():
             for kept, seen in ((self._mean, mean), (self._variance, variance)):
                 kept.set_value(kept * parts.momentum + seen * (1 - parts.momentum))

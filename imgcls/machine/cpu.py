@@ -17,6 +17,7 @@ import zlib  # noqa: F401  Pillow 13 crashes on PNGs where Paddle's copy of zlib
 from pathlib import Path
 
 SWITCH = "IMGCLS_CPU_TUNING"
+CORES_OF_TASK = "SLURM_CPUS_PER_TASK"
 IDLE_VARIABLE = "KMP_BLOCKTIME"
 """Milliseconds for which an idle thread turns before it sleeps: 1 costs the network nothing that was measured."""
 
@@ -31,10 +32,13 @@ set_here: set[str] = set()
 
 
 def usable_cores() -> int:
-    """Number of cores this process may run on (affinity respected where the system has it)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Number of cores this process may run on (affinity respected where the system has it).
+
+    In a job of SLURM no more than each of its tasks has, also on a cluster that does not bind them to these.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    of_task = os.environ.get(CORES_OF_TASK, "")
+    return min(cores, int(of_task)) if of_task.isdecimal() and int(of_task) else cores
 
 
 def name() -> str:

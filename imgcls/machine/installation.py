@@ -3,14 +3,13 @@
 import contextlib
 import io
 import os
-import signal
 import sys
-import threading
 import warnings
 from dataclasses import dataclass
 from importlib import metadata
 
 from imgcls.errors import UserError
+from imgcls.machine.signals import held_back
 
 INSTALL = 'Install it with: pip install "imgcls[cpu]" (or "imgcls[gpu]" on a machine with CUDA).'
 DISTRIBUTIONS = ("paddlepaddle", "paddlepaddle-gpu")
@@ -82,17 +81,8 @@ def require_paddle() -> None:
     warnings.filterwarnings("ignore", "When training, we now always track global mean and variance")
     # Paddle 3 looks for a compiler's cache at every import; nothing here is compiled.
     warnings.filterwarnings("ignore", "No ccache found", UserWarning)
-    with _without_thread_warning():
+    with held_back(), _without_thread_warning():
         import paddle  # noqa: F401
-    _take_signals_back()
-
-
-def _take_signals_back() -> None:
-    """Have signals go to the handlers that Python was told of: Paddle's import puts one of its own before them."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if callable(handler := signal.getsignal(number)):
-                signal.signal(number, handler)
 
 
 def require_line() -> Line:

@@ -40,8 +40,8 @@ GRACE_SECONDS = 1.0
 RETRY_SECONDS = 0.01
 """Between attempts to send what a worker's pipe has no room for."""
 
-HANDLED_BY_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-"""Ctrl-C and a time limit signal the whole group, and the parent may need results to stop in order."""
+HANDLED_BY_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2}
+"""Ctrl-C, a time limit and a scheduler signal the whole group, and the parent may need results to stop in order."""
 
 LIMIT_SIGNAL = signal.SIGPROF
 """Ends a worker by the kernel's hand when the limit's timer runs out, whatever it is at."""

@@ -128,6 +128,18 @@ class Store:
         if (kept := self.cache.get(key)) is not None and len(kept) == size:
             return kept
 
+        self.require_size(name, of)
+        content = self.part(name, offset, size)
+        self.cache.put(key, content)
+        return content
+
+    def require_size(self, name: str, of: int) -> None:
+        """Ask the service once how large a file is.
+
+        Raises:
+            NoSuchFile: there is none, or it has another size.
+            UserError: the last attempt failed, too.
+        """
         if name not in self._sizes:
             self._sizes[name] = self._patiently(name, lambda files, path: _call(files, "info", self.timeout, path))[
                 "size"
@@ -135,11 +147,13 @@ class Store:
         if self._sizes[name] not in (None, of):
             raise NoSuchFile(f"{self.address(name)} has changed since it was indexed")
 
-        content = self._part(name, offset, size)
-        self.cache.put(key, content)
-        return content
+    def part(self, name: str, offset: int, size: int) -> bytes:
+        """So many bytes of a file, from the service.
 
-    def _part(self, name: str, offset: int, size: int) -> bytes:
+        Raises:
+            NoSuchFile, UserError: see ``read_part``.
+        """
+
         def fetch(files: Any, path: str) -> bytes:
             content = _fetch(files, path, offset, offset + size, self.timeout) if size else b""
             if len(content) < size:
@@ -256,7 +270,7 @@ class Store:
         """
         with target.open("wb") as file:
             for offset in range(0, size, PART):
-                file.write(self._part(name, offset, min(PART, size - offset)))
+                file.write(self.part(name, offset, min(PART, size - offset)))
 
     def address(self, name: str | bytes) -> str:
         return f"{self.root}/{os.fsdecode(name)}"

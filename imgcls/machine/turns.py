@@ -11,12 +11,12 @@ log = logging.getLogger("imgcls")
 
 
 @contextlib.contextmanager
-def one_at_a_time(lock: Path, what: str) -> Iterator[None]:
+def one_at_a_time(lock: Path, what: str | None) -> Iterator[None]:
     """Held by one process at a time; the system frees it when its holder dies.
 
     Args:
         lock: a file beside what is made; its directory is made if need be.
-        what: the other process does, for the log: ``downloads x.tar``.
+        what: the other process does, for the log: ``downloads x.tar``; nothing is said of it without.
 
     Raises:
         OSError: the file cannot be made, or its file system has no locks.
@@ -27,6 +27,7 @@ def one_at_a_time(lock: Path, what: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("waiting for another process that %s", what)
+            if what:
+                log.info("waiting for another process that %s", what)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

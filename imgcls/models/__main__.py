@@ -18,6 +18,7 @@ from rich.table import Column, Table
 from imgcls.errors import USER_ERROR_STATUS, UserError, close_matches
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.modules import import_modules
+from imgcls.machine.signals import status_of
 from imgcls.machine.streams import prepare_streams
 from imgcls.machine.text import json_text
 from imgcls.models.registry import ModelInfo, catalogue, list_models
@@ -269,4 +270,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(status_of(main))

@@ -106,7 +106,12 @@ def list_models(pattern: str = "*", published: bool | None = None, modern: bool 
         pattern: for instance ``"resnet*_vd"``.
         published: ``True`` for models with published weights, ``False`` for the others.
         modern: ``True`` for the networks that the original did not have, ``False`` for the others.
+
+    Raises:
+        UserError: the pattern is no text.
     """
+    if not isinstance(pattern, str):
+        raise UserError(f"{pattern!r} is no pattern: give one text, such as 'resnet*_vd'.")
     return [
         name
         for name, info in catalogue().items()
@@ -303,7 +308,8 @@ def _require_arguments(model: str, build: Callable, arguments: dict[str, Any]) -
             raise UserError(
                 f"{model} takes no argument '{key}'.{close_matches(key, known)} It takes: {listed(known) or 'none'}."
             )
-        if not isinstance(value, ARGUMENT_TYPES.get(annotations[key], object)):
+        wanted = ARGUMENT_TYPES.get(annotations[key], object)
+        if not isinstance(value, wanted) or (wanted is Integral and isinstance(value, bool)):
             raise UserError(f"{model}: {key}={value!r} is no {annotations[key].__name__}.")
     if arguments["num_classes"] < 1:
         raise UserError(f"{model}: num_classes={arguments['num_classes']} is not possible. Take one above 0.")

@@ -1,1 +1,1 @@
-"""A run on disk and in processes: its directory, checkpoints, launcher, log and signals."""
+"""A run on disk and in processes: its directory, checkpoints, launcher and log."""

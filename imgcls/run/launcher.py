@@ -20,7 +20,7 @@ from pathlib import Path
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError
 from imgcls.machine import cpu, processes
 from imgcls.machine.pulse import VARIABLE, Pulses
-from imgcls.run.signals import STOPPING, handle_stopping, restore_handlers
+from imgcls.machine.signals import STOPPING, handle_stopping, restore_handlers
 
 PARENT = "IMGCLS_PARENT"
 """Environment variable with the process id of the process that started this rank."""

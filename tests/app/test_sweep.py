@@ -168,3 +168,20 @@ def test_folds_have_a_mean_and_a_deviation(tmp_path, capsys):
     Leaderboard().on_job_end(one, None)
     end(tmp_path / "one", Leaderboard())
     assert "mean: top1 0.5000 over 1 fold\n" in capsys.readouterr().out
+
+
+def test_why_a_job_elsewhere_failed_is_told_once_for_all_of_them(tmp_path, capsys):
+    board = Leaderboard()
+    for number, error in enumerate((UserError("No weights\x1b at a.pdparams."), UserError("B."), ValueError("a bug"))):
+        config = job(tmp_path, number, [f"trainer.seed={number}"], None)
+        failures[number] = error
+        board.on_job_end(config, None)
+    (tmp_path / NOTES / "3.json").write_text((tmp_path / NOTES / "1.json").read_text().replace('"job": 1', '"job": 3'))
+    failures.clear()  # of the processes that had them
+    rows = end(tmp_path, board)
+    assert [row["status"] for row in rows] == ["failed"] * 4
+    told = capsys.readouterr().err
+    assert "job 0: No weights\\x1b at a.pdparams.\n" in told
+    assert "job 1, 3: B.\n" in told
+    assert "job 2: ValueError: a bug\n" in told
+    assert [exit_status(failures[number]) for number in range(4)] == [2, 2, 1, 2]

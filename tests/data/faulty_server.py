@@ -57,18 +57,7 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
                 state.ended.wait(120)
                 self.close_connection = True
                 return
-            if fault is None and file.is_dir():
-                links = "".join(
-                    f'<a href="{quote(one.name)}{"/" * one.is_dir()}">one</a>' for one in sorted(file.iterdir())
-                )
-                content = f"<html>{links}</html>".encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/html")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(b"" if head else content)
-                return
-            if fault in ("503", "403") or not file.is_file():
+            if fault in ("503", "403") or not file.exists():
                 self.send_response(int(fault) if fault in ("503", "403") else 404)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -76,8 +65,8 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
             if fault == "flood":
                 self.flood()
                 return
-            content = file.read_bytes()
-            found = re.fullmatch(r"bytes=(\d+)-(\d+)", part or "")
+            content = file.read_bytes() if file.is_file() else self.listing(file)
+            found = file.is_file() and re.fullmatch(r"bytes=(\d+)-(\d+)", part or "")
             if found and fault != "whole":
                 start, end = int(found[1]), min(int(found[2]) + 1, len(content))
                 if start >= len(content):
@@ -90,13 +79,19 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
                 content = content[start:end]
             else:
                 self.send_response(200)
-            self.send_header("Accept-Ranges", "bytes")
+            if file.is_file():
+                self.send_header("Accept-Ranges", "bytes")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             if head:
                 return
             self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
             self.close_connection = fault == "cut"
+
+        def listing(self, directory):
+            names = (quote(one.name) + "/" * one.is_dir() for one in sorted(directory.iterdir()))
+            links = "".join(f'<a href="{name}">one</a>' for name in names)
+            return f"<html>{links}</html>".encode()
 
         def flood(self):
             """Send and send, whatever was asked for."""

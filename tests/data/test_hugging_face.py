@@ -4,7 +4,8 @@ import json
 import pickle
 
 import pytest
-from photos_elsewhere import photos, require_same
+from photos_elsewhere import photos, require_same, write_arrow, write_parquet
+from photos_elsewhere import rows_table as table
 
 from imgcls.data.formats import hugging_face
 from imgcls.data.formats.build import build_samples
@@ -21,32 +22,6 @@ IMAGE = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("IMGCLS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-def table(split, label=None):
-    """The photos in the library's schema, classes as numbers whose names it says."""
-    rows = list(photos(split))
-    names = sorted({name for _, name, _ in rows})
-    images = [{"bytes": content, "path": path.rpartition("/")[2]} for path, _, content in rows]
-    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
-    numbers = label or [names.index(name) for _, name, _ in rows]
-    described = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
-    kind = arrow.int64() if isinstance(numbers[0], int) else arrow.string()
-    schema = arrow.schema([("image", IMAGE), ("label", kind)], metadata=described)
-    return arrow.table([arrow.array(images, IMAGE), arrow.array(numbers, kind)], schema=schema)
-
-
-def write_arrow(directory, content, rows=30, **options):
-    """As save_to_disk does: a stream in several batches, and beside it what names it."""
-    directory.mkdir(parents=True)
-    with arrow.ipc.new_stream(directory / "data-00000-of-00001.arrow", content.schema, **options) as writer:
-        writer.write_table(content, max_chunksize=rows)
-    (directory / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
-
-
-def write_parquet(path, content, rows=20):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(content, path, row_group_size=rows)
 
 
 def read(root, split="train", columns=None, **options):

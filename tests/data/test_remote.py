@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from faulty_server import serving
 from locations import ROOT
-from photos_elsewhere import photos, require_same
+from photos_elsewhere import photos, require_same, write_rows
 from test_webdataset import write as write_webdataset
 from values_of_conf import train_transform
 
@@ -70,6 +70,8 @@ def data(tmp_path_factory):
     for split in ("train", "val"):
         build_samples("webdataset", root / "wds", split=split)
     shutil.copytree(root / "wds", root / "bare", ignore=shutil.ignore_patterns("*.npz"))
+    if find_spec("pyarrow") is not None:
+        write_rows(root / "rows")
     return root
 
 
@@ -259,8 +261,10 @@ def test_a_service_that_stays_away_ends_the_run_in_words(server):
         read("tar", f"{address}/nowhere")
     with pytest.raises(UserError, match="There is no list of the train images"):
         read("list", f"{address}/shards")
-    with pytest.raises(UserError, match=r"data=huggingface is for a directory. At an address there can be data=folder"):
-        read("huggingface", address)
+    with pytest.raises(
+        UserError, match=r"data.multi_label=true is for a directory. At an address there can be data=fo"
+    ):
+        read("list", address, multi_label=True)
 
 
 def test_a_server_that_sends_without_end_is_heard_no_longer_than_needed(data, server):
@@ -415,6 +419,9 @@ def test_a_bucket_is_the_directory(data, bucket, split):
     require_same(read("list", bucket, split, class_map=data / "classes.txt"), split)
     require_same(read("tar", f"{bucket}/shards", split), split)
     require_same(read("webdataset", f"{bucket}/bare", split), split)
+    if find_spec("pyarrow") is not None:
+        for kind in ("parquet", "arrow"):
+            require_same(read("huggingface", f"{bucket}/rows/{kind}", split), split)
     assert store(bucket).read("empty.jpg", 10) == b""  # of which S3 has no part
     with pytest.raises(UserError, match=f"There are no shards for '{split}'"):
         read("tar", f"{bucket}/nowhere", split)
@@ -427,12 +434,19 @@ def test_a_bucket_without_its_package_names_the_extra():
 
 
 @pytest.mark.full
-def test_two_ranks_have_the_bits_of_two_with_a_directory(data, server, tmp_path):
+@pytest.mark.parametrize(("format", "below"), [("tar", "shards"), ("huggingface", "rows/parquet")])
+def test_two_ranks_have_the_bits_of_two_with_a_directory(data, server, tmp_path, format, below):
     server[0].faults = ["503", "cut"] * 2
-    words = ["data=tar", "model=mobilenetv1_x0_25", "transform.size=32", "trainer.epochs=1", "trainer.num_workers=1"]
+    words = [
+        f"data={format}",
+        "model=mobilenetv1_x0_25",
+        "transform.size=32",
+        "trainer.epochs=1",
+        "trainer.num_workers=1",
+    ]
     words += ["trainer.batch_size=8", "trainer.processes=2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for name, root in (("local", data / "shards"), ("remote", f"{server[1]}/shards")):
+    for name, root in (("local", data / below), ("remote", f"{server[1]}/{below}")):
         command = [sys.executable, "-m", "imgcls.train", *words, f"data.root={root}", f"run.name={name}"]
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=600)
     weights = [tmp_path / "outputs" / name / "checkpoints/last/network.pdparams" for name in ("local", "remote")]

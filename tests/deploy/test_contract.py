@@ -11,6 +11,7 @@ from imgcls.deploy.contract import (
     OPTIONAL,
     is_export,
     read_contract,
+    require_replaceable,
     verify_files,
     write_contract,
 )
@@ -148,3 +149,9 @@ def test_missing_and_changed_model_files(contract, tmp_path):
         (tmp_path / name).write_bytes(b"anything")
     with pytest.raises(UserError, match=r"inference\.pdmodel is damaged or of another export"):
         verify_files(tmp_path, contract)
+
+
+@pytest.mark.parametrize("use", [read_contract, require_replaceable])
+def test_a_directory_that_no_engine_could_open_is_refused(use, tmp_path):
+    with pytest.raises(UserError, match=r"g\\xce\\xd2: this name is not UTF-8"):
+        use(tmp_path / "g\udcce\udcd2")

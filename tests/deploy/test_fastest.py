@@ -130,7 +130,7 @@ def test_no_engine_at_all(exports, monkeypatch):
         raise UserError("it is broken")
 
     monkeypatch.setattr(fastest, "ENGINES", dict.fromkeys(("a", "b"), fails))
-    monkeypatch.setattr(fastest, "ENGINES_OF", {"paddle": ("a", "b")})
+    monkeypatch.setattr(fastest, "ENGINES_OF", dict.fromkeys(("paddle", "pir"), ("a", "b")))
     with pytest.raises(UserError, match="No engine that is installed can run"):
         Fastest(exports["float"]).choose(network_input())
 

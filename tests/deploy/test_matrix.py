@@ -74,10 +74,13 @@ def _free_memory():
 BY_DEFAULT = 10e6  # parameters
 FAST = 500e6  # multiplications and additions
 LIGHT = {
-    "alexnet": [("float", "probabilities"), ("uint8", "logits"), ("uint8", "features")],
-    "googlenet": [("float", "features"), ("uint8", "probabilities")],
+    "alexnet": [("float", "probabilities"), ("uint8", "features")],
+    "googlenet": [("uint8", "probabilities")],
 }
 SLIM = {"alexnet": 2}
+ONNX = ("mobilenetv1_x0_25", "mobilenetv3_small_x1_0", "shufflenetv2_x0_25", "squeezenet1_1")
+"""Translated by default."""
+
 PUBLISHED = imgcls.list_models(published=True)
 
 
@@ -116,7 +119,9 @@ def test_other_inputs_and_outputs(name, kinds, map_size, tmp_path):
 
 
 @needs_onnx
-@pytest.mark.parametrize("name", map(one_of_each_family_or_full, PUBLISHED))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ONNX else [pytest.mark.full]) for name in PUBLISHED]
+)
 def test_onnx_graphs(name, tmp_path):
     size = quick_size(name)
     difference = check_onnx(name, size, images_for(name, size), tmp_path)

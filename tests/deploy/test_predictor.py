@@ -6,10 +6,12 @@ import numpy as np
 import paddle
 import pytest
 import yaml
-from paddles import PROGRAM
+from paddle.inference import Config
+from paddles import ON_PADDLE_3, PROGRAM
 
 from imgcls.deploy.agreement import Agreement, bundled_photos, measure_agreement
 from imgcls.deploy.contract import FILE
+from imgcls.deploy.engines import UNWANTED_PASSES, _use_cpu
 from imgcls.deploy.gpu import TensorRT
 from imgcls.deploy.predictor import NetworkPredictor, open_export, softmax, top_classes
 from imgcls.errors import UserError
@@ -36,6 +38,17 @@ def test_all_engines_agree(exports, eager, images):
 def test_inference_options_change_speed_not_answers(options, exports, eager, images):
     predictor = open_export(exports["float"], "inference", **options)
     assert np.abs(predictor.logits(images) - eager.logits(images)).max() < 1e-4
+
+
+@pytest.mark.skipif(ON_PADDLE_3, reason="graphs of PaddlePaddle 3 have passes of their own")
+def test_passes_that_fail_or_slow_down_are_left_out():
+    """Of names that Paddle has: under another one a pass would stay."""
+    config = Config()
+    config.enable_mkldnn()
+    unwanted = {*UNWANTED_PASSES} - {"matmul_add_act_fuse_pass"}  # which PaddlePaddle 3 has
+    assert unwanted <= {*config.pass_builder().all_passes()}
+    _use_cpu(config, threads=1, onednn=True, bfloat16=False)
+    assert not unwanted & {*config.pass_builder().all_passes()}
 
 
 def test_features_are_what_the_head_sees(eager, squeezenet, images):

@@ -16,9 +16,9 @@ from locations import ROOT
 
 from imgcls.errors import UserError
 from imgcls.machine import cpu
+from imgcls.machine.signals import STOPPING
 from imgcls.run import launcher as launch
 from imgcls.run.launcher import Job, RankFailed, log_file, run_ranks
-from imgcls.run.signals import STOPPING
 
 HEAD = "import os, signal, sys, time\nrank = int(os.environ['PADDLE_TRAINER_ID'])\n"
 

@@ -10,8 +10,8 @@ from imgcls.callbacks.checkpoint import restore
 from imgcls.callbacks.preemption import Preemption
 from imgcls.engine.callback import Callback
 from imgcls.errors import Interrupted
+from imgcls.machine.signals import STOPPING
 from imgcls.run.checkpoint import newest_whole
-from imgcls.run.signals import STOPPING
 from imgcls.weights.safe_pickle import load_pickle
 
 EPOCHS = 2

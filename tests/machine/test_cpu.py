@@ -80,6 +80,13 @@ def test_ranks_of_a_machine_share_its_cores():
     assert found["OMP_NUM_THREADS"] == str(max(1, cpu.usable_cores() // 2))
 
 
+def test_a_task_of_slurm_has_the_cores_it_was_given():
+    assert environment_after("import imgcls", SLURM_CPUS_PER_TASK="1")["OMP_NUM_THREADS"] == "1"
+    for given in ("1000000", "", "many"):
+        found = environment_after("import imgcls", SLURM_CPUS_PER_TASK=given)
+        assert found["OMP_NUM_THREADS"] == str(cpu.usable_cores())
+
+
 def test_paddle_computes_with_that_many_threads():
     program = (
         "import imgcls; from imgcls.machine.installation import require_paddle; require_paddle(); import paddle; "

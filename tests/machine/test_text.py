@@ -2,11 +2,12 @@
 
 import ast
 import json
+import subprocess
 
 import pytest
 from locations import ROOT
 
-from imgcls.machine.text import escape_controls, json_text, printable_text, write_json
+from imgcls.machine.text import escape_controls, json_text, printable_text, shell_line, write_json
 
 HOSTILE = [
     *("line\nbreak", "return\rx", "u2028\u2028x", "next\x85line", "\x1b[31mred\x1b[0m", "\x9b31m", "\u202egnp.exe"),
@@ -107,3 +108,11 @@ def test_the_rule_finds_what_it_is_for(line):
 )
 def test_the_rule_lets_bytes_and_encodings_be(line):
     assert not list(_without_encoding(ast.parse(line)))
+
+
+@pytest.mark.parametrize("name", [*(name for name in HOSTILE if "\0" not in name), "it's \udcfe\\'", *ORDINARY])
+def test_a_command_comes_out_of_a_shell_as_it_was(name):
+    line = shell_line(["printf", "%s", f"run.name={name}"])
+    assert printable_text(line) == line
+    shown = subprocess.run(["bash", "-c", line], capture_output=True).stdout
+    assert shown == f"run.name={name}".encode("utf-8", "surrogateescape")

@@ -25,6 +25,14 @@ def test_no_letter_is_cut(text, width):
     assert box.x1 <= figure.bbox.width
 
 
+def test_half_a_character_is_drawn_as_its_byte():
+    """A run's name from a disk that is not UTF-8, which FreeType would refuse."""
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    draw_title(figure, "a\udcfe: resnet18")
+    assert figure.texts[0].get_text() == r"a\xfe: resnet18"
+    assert shortened("\udcfe") == r"\xfe"
+
+
 def test_curves_and_matrices_have_one(tmp_path):
     """Another title is other ink above the drawing, and nowhere else."""
     drawn = []

@@ -5,22 +5,23 @@ are copied out once, in the order of their rows, into one file in the cache, and
 pyarrow in the processes that read.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from imgcls.data.formats.class_names import class_name
+from imgcls.data.formats.hugging_face_files import Directory, files_of, is_parquet, no_split
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.labels import Labels, number_labels
 from imgcls.data.formats.packed import Shard, state_of
 from imgcls.data.formats.table_list import IMAGE_COLUMNS, LABEL_COLUMNS, Columns
-from imgcls.data.formats.tar_index import ShardIndex, load_index, save_index
+from imgcls.data.formats.tar_index import PlaceOf, ShardIndex, load_index, save_index
 from imgcls.data.paths import printable
 from imgcls.errors import UserError, close_matches
 from imgcls.machine.cache import cache_directory
@@ -28,14 +29,11 @@ from imgcls.machine.files import atomic_write
 from imgcls.machine.limits import COPIES_BYTES, EXPANSION, IMAGES_EXPANSION, ROW_GROUP_BYTES
 from imgcls.machine.memory import no_more_than
 from imgcls.machine.progress import progress_bar
-from imgcls.machine.reading import open_regular, parse_json, read_json
+from imgcls.machine.reading import open_regular, parse_json
+from imgcls.machine.store import NoSuchFile
 from imgcls.machine.turns import one_at_a_time
 
-NAMES = {"train": ("train",), "val": ("validation", "valid", "val", "dev")}
-"""What a split may be called."""
-
-STATE, FEATURES = "state.json", b"huggingface"
-WORDS = re.compile(r"[a-z]+")
+FEATURES = b"huggingface"
 UNPACKED = "images.bin"
 ROWS = 64
 """Of a parquet file that are in memory at a time."""
@@ -50,28 +48,33 @@ def index_of(root: Path, split: str, columns: Columns) -> tuple[ShardIndex, Path
     Raises:
         UserError: there is no such split or column, or a picture without its bytes.
     """
-    files = _files(root, split)
-    if not files:
-        found = sorted({name for file in _all_files(root) if (name := _split_of(root, file))})
-        has = f" It has {', '.join(found)}." if found else ""
-        raise UserError(
-            f"{printable(root)} has no split for '{split}', which may be called {' or '.join(NAMES[split])}.{has} "
-            "data=huggingface reads what save_to_disk wrote, or files such as data/train-00000-of-00001.parquet. "
-            "data.val_share=0.2 takes a fifth of the training pictures for validation."
-        )
+    tree = Directory(root)
+    names = files_of(tree, split)
+    if not names:
+        raise no_split(tree, split)
+    with readable(printable(root), (os.stat(root / name).st_size for name in names)):
+        if is_parquet(names):
+            return _unpacked(root, split, [root / name for name in names], columns)
+        shards = tuple(state_of(root / name, name) for name in names)
+        return places_in(shards, lambda shard: contextlib.nullcontext(root / shard.name), columns), root
+
+
+@contextlib.contextmanager
+def readable(where: str, sizes: Iterable[int]) -> Iterator[None]:
+    """While files of these sizes are looked through: what Arrow says of them becomes a message, memory is bounded."""
     try:
-        with no_more_than(ROOM + EXPANSION * sum(os.stat(file).st_size for file in files)):
-            if files[0].suffix == ".parquet":
-                return _unpacked(root, split, files, columns)
-            return _in_place(root, files, columns), root
+        with no_more_than(ROOM + EXPANSION * sum(sizes)):
+            yield
+    except NoSuchFile as error:
+        raise UserError(f"{error}, although it was there a moment ago.") from error
     except (_arrow().lib.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0][:200]
-        raise UserError(f"The data set in {printable(root)} cannot be read: {reason}.") from error
+        raise UserError(f"The data set in {where} cannot be read: {reason}.") from error
 
 
 def has_split(root: Path, split: str) -> bool:
     """Whether there is any file of this split."""
-    return bool(_files(root, split))
+    return bool(files_of(Directory(root), split))
 
 
 def is_installed() -> bool:
@@ -92,70 +95,26 @@ def _arrow() -> Any:
     return pyarrow
 
 
-def _files(root: Path, split: str) -> list[Path]:
-    every = _all_files(root)
-    of_split = {file: _split_of(root, file) for file in every}
-    if split == "train" and not any(of_split.values()):
-        return every
-    return [file for file, name in of_split.items() if name in NAMES[split]]
-
-
-def _all_files(root: Path) -> list[Path]:
-    """Arrow files that a state.json names, or else parquet files; sorted by directory and name."""
-    states = sorted(path for pattern in (STATE, f"*/{STATE}") for path in root.glob(pattern) if path.is_file())
-    if states:
-        return [file for state in states for file in _named_in(state)]
-    patterns = ("*.parquet", "*/*.parquet", "*/*/*.parquet")
-    found = (path for pattern in patterns for path in root.glob(pattern))
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts))
-
-
-def _named_in(state: Path) -> list[Path]:
-    content = read_json(state)
-    try:
-        names = [entry["filename"] for entry in content["_data_files"]]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{printable(state)} names no files of a data set.") from error
-    if not all(isinstance(name, str) and name.endswith(".arrow") and not {"/", "\0"} & set(name) for name in names):
-        raise UserError(f"{printable(state)} names files that are none of a data set.")
-    return [state.parent / name for name in names]
-
-
-def _split_of(root: Path, file: Path) -> str | None:
-    """The name of the split in a file's path; the last one that is there."""
-    known = {*NAMES["train"], *NAMES["val"], "test"}
-    words = WORDS.findall("/".join(file.relative_to(root).parts).lower())
-    return next((word for word in reversed(words) if word in known), None)
-
-
-def _in_place(root: Path, files: list[Path], columns: Columns) -> ShardIndex:
-    """Of Arrow files: where in them the bytes lie."""
+def places_in(shards: tuple[Shard, ...], place_of: PlaceOf, columns: Columns) -> ShardIndex:
+    """Of Arrow files: where in them the bytes of images lie."""
     arrow = _arrow()
-    tables, counts, labels, names, shards = [], [], Labels(), None, []
-    for file in files:
-        with open_regular(file), arrow.memory_map(os.fspath(file)) as source:
+    tables, counts, labels, names = [], [], Labels(), None
+    for shard in shards:
+        with place_of(shard) as file, open_regular(file), arrow.memory_map(os.fspath(file)) as source:
             whole = source.read_buffer()
             reader = arrow.ipc.open_stream(whole)
-            image, label = _columns(reader.schema, columns, file)
-            names = names or _class_names(reader.schema, label)
+            image, label = columns_of(reader.schema, columns, file)
+            names = names or class_names_of(reader.schema, label)
             count = 0
             for batch in filter(len, reader):
-                content = _content(batch.column(image), file, count)
+                content = content_of(batch.column(image), file, count)
                 tables.append(_places(content, whole, file))
-                _add_labels(labels, batch.column(label), names, file, count)
+                add_labels(labels, batch.column(label), names, file, count)
                 count += len(batch)
         counts.append(count)
-        shards.append(state_of(file, os.fspath(file.relative_to(root))))
     offsets, sizes = np.ascontiguousarray(np.concatenate(tables).T) if tables else np.zeros((2, 0), np.int64)
-    return _index(
-        tuple(shards),
-        [b"%08d" % row for count in counts for row in range(count)],
-        counts,
-        offsets,
-        sizes,
-        labels,
-        names,
-    )
+    members = [b"%08d" % row for count in counts for row in range(count)]
+    return index_of_rows(shards, members, counts, offsets, sizes, labels, names)
 
 
 def _unpacked(root: Path, split: str, files: list[Path], columns: Columns) -> tuple[ShardIndex, Path]:
@@ -174,7 +133,7 @@ def _unpacked(root: Path, split: str, files: list[Path], columns: Columns) -> tu
                 names, sizes, labels, class_names = _copy(root, files, columns, partial)
             ends = np.cumsum(sizes, dtype=np.int64)
             shards = (state_of(images, UNPACKED),)
-            index = _index(shards, names, [len(names)], ends - sizes, sizes, labels, class_names)
+            index = index_of_rows(shards, names, [len(names)], ends - sizes, sizes, labels, class_names)
             save_index(index, kept, about)
     return index, directory
 
@@ -195,12 +154,12 @@ def _copy(
                 )
                 if largest > ROW_GROUP_BYTES:
                     raise UserError(f"{printable(file)} is refused: a row group of {largest:,} bytes.")
-                image, label = _columns(parquet.schema_arrow, columns, file)
-                class_names = class_names or _class_names(parquet.schema_arrow, label)
+                image, label = columns_of(parquet.schema_arrow, columns, file)
+                class_names = class_names or class_names_of(parquet.schema_arrow, label)
                 shown = os.fsencode(file.relative_to(root))
                 row = 0
                 for batch in parquet.iter_batches(ROWS, columns=[image, label], use_threads=False):
-                    for one in _content(batch.column(image), file, row):
+                    for one in content_of(batch.column(image), file, row):
                         size = out.write(one.as_buffer())
                         if out.tell() > most:
                             raise UserError(
@@ -208,12 +167,12 @@ def _copy(
                             )
                         sizes.append(size)
                         names.append(b"%s/%08d" % (shown, len(names)))
-                    _add_labels(labels, batch.column(label), class_names, file, row)
+                    add_labels(labels, batch.column(label), class_names, file, row)
                     row += len(batch)
     return names, np.array(sizes, np.int64), labels, class_names
 
 
-def _index(
+def index_of_rows(
     shards: tuple[Shard, ...],
     names: list[bytes],
     counts: list[int],
@@ -232,7 +191,7 @@ def _index(
     )
 
 
-def _columns(schema: Any, columns: Columns, file: Path) -> tuple[str, str]:
+def columns_of(schema: Any, columns: Columns, file: str | Path) -> tuple[str, str]:
     """The names of the columns with images and labels."""
     arrow = _arrow()
 
@@ -268,7 +227,7 @@ def _columns(schema: Any, columns: Columns, file: Path) -> tuple[str, str]:
     return image, choose(columns.label, "data.label_column", "classes", LABEL_COLUMNS, is_label)
 
 
-def _class_names(schema: Any, label: str) -> tuple[str, ...] | None:
+def class_names_of(schema: Any, label: str) -> tuple[str, ...] | None:
     """What the numbers of the column are called, as the file's own description says."""
     try:
         features = parse_json((schema.metadata or {})[FEATURES].decode("utf-8"))["info"]["features"]
@@ -281,7 +240,7 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...] | None:
     return named if len(set(named)) == len(named) else None
 
 
-def _content(column: Any, file: Path, row: int) -> Any:
+def content_of(column: Any, file: str | Path, row: int) -> Any:
     """The binary array of a batch's images, which has a value in each row."""
     arrow = _arrow()
     is_struct = arrow.types.is_struct(column.type)
@@ -307,7 +266,8 @@ def _places(content: Any, whole: Any, file: Path) -> np.ndarray:
     return np.stack([bounds[:-1].astype(np.int64) + start, np.diff(bounds).astype(np.int64)], axis=1)
 
 
-def _add_labels(labels: Labels, column: Any, names: tuple[str, ...] | None, file: Path, row: int) -> None:
+def add_labels(labels: Labels, column: Any, names: tuple[str, ...] | None, file: str | Path, row: int) -> None:
+    """Note down the classes of a batch of rows, of which ``row`` is the first."""
     for place, value in enumerate(_values(column)):
         if isinstance(value, str) and value.strip():
             label: int | str = class_name(value.strip())

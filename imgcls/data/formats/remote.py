@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from imgcls.data.formats import webdataset
+from imgcls.data.formats.hugging_face import places_in, readable
+from imgcls.data.formats.hugging_face_files import PARQUET, files_of, is_parquet, no_split
 from imgcls.data.formats.image_files import LeftOut
 from imgcls.data.formats.list_file import read_list
 from imgcls.data.formats.packed import PackedSamples, Shard
 from imgcls.data.formats.remote_folder import folder_samples, has_folder
+from imgcls.data.formats.remote_rows import RemoteRows, RemoteTree, rows_of, shards_of
 from imgcls.data.formats.samples import Samples
 from imgcls.data.formats.shards import labelled_shards
 from imgcls.data.formats.table_list import Columns, is_table, names_of, read_table, table_samples
@@ -133,8 +136,12 @@ def remote_samples(
             names = f"{split}/{index_name(split)}", index_name(split)
             return _index(store, split, names, about(columns), partial(_build_webdataset, columns))
 
+    if format == "huggingface":
+        read = partial(_hugging_face, store, columns, RemoteTree(store))
     has_training = split != "train" and _is_there(read, "train")
     samples = labelled_shards(store.root, split, read, has_training, *options, allow_empty_classes, left_out)
+    if samples.shards[0].name.endswith(PARQUET):
+        return RemoteRows(**_content(samples), store=store, columns=columns)
     return RemoteShards(**_content(samples), store=store, below=samples.root.removeprefix(f"{store.root}/"))
 
 
@@ -142,6 +149,8 @@ def has_remote_split(store: Store, format: str, lists: dict[str, str | None], sp
     """Whether there is a directory, a list, or an index of shards, of this split."""
     if format == "folder":
         return has_folder(store, split)
+    if format == "huggingface":
+        return bool(files_of(RemoteTree(store), split))
     names = {"list": (lists[split] or f"{split}_list.txt",), "tar": (f"{split}/{INDEX}",)}
     for name in names.get(format, (f"{split}/{index_name(split)}", index_name(split))):
         try:
@@ -188,6 +197,22 @@ def _list(store: Store, lists: dict[str, str | None], split: str) -> Path:
         return store.local(given, LIST_BYTES)
     except NoSuchFile as error:
         raise UserError(f"There is no list of the {split} images: {error}. Set data.{split}_list.") from error
+
+
+def _hugging_face(store: Store, columns: Columns, tree: RemoteTree, split: str) -> tuple[ShardIndex, str]:
+    """The index of a split's rows, and the address of the data set with a slash behind it."""
+    names = files_of(tree, split)
+    if not names:
+        raise _NoIndex(str(no_split(tree, split)))
+    shards = shards_of(store, names)
+    if is_parquet(names):
+        return rows_of(store.at(store.root), shards, columns), f"{store.root}/"  # sizes are asked for once more later
+
+    def build(name: str, shards: tuple[Shard, ...], place_of: PlaceOf) -> ShardIndex:
+        with readable(name, (shard.size for shard in shards)):
+            return places_in(shards, place_of, columns)
+
+    return _looked_through(store, "", shards, f"huggingface {columns.image} {columns.label}", build), f"{store.root}/"
 
 
 Build = Callable[[str, tuple[Shard, ...], PlaceOf], ShardIndex]
@@ -240,21 +265,22 @@ def _shards_of(store: Store, below: str, split: str) -> tuple[Shard, ...]:
 def _looked_through(store: Store, below: str, shards: tuple[Shard, ...], about: str, build: Build) -> ShardIndex:
     """The index that this machine keeps of them, made by copying each for a moment where it has none."""
     known = json.dumps([store.address(below), about, [vars(shard) for shard in shards]])
-    path = store.cache.directory / "indexes" / f"{hashlib.sha256(known.encode()).hexdigest()}.npz"
-    with one_at_a_time(path.with_suffix(".lock"), f"looks through {store.address(below)}"):
-        index = load_index(path, about)
+    kept = store.cache.directory / "indexes" / f"{hashlib.sha256(known.encode()).hexdigest()}.npz"
+    with one_at_a_time(kept.with_suffix(".lock"), f"looks through {store.address(below)}"):
+        index = load_index(kept, about)
         if index is not None and index.shards == shards:
             return index
         log.info("%s has no index: each shard is copied once, to look through it", store.address(below))
 
         @contextlib.contextmanager
         def place_of(shard: Shard) -> Iterator[Path]:
-            with tempfile.TemporaryDirectory(dir=path.parent) as directory:
-                store.copy(f"{below}{shard.name}", shard.size, Path(directory, shard.name))
-                yield Path(directory, shard.name)
+            with tempfile.TemporaryDirectory(dir=kept.parent) as directory:
+                path = Path(directory, shard.name.rpartition("/")[2])
+                store.copy(f"{below}{shard.name}", shard.size, path)
+                yield path
 
         index = build(printable(store.address(below).rstrip("/")), shards, place_of)
-        save_index(index, path, about)
+        save_index(index, kept, about)
     return index
 
 

@@ -157,6 +157,8 @@ def to_upright(image: Image.Image | np.ndarray, channels: Channels = RGB) -> Ima
     Raises:
         BadImage: it cannot be decoded or converted, or is another array.
     """
+    if 0 in (image.shape[:2] if isinstance(image, np.ndarray) else image.size):
+        raise BadImage("An image without pixels: its width or its height is 0.")
     if isinstance(image, np.ndarray) and not channels.are_usual:
         shape = image.shape if image.ndim == 3 else (*image.shape, 1)
         if image.dtype not in (np.uint8, np.uint16) or len(shape) != 3 or shape[2] != channels.count:
