@@ -224,10 +224,12 @@ def _build_webdataset(columns: Columns, name: str, shards: tuple[Shard, ...], pl
 
 def _index(store: Store, split: str, names: tuple[str, ...], about: str, build: Build) -> tuple[ShardIndex, str]:
     """The index of a split's shards, and the address of their directory with a slash behind it."""
+    reason = ""
     for name in names:
         try:
             path = store.local(name, LIST_BYTES)
-        except NoSuchFile:
+        except NoSuchFile as error:
+            reason = str(error)
             continue
         index = load_index(path, about, any_readers=True)
         if index is None:
@@ -244,7 +246,7 @@ def _index(store: Store, split: str, names: tuple[str, ...], about: str, build: 
             return _looked_through(store, below, shards, about, build), f"{store.root}/{below}"
     raise _NoIndex(
         f"There are no shards for '{split}' at {store.address(names[0])}: neither an index, as scripts/make_shards.py "
-        "makes it where they are files, nor a list of files that end in .tar."
+        f"makes it where they are files, nor a list of files that end in .tar. ({reason})"
     )
 
 
