@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,6 +14,8 @@ from imgcls.machine.reading import shown
 SCHEMES = ("hdfs", "webhdfs")
 USER = "HADOOP_USER_NAME"
 """A variable of the programs of Hadoop: in whose name files are read, where it is not in the address."""
+
+REFUSED = re.compile(r"Permission denied: .*?(?=\\n|\n|\"\)|$)")
 
 CHUNK = 1 << 16
 SLACK = 1 << 20
@@ -63,9 +66,12 @@ def require_known(root: str) -> None:
         raise UserError(f"{shown(root)} names no host{' and port' * (parts.scheme == 'webhdfs')}, as {usual} does.")
 
 
-def is_refusal(error: Exception) -> bool:
-    """Whether it says that a user may not read something: another attempt would not help."""
-    return "AccessControlException" in str(error)
+def refusal(error: Exception) -> str | None:
+    """What a service says to a user who may not read something; ``None`` where another attempt might help."""
+    if "AccessControlException" not in str(error):
+        return None
+    words = REFUSED.search(str(error))
+    return words[0].replace('\\"', '"') if words else "permission denied"
 
 
 def path_of(address: str) -> str:

@@ -317,8 +317,8 @@ class Store:
                 ) from error
             except Exception as error:  # whatever the libraries of the services raise
                 status = _status(error)
-                if hadoop.is_refusal(error):
-                    raise NoSuchFile(f"{address}: {_reason(error)}") from error
+                if words := hadoop.refusal(error):
+                    raise NoSuchFile(f"{address}: {shown(words, 200)}") from error
                 if isinstance(status, int) and 400 <= status < 500 and status not in BUSY:
                     raise NoSuchFile(f"{address}: the server answers {status}") from error
                 if attempt == self.retries:

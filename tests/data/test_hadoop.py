@@ -78,6 +78,8 @@ def test_whose_name_it_is_and_who_may_not_read(server, monkeypatch):
         read("tar", f"{address}/shards")
     with pytest.raises(UserError, match=r"wants a service that lists files: .*Permission denied: user=bob"):
         read("folder", address)
+    with pytest.raises(UserError, match=r"has no train\.zip\. .*Permission denied: user=bob"):
+        read("zip", address)
     asked = len(state.asked)
     with pytest.raises(UserError, match=r"There is no list of the train images: .*Permission denied: user=bob"):
         read("list", address)
@@ -114,6 +116,17 @@ def test_a_server_that_sends_without_end_is_heard_no_longer_than_needed(server, 
         with pytest.raises(UserError, match="the last time: the server sends more than"):
             ask()
     assert state.flooded < 64 << 20  # what the sockets have room for
+
+
+def test_a_refusal_over_hadoops_own_protocol_is_told_in_its_words():
+    """As hdfs-native has it from a name node of Hadoop 2.7.3."""
+    error = RuntimeError(
+        'RPCError("org.apache.hadoop.security.AccessControlException", "Permission denied: user=nobody, access=READ, '
+        'inode=\\"/private\\":root:supergroup:drwx------\\n\\tat org.apache.hadoop.hdfs.server.namenode")'
+    )
+    said = 'Permission denied: user=nobody, access=READ, inode="/private":root:supergroup:drwx------'
+    assert hadoop.refusal(error) == said
+    assert hadoop.refusal(RuntimeError("StandbyException")) is None
 
 
 @pytest.mark.parametrize(
