@@ -6,10 +6,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from imgcls.app.keys import Train
+from imgcls.app.recorded_config import recorded_config
 from imgcls.app.rows import rows
 from imgcls.app.run_record import overlay, require_modules
-from imgcls.machine.limits import CONFIG_NODES
-from imgcls.machine.reading import read_yaml
 from imgcls.run.checkpoint import newest_whole
 
 CONFIG = "config.yaml"
@@ -55,7 +54,7 @@ def continued(
         checkpoint = directory  # it was ended before its first checkpoint, and the command says no more than its name
     if checkpoint is None:
         return config
-    recorded = OmegaConf.create(read_yaml(checkpoint / CONFIG, CONFIG_NODES))
+    recorded = recorded_config(checkpoint / CONFIG)
     given = [*given, *OF_THE_COMMAND, *_of_recipes(overrides, recorded, compose)]
     require_modules(_modules(recorded, given), config.imports, checkpoint)
     filled = {name: _filled(name, recorded[name], config, compose) for name in SECTIONS if name in recorded}

@@ -64,6 +64,7 @@ from imgcls.weights.choices import KINDS, NAMES
 HALF_PRECISION = one_of("float16", "bfloat16")
 SOFTMAX_LOSSES, TAG_LOSSES = ("cross_entropy", "focal"), ("bce", "asymmetric")
 SPLIT = one_of(*SPLITS)
+AT_ONCE = at_most(1024)  # processes or threads of one job: a machine comes to a stand with some 10,000
 SIDE, SOME_DAYS = at_most(IMAGE_SIDE), at_most(2_000_000)  # pixels, and seconds, of which the system counts no more
 WEIGHTS = one_of(*KINDS)
 
@@ -176,7 +177,7 @@ class ScheduleConfig:
     warmup_epochs: float = key(at_least(0))
     warmup_start_lr: float = key(at_least(0))
     warmup_whole_epochs: bool = key()
-    boundaries: list[float] = key()
+    boundaries: list[float] = key(at_least(0))
     decay_epochs: float | None = key(ABOVE_ZERO)
     decay_rate: float = key(at_least(0))
     final_lr: float = key(at_least(0))
@@ -309,9 +310,9 @@ class TrainerConfig:
     epochs: int = key(at_least(1), free=True)
     batch_size: int = key(at_least(1))
     eval_batch_size: int = key(at_least(1), free=True)
-    num_workers: int = key(at_least(0), free=True)
+    num_workers: int = key(at_least(0), AT_ONCE, free=True)
     gpus: int | None = key(at_least(0), free=True, note="It says how many (CPU: 0); CUDA_VISIBLE_DEVICES says which.")
-    processes: int | str = key(*auto_or(at_least(1)), free=True)
+    processes: int | str = key(*auto_or(at_least(1)), AT_ONCE, free=True)
     nodes: int = key(at_least(1), free=True, fingerprint=False)
     node_rank: int = key(at_least(0), free=True, fingerprint=False)
     master: str | None = key(free=True, fingerprint=False)
@@ -357,7 +358,7 @@ class EvalConfig:
     engine: str | None = key(one_of(*ENGINE_NAMES, FASTEST))
     split: str = key(SPLIT)
     batch_size: int = key(at_least(1))
-    num_workers: int = key(at_least(0))
+    num_workers: int = key(at_least(0), AT_ONCE)
     topk: list[int] = key(POSITIVE)
     weights: str = key(WEIGHTS)
     knn: int | None = key(at_least(1))
@@ -379,11 +380,11 @@ class PredictConfig:
     sort_to: str | None = key(path=True)  # a directory
     sort_by: str = key(one_of("copy", "link"))
     batch_size: int = key(at_least(1))
-    num_workers: int = key(at_least(0))
+    num_workers: int = key(at_least(0), AT_ONCE)
     engine: str | None = key(one_of("eager", *ENGINE_NAMES, FASTEST))
     mode: str | None = key(one_of(*ENGINE_MODES))
     model_cache: bool = key()
-    threads: int | None = key(at_least(1))
+    threads: int | None = key(at_least(1), AT_ONCE)
     onednn: bool | None = key()
     bfloat16: bool = key()
     gpu_id: int | None = key(at_least(0))
@@ -404,7 +405,7 @@ class ExportConfig:
     quantize: str | None = key(one_of(*QUANTIZED))
     max_drop: float = key(between(0, 1))
     calibration: int = key(at_least(1))
-    num_workers: int = key(at_least(0))
+    num_workers: int = key(at_least(0), AT_ONCE)
     weights: str = key(WEIGHTS)
     fuse: bool = key()
     check: bool = key()
@@ -426,13 +427,13 @@ class BenchmarkConfig:
     steps: int = key(at_least(1))
     warmup: int = key(at_least(0))
     repeats: int = key(at_least(1))
-    num_workers: int = key(at_least(0))
+    num_workers: int = key(at_least(0), AT_ONCE)
     data: list[str] = key(one_of("synthetic", "real"), NOT_EMPTY)
     precisions: list[str] = key(one_of("float32", "O1", "O2"), NOT_EMPTY)
     amp_dtype: str = key(HALF_PRECISION)
     data_formats: list[str] = key(one_of(*DATA_FORMATS), NOT_EMPTY)
     compile: list[bool] = key(NOT_EMPTY)
-    processes: list[int] = key(at_least(1), NOT_EMPTY)
+    processes: list[int] = key(at_least(1), AT_ONCE, NOT_EMPTY)
     torch_python: str | None = key(path=True)  # an interpreter
     networks: list[str] = key(NOT_EMPTY)
     batch_sizes: list[int] = key(at_least(1), NOT_EMPTY)
@@ -454,7 +455,7 @@ class PreviewConfig:
 class VerifyConfig:
     min_size: int = key(at_least(0))
     similar: bool = key()
-    num_workers: int | None = key(at_least(0))
+    num_workers: int | None = key(at_least(0), AT_ONCE)
 
 
 @dataclass

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from imgcls.app.recorded_config import recorded_config
 from imgcls.errors import UserError
-from imgcls.machine.limits import CONFIG_NODES
-from imgcls.machine.reading import read_yaml
 from imgcls.run.logs import log
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def attach_report(checkpoint: Path | None, files: Sequence[Path]) -> None:
     try:
         if directory is None or not (directory / "config.yaml").is_file():
             raise UserError("what was evaluated is no run or checkpoint of one.")
-        recorded = OmegaConf.create(read_yaml(directory / "config.yaml", CONFIG_NODES))
+        recorded = recorded_config(directory / "config.yaml")
         logger = make_logger(recorded, directory) if recorded.get("logger") else None
         if logger is None:
             raise UserError("the run was logged to its own files alone.")

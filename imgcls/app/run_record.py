@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imgcls.app.channels import colour_problems
 from imgcls.app.keys import DataConfig, ModelConfig, Train, TransformConfig
+from imgcls.app.recorded_config import UNRESOLVED, is_resolved, leaves
 from imgcls.app.rows import problems, rows
 from imgcls.data.formats.class_names import read_class_names
 from imgcls.data.paths import advice_on_form, printable
@@ -113,12 +114,11 @@ def _read(checkpoint: Path) -> RunRecord:
 
 def _problems(content: dict[str, Any]) -> Iterator[str]:
     """What makes the sections of a recorded configuration unfit for use; keys of other versions are left alone."""
-    for key, value in _leaves(content):
-        if not isinstance(key, str | int) or (isinstance(value, str) and "${" in value):
-            yield "it holds interpolations or odd keys, and what a run records is resolved."
-            return
-        if key == "_target_" and not isinstance(value, str):
-            yield "a _target_ is no name."
+    if not is_resolved(content):
+        yield UNRESOLVED
+        return
+    if any(key == "_target_" and not isinstance(value, str) for key, value in leaves(content)):
+        yield "a _target_ is no name."
     names = content.get("imports", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         yield "imports is no list of names."
@@ -154,20 +154,10 @@ def _problems(content: dict[str, Any]) -> Iterator[str]:
     if are_sides and in_proportion(min(edges), *numbers[-2:]) > IMAGE_SIDE:
         yield f"transform.size and the model's sizes make a short side of more than {IMAGE_SIDE} pixels."
     arguments = model.get("args")
-    numbers = [value for _, value in _leaves(arguments if isinstance(arguments, dict) else {})]
+    numbers = [value for _, value in leaves(arguments if isinstance(arguments, dict) else {})]
     numbers += [model.get("num_classes"), data.get("num_classes")]
     if any(isinstance(number, int | float) and not abs(number) <= ARGUMENT for number in numbers):
         yield f"model.args or num_classes has a number of more than {ARGUMENT:,}."
-
-
-def _leaves(value: dict | list, key: Any = "") -> Iterator[tuple[Any, Any]]:
-    """Every value that is no container, with the key it stands under, and every key of a container."""
-    for name, item in value.items() if isinstance(value, dict) else ((key, item) for item in value):
-        if isinstance(item, dict | list):
-            yield name, None
-            yield from _leaves(item, name)
-        else:
-            yield name, item
 
 
 def _unrecorded(section: str, config: DictConfig) -> dict[str, Any]:

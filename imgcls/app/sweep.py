@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from imgcls.app.overrides import as_typed
 from imgcls.app.program import exit_status, failures, user_message, when_broken_off
+from imgcls.app.recorded_config import recorded_config
 from imgcls.app.submitted_jobs import lack_of_accounts, leave_threads_to, wait_for_the_others
 from imgcls.errors import USER_ERROR_STATUS, UserError, listed
 from imgcls.functional.monitoring import best_row, direction
 from imgcls.machine.files import atomic_write
-from imgcls.machine.limits import CONFIG_NODES
-from imgcls.machine.reading import read_json, read_yaml
+from imgcls.machine.reading import read_json
 from imgcls.machine.spreadsheet import harmless
 from imgcls.machine.text import escape_controls, printable_text
 
@@ -71,7 +71,7 @@ class Leaderboard(Callback):
         ended = read_json(summary) if summary.exists() else {}
         monitor = None
         if (recorded := summary.with_name("config.yaml")).exists():  # a job that goes on has those of its run
-            settings = OmegaConf.create(read_yaml(recorded, CONFIG_NODES)).trainer
+            settings = recorded_config(recorded).trainer
             monitor = [settings.monitor, direction(settings.monitor, settings.monitor_mode)]
         _note(config, PRUNED if ended.get("pruned") else DONE, reached=ended.get("best", {}), monitor=monitor)
 

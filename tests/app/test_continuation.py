@@ -143,3 +143,10 @@ def test_a_metric_of_callbacks_that_are_objects(saved):
         assert config.trainer.monitor == "f1"
         assert config.run.name == directory.name
     assert not directory.exists()
+
+
+@pytest.mark.parametrize("value", ["${oc.env:HOME}", "a ${model.name}"])
+def test_a_run_from_elsewhere_reads_nothing_of_this_process(value, saved):
+    saved(logger__project=value)
+    with pytest.raises(UserError, match=r"config.yaml is no configuration of a run: it holds interpolations"):
+        compose("trainer.resume=auto")

@@ -17,7 +17,7 @@ from imgcls.app.keys import SCHEMAS, Train
 from imgcls.app.model_group import register_sources
 from imgcls.app.program import conf_directory, typed
 from imgcls.app.resume import config_hash, require_same_run
-from imgcls.app.rows import rows
+from imgcls.app.rows import problems, rows
 from imgcls.data.formats.build import build_samples
 from imgcls.data.formats.list_file import read_list
 from imgcls.data.pictures import decode
@@ -400,3 +400,12 @@ def test_a_zip_is_not_a_folder(tmp_path):
     (tmp_path / "photos.zip").write_bytes(b"")
     with pytest.raises(UserError, match="write data=zip"):
         composed("train", "data=folder", f"data.root={tmp_path}/photos.zip")
+
+
+@pytest.mark.parametrize("program", SCHEMAS)
+def test_no_number_brings_a_machine_to_a_stand(program):
+    """Processes and threads that a command, or the recorded configuration of a stranger's run, asks for."""
+    for key, row in rows(SCHEMAS[program]).items():
+        if key.rpartition(".")[2] in ("num_workers", "processes", "threads"):
+            many = [100_000] if row.kind is list else 100_000
+            assert [*problems(key, many, row.rules)] == [f"{key}=100000: must be at most 1,024."]
