@@ -10,6 +10,9 @@ TEXT_BYTES = 4 << 20
 LIST_BYTES = 4 << 30
 """A list of samples or of pictures: some 80 million lines."""
 
+LISTING_BYTES = 64 << 20
+"""What a server says of one directory: some hundred thousand files."""
+
 LABEL_BYTES = 1 << 20
 """What stands beside an image in a shard and holds its label."""
 

@@ -1,5 +1,6 @@
 """Files behind an address, ``s3://...`` or ``https://...``: read whole or in part, through fsspec, with patience."""
 
+import contextlib
 import copy
 import errno
 import hashlib
@@ -15,8 +16,11 @@ from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from imgcls.errors import UserError
+from imgcls.machine import hadoop
 from imgcls.machine.bounded_cache import BoundedCache
 from imgcls.machine.cache import cache_directory
+from imgcls.machine.deadline import within
+from imgcls.machine.limits import LISTING_BYTES
 from imgcls.machine.reading import shown
 from imgcls.machine.text import printable_text
 
@@ -27,8 +31,8 @@ ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
 WHOLE = 10
 """A list or an index may take so many times the seconds of an image."""
 
-PAGE_BYTES = 64 << 20
-"""Of a web server's list of a directory."""
+SIZES, SIZES_SECONDS = 10_000, 600.0
+"""Of so many files, and for so long, a web server is asked for the size of each: its list of them does not say it."""
 
 PART = 8 << 20
 """Bytes of a shard that is copied, in one attempt."""
@@ -82,6 +86,8 @@ class Store:
             raise UserError(f"{shown(root)}: data comes from {'://, '.join(SCHEMES)}:// or a directory.")
         if urlsplit(root).password is not None:
             raise UserError("data.root holds a password: leave it to the environment or the service's own files.")
+        if scheme_of(root) in hadoop.SCHEMES:
+            hadoop.require_known(root)
         self.root = root.rstrip("/")
         self.timeout = timeout
         self.retries = retries
@@ -108,7 +114,7 @@ class Store:
             UserError: it is larger, or the last attempt failed, too.
         """
         seconds = timeout or WHOLE * self.timeout
-        content = self._patiently(name, lambda files, path: _fetch(files, path, 0, limit + 1, seconds))
+        content = self._patiently(name, lambda files, path: self._fetch(files, path, 0, limit + 1, seconds))
         if len(content) > limit:
             raise UserError(f"{self.address(name)} is refused: it is larger than {limit:,} bytes.")
         return content
@@ -155,7 +161,7 @@ class Store:
         """
 
         def fetch(files: Any, path: str) -> bytes:
-            content = _fetch(files, path, offset, offset + size, self.timeout) if size else b""
+            content = self._fetch(files, path, offset, offset + size, self.timeout) if size else b""
             if len(content) < size:
                 raise OSError(f"{len(content):,} bytes came instead of {size:,}")
             return content
@@ -195,25 +201,39 @@ class Store:
         Raises:
             NoSuchFile: there is no such directory, or the service lists none.
         """
+        if self._is_web:
+            return self._files_of_pages(below, ending)
+
+        def ask(files: Any, path: str) -> list[dict[str, Any]]:
+            return _call(files, "ls", WHOLE * self.timeout, path, detail=True)
+
         try:
-            entries = self._patiently(
-                below, lambda files, path: _call(files, "ls", WHOLE * self.timeout, path, detail=True)
-            )
+            entries = self._patiently(below, ask)
         except NotImplementedError as error:
             raise NoSuchFile(f"{self.address(below)}: the service lists no files") from error
-        found = []
-        for entry in entries:
-            name = os.path.basename(str(entry["name"]))
-            name = unquote(name) if self._is_web else name
-            if not name.endswith(ending) or name.startswith(".") or entry.get("type") == "directory":
-                continue
-            size = entry.get("size")
-            if size is None:
-                one = f"{below}{name}"
-                size = self._patiently(one, lambda files, path: _call(files, "info", self.timeout, path)).get("size")
-            if size is not None:
-                found.append((name, int(size), str(entry.get("ETag") or entry.get("LastModified") or "")))
-        return sorted(found)
+        named = ((os.path.basename(str(entry["name"])), entry) for entry in entries)
+        return sorted(
+            (name, int(entry["size"]), _stamp(entry))
+            for name, entry in named
+            if _is_one(name, ending) and entry.get("type") != "directory" and entry.get("size") is not None
+        )
+
+    def _files_of_pages(self, below: str, ending: str) -> list[tuple[str, int, str]]:
+        """The same of a web server, which is asked for the size of each."""
+        names = [name for name, is_directory in self.entries(below) if not is_directory and _is_one(name, ending)]
+        advice = "Put the index of the shards beside them, which scripts/make_shards.py and imgcls.verify write."
+        if len(names) > SIZES:
+            raise UserError(f"{self.address(below)} lists {len(names):,} files, of more than {SIZES:,}. {advice}")
+        found, ends = [], time.monotonic() + SIZES_SECONDS
+        for name in names:
+            if time.monotonic() > ends:
+                raise UserError(
+                    f"{self.address(below)}: the sizes of {len(found):,} of {len(names):,} files took more than "
+                    f"{SIZES_SECONDS:.0f} s. {advice}"
+                )
+            with contextlib.suppress(NoSuchFile):
+                found.append((name, *self.state(f"{below}{name}")))
+        return found
 
     def entries(self, below: str) -> list[tuple[str, bool]]:
         """Names of all that a directory holds, and whether each is a directory; sorted. A web server's are its links.
@@ -227,7 +247,7 @@ class Store:
         """
         if self._is_web:
             base = f"{quote(self.root, safe=IN_ADDRESSES)}/{quote(os.fsencode(below))}"
-            return sorted(_links(self.read(below, PAGE_BYTES).decode("utf-8", "replace"), base))
+            return sorted(_links(self.read(below, LISTING_BYTES).decode("utf-8", "replace"), base))
 
         def ask(files: Any, path: str) -> set[tuple[str, bool]]:
             path = path.rstrip("/")
@@ -260,7 +280,7 @@ class Store:
         found = self._patiently(name, lambda files, path: _call(files, "info", self.timeout, path))
         if found.get("size") is None:
             raise NoSuchFile(f"{self.address(name)}: the server does not say how large it is")
-        return int(found["size"]), str(found.get("ETag") or found.get("LastModified") or found.get("mtime") or "")
+        return int(found["size"]), _stamp(found)
 
     def copy(self, name: str, size: int, target: Path) -> None:
         """Write a file of that size to ``target``, in parts that are asked for again where one fails.
@@ -280,6 +300,8 @@ class Store:
         path = self.address(name)
         if self._is_web:
             path = f"{quote(self.root, safe=IN_ADDRESSES)}/{quote(os.fsencode(name))}"
+        elif scheme_of(self.root) in hadoop.SCHEMES:
+            path = hadoop.path_of(path)
         for attempt in range(self.retries + 1):
             try:
                 files = self._files()
@@ -289,11 +311,14 @@ class Store:
             except NotImplementedError:
                 raise
             except ImportError as error:
+                extra = "hadoop" if scheme_of(self.root) in hadoop.SCHEMES else "remote"
                 raise UserError(
-                    f'{address} needs a package: pip install "imgcls[remote]" ({_reason(error)})'
+                    f'{address} needs a package: pip install "imgcls[{extra}]" ({_reason(error)})'
                 ) from error
             except Exception as error:  # whatever the libraries of the services raise
-                status = getattr(error, "status", None)
+                status = _status(error)
+                if words := hadoop.refusal(error):
+                    raise NoSuchFile(f"{address}: {shown(words, 200)}") from error
                 if isinstance(status, int) and 400 <= status < 500 and status not in BUSY:
                     raise NoSuchFile(f"{address}: the server answers {status}") from error
                 if attempt == self.retries:
@@ -309,12 +334,32 @@ class Store:
     def _files(self) -> Any:
         """The file system of fsspec, one for each process: threads and connections do not outlive a fork."""
         if self._opened is None or self._opened[0] != os.getpid():
-            import fsspec
-
-            scheme = scheme_of(self.root)
-            options = {"encoded": True} if self._is_web else {}
-            self._opened = os.getpid(), fsspec.filesystem(scheme, skip_instance_cache=True, **options)
+            self._opened = os.getpid(), self._open()
         return self._opened[1]
+
+    def _open(self) -> Any:
+        scheme = scheme_of(self.root)
+        if scheme in hadoop.SCHEMES:
+            return hadoop.open_hadoop(self.root, self.timeout, WHOLE * self.timeout)
+        import fsspec
+
+        options = {"encoded": True} if self._is_web else {}
+        return fsspec.filesystem(scheme, skip_instance_cache=True, **options)
+
+    def _fetch(self, files: Any, path: str, start: int, end: int, timeout: float) -> bytes:
+        """The bytes of a file from ``start`` to ``end``; more, from the beginning, of a server that gives no parts."""
+        if self._is_web:
+            from fsspec.asyn import sync
+
+            return sync(files.loop, _fetch_web, files, path, start, end, timeout=timeout)
+        if scheme_of(self.root) == "webhdfs":
+            return within(timeout, lambda: hadoop.fetch(files, path, start, end))
+        try:
+            return _call(files, "cat_file", timeout, path, start=start, end=end)
+        except OSError as error:  # S3 has no part of an empty file
+            if error.errno != errno.EINVAL or _call(files, "info", timeout, path)["size"] > start:
+                raise
+            return b""
 
 
 def _links(page: str, base: str) -> set[tuple[str, bool]]:
@@ -346,20 +391,6 @@ def waits(retries: int) -> list[float]:
     return [min(LONGEST_WAIT, WAIT * 2**attempt) for attempt in range(retries)]
 
 
-def _fetch(files: Any, path: str, start: int, end: int, timeout: float) -> bytes:
-    """The bytes of a file from ``start`` to ``end``; some more, from the beginning, of a server that gives no parts."""
-    if scheme_of(path) in ("http", "https"):
-        from fsspec.asyn import sync
-
-        return sync(files.loop, _fetch_web, files, path, start, end, timeout=timeout)
-    try:
-        return _call(files, "cat_file", timeout, path, start=start, end=end)
-    except OSError as error:  # S3 has no part of an empty file
-        if error.errno != errno.EINVAL or _call(files, "info", timeout, path)["size"] > start:
-            raise
-        return b""
-
-
 async def _fetch_web(files: Any, path: str, start: int, end: int) -> bytes:
     """The same, of at most a byte more than was asked for: fsspec reads whatever a server sends."""
     options = dict(files.kwargs)
@@ -380,17 +411,33 @@ async def _fetch_web(files: Any, path: str, start: int, end: int) -> bytes:
 
 
 def _call(files: Any, method: str, timeout: float, path: str, **arguments: Any) -> Any:
-    """A method of a file system, ended after ``timeout`` where that can be done."""
+    """A method of a file system, given up after ``timeout``."""
     if not files.async_impl:
-        return getattr(files, method)(path, **arguments)
+        return within(timeout, lambda: getattr(files, method)(path, **arguments))
     from fsspec.asyn import sync
 
     return sync(files.loop, getattr(files, f"_{method}"), path, timeout=timeout, **arguments)
+
+
+def _is_one(name: str, ending: str) -> bool:
+    return name.endswith(ending) and not name.startswith(".")
+
+
+def _stamp(entry: dict[str, Any]) -> str:
+    """What the services say of a file that changes when it does."""
+    known = ("ETag", "LastModified", "mtime", "modification_time", "modificationTime")
+    return str(next((entry[name] for name in known if entry.get(name)), ""))
+
+
+def _status(error: BaseException) -> int | None:
+    """What a server has answered, of an error of aiohttp's or requests'."""
+    found = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return found if isinstance(found, int) else None
 
 
 def _reason(error: BaseException) -> str:
     text = str(error).partition("\n")[0] or (
         "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
     )
-    status = getattr(error, "status", None)
-    return shown(f"the server answers {status}" if isinstance(status, int) else text, 200).rstrip(".")
+    status = _status(error)
+    return shown(f"the server answers {status}" if status is not None else text, 200).rstrip(".")

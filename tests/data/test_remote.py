@@ -212,7 +212,7 @@ def test_a_server_that_lists_nothing_or_leads_round_in_circles(folders, tmp_path
             read("folder", address)
         (tmp_path / "page.html").write_bytes(b"a page without end")
         state.always = "flood"
-        monkeypatch.setattr(stores, "PAGE_BYTES", 1000)
+        monkeypatch.setattr(stores, "LISTING_BYTES", 1000)
         with pytest.raises(UserError, match="is larger than 1,000 bytes"):
             read("folder", f"{address}/page.html")
 
@@ -242,6 +242,23 @@ def test_shards_without_an_index_are_looked_through_once(data, server, tmp_path,
     assert not any(path.endswith(".tar") for path, _ in state.asked)
     assert list((tmp_path / "cache" / "remote" / "indexes").glob("*.npz"))
     assert not list((tmp_path / "cache" / "remote" / "indexes").glob("tmp*"))
+
+
+def test_a_list_of_shards_costs_a_bounded_page_and_a_bounded_number_of_questions(data, server, monkeypatch):
+    _, address = server
+    monkeypatch.setattr(stores, "LISTING_BYTES", 50)
+    with pytest.raises(UserError, match="is larger than 50 bytes"):
+        read("webdataset", f"{address}/bare")
+    monkeypatch.setattr(stores, "LISTING_BYTES", 1 << 20)
+    monkeypatch.setattr(stores, "SIZES", 1)
+    with pytest.raises(
+        UserError, match=r"/bare/ lists \d files, of more than 1\. Put the index of the shards beside them"
+    ):
+        read("webdataset", f"{address}/bare")
+    monkeypatch.setattr(stores, "SIZES", 100)
+    monkeypatch.setattr(stores, "SIZES_SECONDS", -1)
+    with pytest.raises(UserError, match=r"the sizes of 0 of \d files took more than -1 s\. Put the index"):
+        read("webdataset", f"{address}/bare")
 
 
 def test_a_service_that_stays_away_ends_the_run_in_words(server):

@@ -224,10 +224,12 @@ def _build_webdataset(columns: Columns, name: str, shards: tuple[Shard, ...], pl
 
 def _index(store: Store, split: str, names: tuple[str, ...], about: str, build: Build) -> tuple[ShardIndex, str]:
     """The index of a split's shards, and the address of their directory with a slash behind it."""
+    reasons: list[str] = []
     for name in names:
         try:
             path = store.local(name, LIST_BYTES)
-        except NoSuchFile:
+        except NoSuchFile as error:
+            reasons.append(str(error))
             continue
         index = load_index(path, about, any_readers=True)
         if index is None:
@@ -239,20 +241,26 @@ def _index(store: Store, split: str, names: tuple[str, ...], about: str, build: 
         return index, f"{store.root}/{below}"
     for name in names:
         below = name.removesuffix(name.rpartition("/")[2])
-        shards = _shards_of(store, below, split)
+        shards = _shards_of(store, below, split, reasons)
         if shards:
             return _looked_through(store, below, shards, about, build), f"{store.root}/{below}"
     raise _NoIndex(
         f"There are no shards for '{split}' at {store.address(names[0])}: neither an index, as scripts/make_shards.py "
-        "makes it where they are files, nor a list of files that end in .tar."
+        f"makes it where they are files, nor a list of files that end in .tar. ({reasons[-1]})"
     )
 
 
-def _shards_of(store: Store, below: str, split: str) -> tuple[Shard, ...]:
-    """The shards that the service lists; of a directory without the split in its name, those with it in theirs."""
+def _shards_of(store: Store, below: str, split: str, reasons: list[str] | None = None) -> tuple[Shard, ...]:
+    """The shards that the service lists; of a directory without the split in its name, those with it in theirs.
+
+    Args:
+        reasons: is told why it lists none.
+    """
     try:
         found = store.files(below, ".tar")
-    except NoSuchFile:
+    except NoSuchFile as error:
+        if reasons is not None:
+            reasons.append(str(error))
         return ()
     is_own = below.rstrip("/").endswith(split)
     return tuple(

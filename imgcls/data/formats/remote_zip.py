@@ -1,6 +1,5 @@
 """Zips behind an address: copied to this machine once, whole or not at all, and read where they lie then."""
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -32,14 +31,16 @@ def fetched(store: Store) -> Path:
             return _copied(store.at(outer), name)
         except NoSuchFile as error:
             raise UserError(f"There is no zip: {error}.") from error
-    found = []
+    found, reasons = [], []
     for split in SPLITS:
-        with contextlib.suppress(NoSuchFile):
+        try:
             found.append(_copied(store, f"{split}.zip"))
+        except NoSuchFile as error:
+            reasons.append(str(error))
     if not found:
         raise UserError(
             f"{printable(store.root)} has no train.zip. data=zip wants the address of a zip, or of what train.zip and "
-            "val.zip lie in."
+            f"val.zip lie in. ({reasons[0]})"
         )
     return found[0].parent
 
