@@ -10,7 +10,10 @@ from locations import ROOT
 
 WRITERS = {
     "summary.json": "from imgcls.machine.text import write_json; write_json(path, ['x' * 9999])",
-    "curves.png": "from imgcls.callbacks.history import draw_curves; draw_curves([{'epoch': 1, 'lr': 0.1, 'train_loss': 1}], path)",
+    "curves.png": (
+        "from imgcls.callbacks.history import draw_curves; "
+        "draw_curves([{'epoch': 1, 'lr': 0.1, 'train_loss': 1}], path)"
+    ),
     "report.csv": (
         "from imgcls.verify import _write_report; from imgcls.data.checking.verification import Problem; "
         "_write_report(path.parent, [Problem('twice', 'train', 'x' * 99, 1, 'y')] * 99, {})"
