@@ -6,6 +6,7 @@ from functools import partial
 from omegaconf import DictConfig
 
 from imgcls.app.program import entry_point, output_directory
+from imgcls.machine.files import atomic_write
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.progress import WithBar
 from imgcls.run.logs import log, start_log
@@ -113,7 +114,8 @@ def main(config: DictConfig) -> float:
             ),
         )
         document = page(f"{sections.model.name} on {len(answers):,} pictures", content)
-        (directory / "report.html").write_text(document, encoding="utf-8")
+        with atomic_write(directory / "report.html") as page_file:
+            page_file.write_text(document, encoding="utf-8")
         log.info("page to look at: %s", directory / "report.html")
     if settings.attach:
         attach_report(source.checkpoint, [directory / name for name in ("confusion_matrix.png", "report.html")])

@@ -11,6 +11,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from imgcls.app.program import entry_point, output_directory
+from imgcls.machine.files import atomic_write
 from imgcls.machine.installation import require_paddle
 from imgcls.run.logs import log, start_log
 
@@ -67,7 +68,8 @@ def main(config: DictConfig) -> None:
     shown = {label: samples.class_names[label] for one in seen for label, _ in one.shares}
     names = labels_of(shown, path.name, can_draw=font_file)
     captions = [_caption(one.shares, names) for one in seen]
-    contact_sheet(pictures, captions).save(path)
+    with atomic_write(path) as partial:
+        contact_sheet(pictures, captions).save(partial, "PNG")
     log.info("%d %s pictures: %s", len(seen), settings.split, path)
 
 

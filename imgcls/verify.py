@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from imgcls.app.program import entry_point, output_directory
 from imgcls.errors import UserError
+from imgcls.machine.files import atomic_write
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.progress import progress_bar
 from imgcls.machine.spreadsheet import harmless
@@ -79,7 +80,8 @@ def main(config: DictConfig) -> None:
 def _write_report(directory: Path, problems: "list[Problem]", summary: dict) -> None:
     from imgcls.data.checking.verification import Problem
 
-    with (directory / "report.csv").open("w", newline="", encoding="utf-8") as file:
+    report = directory / "report.csv"
+    with atomic_write(report) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(Problem))
         writer.writerows(map(harmless, astuple(problem)) for problem in problems)

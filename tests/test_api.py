@@ -4,6 +4,7 @@ import importlib
 import io
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
@@ -249,3 +250,19 @@ def test_values_of_numpy_and_switches_in_words(tmp_path):
     with composed("train", [f"run.root={tmp_path}"], sections) as (config, _):
         assert (config.optimizer.lr, config.trainer.epochs, config.callbacks.ema.enabled) == (0.5, 3, True)
         assert (list(config.transform.scale), list(config.trainer.topk)) == ([0.5, 1.0], [1, 2])
+
+
+@pytest.mark.parametrize("engine", [None, "inference", "jit"])
+def test_threads_get_the_answers_of_one(engine, run, predictor, tmp_path_factory, run_program):
+    """As in a web server. Asked at once, Paddle gives other answers, by a half and more, and says nothing."""
+    asked = predictor
+    if engine:
+        served = tmp_path_factory.getbasetemp() / "served by threads"
+        if not served.exists():
+            words = (f"export.source='{run.path}'", f"export.dir='{served}'", "export.check=false")
+            run_program("export", *words, cwd=served.parent)
+        asked = imgcls.load_predictor(served, engine=engine)
+    alone = [one.top for one in asked.predict(PHOTOS * 3)]
+    with ThreadPoolExecutor(4) as threads:
+        together = [[one.top for one in answers] for answers in threads.map(asked.predict, [PHOTOS * 3] * 4)]
+    assert together == [alone] * 4

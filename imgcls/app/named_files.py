@@ -120,6 +120,8 @@ def _lists(config: DictConfig) -> Iterator[str]:
     splits = ("train", "val") if "eval" not in config or config.eval.knn else (config.eval.split,)
     if data.split_column or data.folds:
         splits = ("train",)  # which holds all
+    elif data.val_list == "val_list.txt" and (data.val_share or OmegaConf.select(config, "trainer.eval_every") == 0):
+        splits = tuple(split for split in splits if split != "val")  # it is divided, or nothing is evaluated
     for split in splits:
         given = data[f"{split}_list"]
         if given and not any(path.is_file() for path in (Path(given), Path(data.root, given))):

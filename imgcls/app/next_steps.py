@@ -48,6 +48,7 @@ def _here(path: Path) -> str:
 
 
 def _a_photo(samples: Samples | None) -> str:
-    """The first validation picture; where they are no files, a bundled one."""
+    """The first validation picture; a bundled one where they are no files, or no path that can be typed."""
     path = samples.path(0) if samples is not None and len(samples) else ""
-    return path if os.path.isfile(path) and path.isprintable() else str(next(SAMPLE_PHOTOS.rglob("val/*/*.jpg")))
+    can_be_typed = os.path.isfile(path) and path.isprintable() and "${" not in path
+    return path if can_be_typed else str(next(SAMPLE_PHOTOS.rglob("val/*/*.jpg")))

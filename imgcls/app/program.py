@@ -68,6 +68,9 @@ when_broken_off: list[Callable[[], None]] = []
 LAUNCHERS_OWN = ("TerminatedWorkerError", "UncompletedJobError", "FailedJobError")
 """What launchers raise when the process of a job was killed."""
 
+LONGEST_LINE = 2000
+"""Characters of a message's line that are shown: a file may be a single one."""
+
 HYDRAS_OWN = ("See https", "full_key:", "object_type=", "reference_type=")
 """How lines of its messages begin that tell a user nothing."""
 
@@ -319,7 +322,8 @@ def report(error: BaseException, program: str = "train") -> int:
     if message is None:
         sys.excepthook(type(error), error, error.__traceback__)
     else:
-        message = escape_controls(message, lines=True)
+        lines = escape_controls(message, lines=True).split("\n")
+        message = "\n".join(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in lines)
         print(message if isinstance(error, Interrupted) else f"error: {message}", file=sys.stderr)
     return exit_status(error)
 

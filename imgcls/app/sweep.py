@@ -172,7 +172,10 @@ def _tell_folds(rows: list[dict[str, Any]], path: Path, monitor: str, better: st
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> list[str]:
     """The rows as a table; returns its columns."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with (
+        atomic_write(path) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows({name: harmless(value) for name, value in row.items()} for row in rows)

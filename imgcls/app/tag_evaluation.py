@@ -15,6 +15,7 @@ from imgcls.data.pictures.transforms import Transform
 from imgcls.deploy.views import views_of
 from imgcls.engine.meters import TagMeter
 from imgcls.engine.trainer import Trainer
+from imgcls.machine.files import atomic_write
 from imgcls.machine.progress import WithBar
 from imgcls.report.overlay import jpeg
 from imgcls.report.tag_page import surest_wrong_tags, tag_page
@@ -63,7 +64,8 @@ def evaluate_tags(
         curves = source.checkpoint and source.checkpoint.parent.parent / "curves.png"
         title = f"{origin['model']} on {meter.samples:,} pictures"
         document = tag_page(title, summary, meter, list(pictures), curves if curves and curves.is_file() else None)
-        (directory / "report.html").write_text(document, encoding="utf-8")
+        with atomic_write(directory / "report.html") as partial:
+            partial.write_text(document, encoding="utf-8")
         log.info("page to look at: %s", directory / "report.html")
     if settings.attach:
         attach_report(source.checkpoint, [directory / "report.html"])

@@ -122,4 +122,5 @@ def _draw(rows: list[dict[str, float]], path: Path, title: str) -> None:
         axes.grid(alpha=0.3)
         if len(columns) > 1:
             plain(axes.legend())
-    figure.savefig(path, dpi=110)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=110, format="png")

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -15,6 +16,10 @@ from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.inputs import find_images
 from imgcls.deploy.predictor import Predictor, require_numbers, taken, top_classes
 from imgcls.errors import UserError
+
+COMPUTING = threading.Lock()
+"""Held while a network is asked, whichever it is: asked by two threads at once, Paddle gives other answers, without a
+word, and OpenVINO none. All cores work for each of them anyway."""
 
 NO_LISTS = (bytes, bytearray, memoryview, Mapping)
 """What Python goes through element by element, though no element is an image."""
@@ -103,7 +108,10 @@ class ImagePredictor:
         topk = min(topk, len(self.class_names) or topk)
         found: list[Prediction] = []
         for start, part in _parts(entries, batch_size):
-            scores = require_numbers(self.predictor.probabilities(self._read(part)), part, start)
+            pixels = self._read(part)
+            with COMPUTING:
+                scores = self.predictor.probabilities(pixels)
+            scores = require_numbers(scores, part, start)
             for entry, row, top in zip(part, scores, top_classes(scores, topk), strict=True):
                 path = os.fspath(entry) if isinstance(entry, str | os.PathLike) else None
                 tags = None if self.thresholds is None else self._answers(row, taken(row, self.thresholds))
@@ -122,10 +130,14 @@ class ImagePredictor:
         _require_count("batch_size", batch_size)
         entries, is_one = _listed(images)
         parts = _parts(entries, batch_size)
-        rows = [require_numbers(self.predictor.features(self._read(part)), part, start) for start, part in parts]
+        rows = [require_numbers(self._features(self._read(part)), part, start) for start, part in parts]
         if not rows:
             raise UserError("No images are given.")
         return rows[0][0] if is_one else np.concatenate(rows)
+
+    def _features(self, pixels: np.ndarray) -> np.ndarray:
+        with COMPUTING:
+            return self.predictor.features(pixels)
 
     def _read(self, entries: Sequence[ImageLike]) -> np.ndarray:
         return np.stack([self._pixels(entry) for entry in entries])

@@ -52,8 +52,10 @@ def atomic_write(path: Path, *, durable: bool = False, shared: bool = False) -> 
         _take_name(partial, path)
         if durable:
             _flush(path.parent)
-    except BaseException:
+    except BaseException as error:
         remove(partial)
+        if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+            error.filename = os.fspath(path)  # which a write to an open file does not know
         raise
 
 

@@ -27,7 +27,7 @@ from imgcls.machine.text import printable_text
 SCHEMES = ("s3", "gs", "az", "abfs", "hdfs", "webhdfs", "http", "https")
 """That data may come from; fsspec knows others, which name files of this machine or run other programs."""
 
-ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
+ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 WHOLE = 10
 """A list or an index may take so many times the seconds of an image."""
 
@@ -60,9 +60,9 @@ class NoSuchFile(OSError):
 
 
 def scheme_of(path: object) -> str | None:
-    """That of an address; ``None`` for the path of a file."""
+    """That of an address, in small letters; ``None`` for the path of a file."""
     match = ADDRESS.match(os.fspath(path)) if isinstance(path, str | os.PathLike) else None
-    return match[1] if match else None
+    return match[1].lower() if match else None
 
 
 class Store:
@@ -88,7 +88,8 @@ class Store:
             raise UserError("data.root holds a password: leave it to the environment or the service's own files.")
         if scheme_of(root) in hadoop.SCHEMES:
             hadoop.require_known(root)
-        self.root = root.rstrip("/")
+        scheme, _, rest = root.partition("://")
+        self.root = f"{scheme.lower()}://{rest}".rstrip("/")
         self.timeout = timeout
         self.retries = retries
         self.cache_bytes = cache_bytes
@@ -307,7 +308,9 @@ class Store:
                 files = self._files()
                 return ask(files, files._strip_protocol(path))
             except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-                raise NoSuchFile(f"{address}: {_reason(error)}") from error
+                reason = _reason(error)
+                is_named = reason.strip("/") in address  # and nothing else said, as by fsspec of the web
+                raise NoSuchFile(f"{address}: {'there is nothing' if is_named else reason}") from error
             except NotImplementedError:
                 raise
             except ImportError as error:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from imgcls.machine.files import atomic_write
+
 CONTROLS = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
 """What ends a line, moves a cursor, colours a terminal or turns the direction of writing round."""
 
@@ -55,8 +57,9 @@ def json_text(value: Any, **options: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """A small JSON file for people, too."""
-    path.write_text(json_text(value, indent=1) + "\n", encoding="utf-8")
+    """A small JSON file, for people, too; whole or not at all."""
+    with atomic_write(path) as partial:
+        partial.write_text(json_text(value, indent=1) + "\n", encoding="utf-8")
 
 
 def _escaped(found: re.Match) -> str:

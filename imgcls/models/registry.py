@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -216,6 +217,8 @@ def register_model(
     _require_free(key, build)
     _require_build(key, build)
     _require_facts(key, mean, std, input_size=input_size, resize_size=1 if resize_size is None else resize_size)
+    if not isinstance(weights_url, str | None):
+        raise UserError(f"{name}: weights_url={weights_url!r} is no address.")
     if weights_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(weights_sha256)):
         raise UserError(f"{name}: weights_sha256={weights_sha256!r} is no sha256: give its 64 hexadecimal digits.")
     info = ModelInfo(
@@ -242,10 +245,10 @@ def register_model(
 
 def _require_facts(model: str, mean: Any, std: Any, **sizes: Any) -> None:
     for fact, value in sizes.items():
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UserError(f"{model}: {fact}={value!r} is no number of pixels.")
     for fact, values in (("mean", mean), ("std", std)):
-        numbers = isinstance(values, tuple | list) and all(isinstance(value, Real) for value in values)
+        numbers = isinstance(values, tuple | list) and all(isinstance(one, Real) and isfinite(one) for one in values)
         if not numbers or len(values) != 3 or (fact == "std" and min(values) <= 0):
             raise UserError(f"{model}: {fact}={values} is not possible. Give three numbers, one for each colour.")
 
@@ -275,7 +278,11 @@ def _require_build(model: str, build: Any) -> None:
             f"{model}: what makes the network must be a function or a class, not a {type(build).__name__}. It is "
             "called as build(num_classes=...) and returns a paddle.nn.Layer."
         )
-    if "num_classes" not in inspect.signature(build).parameters and not _takes_any(build):
+    try:
+        takes = "num_classes" in inspect.signature(build).parameters or _takes_any(build)
+    except ValueError:  # of what is written in C
+        takes = False
+    if not takes:
         raise UserError(f"{model}: its build takes no argument num_classes, the width of the last layer.")
 
 

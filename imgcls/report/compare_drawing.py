@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from imgcls.machine.files import atomic_write
 from imgcls.report.compare import ComparedRun
 from imgcls.report.fonts import fonts_for
 from imgcls.report.title import draw_title, plain, shortened
@@ -39,4 +40,5 @@ def _draw(runs: Sequence[ComparedRun], path: Path) -> None:
     labels = [f" {shortened(run.label)}" for run in runs]  # one that began with a line would be left out
     legend = figure.legend(handles.values(), labels, loc="outside lower left", ncols=min(len(runs), 4), fontsize=9)
     plain(legend)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=110, format="png", bbox_inches="tight")

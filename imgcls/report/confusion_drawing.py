@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imgcls.machine.files import atomic_write
 from imgcls.report.fonts import fonts_for, labels_of
 from imgcls.report.title import draw_title, shortened
 
@@ -43,4 +44,5 @@ def _draw(counts: np.ndarray, labels: Sequence[str], path: Path, title: str) -> 
         for true, predicted in np.argwhere(counts):
             color = "white" if share[true, predicted] > 0.5 else "black"
             axes.text(predicted, true, counts[true, predicted], ha="center", va="center", color=color)
-    figure.savefig(path, dpi=110)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=110, format="png")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imgcls.functional.lr_range import smoothed
+from imgcls.machine.files import atomic_write
 from imgcls.report.fonts import fonts_for
 from imgcls.report.title import draw_title
 
@@ -29,4 +30,5 @@ def draw_lr_curve(
         axes.set_ylabel("training loss")
         axes.grid(alpha=0.3)
         axes.legend()
-        figure.savefig(path, dpi=110)
+        with atomic_write(path) as partial:
+            figure.savefig(partial, dpi=110, format="png")

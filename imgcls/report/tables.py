@@ -10,6 +10,7 @@ import numpy as np
 
 from imgcls.data.formats.samples import Samples
 from imgcls.functional.metrics import ConfusionMatrix, expected_calibration_error
+from imgcls.machine.files import atomic_write
 from imgcls.machine.spreadsheet import harmless
 from imgcls.machine.text import escape_controls, write_json
 from imgcls.report.answers import Answers
@@ -79,7 +80,10 @@ def _per_image(answers: Answers, samples: Samples) -> Iterable[Sequence]:
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
     # The bytes of a file name that is not UTF-8 are written as they are.
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with (
+        atomic_write(path) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(map(harmless, header))
         writer.writerows(map(harmless, row) for row in rows)

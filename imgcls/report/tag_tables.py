@@ -11,6 +11,7 @@ import numpy as np
 from imgcls.data.formats.samples import Samples
 from imgcls.engine.meters import TagMeter
 from imgcls.functional.tag_metrics import TagCounts, average_precision
+from imgcls.machine.files import atomic_write
 from imgcls.machine.text import escape_controls, write_json
 
 HALF = 0.5
@@ -63,7 +64,10 @@ def _per_image(meter: TagMeter, samples: Samples) -> Iterable[Sequence]:
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
     # The bytes of a file name that is not UTF-8 are written as they are.
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with (
+        atomic_write(path) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)

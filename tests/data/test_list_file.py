@@ -207,3 +207,8 @@ def test_a_list_of_imagenets_size_is_ready_at_once_and_small(tmp_path):
     assert float(ratio) < 1
     assert float(peak) < 200  # MiB, of the whole process
     assert paddle_loaded == "False"
+
+
+def test_line_breaks_of_old_macs_are_named(tmp_path):
+    message = refusal(tmp_path, "a.jpg 0\rb.jpg 1\r", check_files="all")
+    assert "Its lines end as those of old Macs (CR): save it with line breaks of today (LF)." in message

@@ -204,8 +204,12 @@ def test_a_zip_is_copied_once_whole_or_not_at_all(folders, tmp_path, monkeypatch
 
 def test_a_server_that_lists_nothing_or_leads_round_in_circles(folders, tmp_path, monkeypatch):
     with serving(tmp_path) as (state, address):
-        with pytest.raises(UserError, match=r"data=folder wants a service that lists files: .*/nowhere/"):
+        with pytest.raises(
+            UserError, match=r"data=folder wants a service that lists files: .*/nowhere/: there is nothing\."
+        ):
             read("folder", f"{address}/nowhere")
+        with pytest.raises(UserError, match=r"lists files: http://.*there is nothing"):
+            read("folder", f"{address}/nowhere".replace("http", "HTTP"))
         (tmp_path / "train" / "cat").mkdir(parents=True)
         (tmp_path / "train" / "cat" / "again").symlink_to(tmp_path / "train" / "cat")
         with pytest.raises(UserError, match="it lies in more than 32 directories"):

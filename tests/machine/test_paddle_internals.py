@@ -353,6 +353,53 @@ def test_a_marked_convolution_is_computed_by_onednn():
     assert layer.onednn is None
 
 
+class ThreeActivations(nn.Layer):
+    """Of which the last leaves the graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = internals.Conv2D(3, 16, 3), internals.Conv2D(16, 16, 3, bias_attr=False)
+        self.norm = nn.BatchNorm2D(16)
+
+    def forward(self, images):
+        maps = nn.functional.relu6(self.norm(self.second(nn.functional.relu(self.first(images)))))
+        return nn.functional.relu(paddle.mean(maps, axis=[2, 3]))
+
+
+@pytest.mark.skipif(ON_PADDLE_3, reason="a graph of PaddlePaddle 2")
+def test_activations_between_convolutions_of_onednn():
+    """The bits of Paddle's own kernels; oneDNN's find plain layout on both sides, and what leaves is Paddle's own."""
+    paddle.seed(0)
+    images = paddle.randn([2, 3, 12, 12])
+    spec = [paddle.static.InputSpec([None, 3, 12, 12], "float32")]
+    gradients, operators = [], []
+    layer = ThreeActivations()
+    trained = [one for one in layer.parameters() if not one.stop_gradient]
+    for between in (False, True):
+        internals.mark_for_onednn(layer, lambda one: True)
+        paddle.jit.to_static(layer, input_spec=spec, full_graph=True)
+        found = internals.plain_between_onednn(layer, images) if between else 0
+        assert found == (2 if between else 0)
+        found = paddle.grad((layer(images) ** 2).sum(), trained)
+        found += paddle.grad((layer(images[:1]) ** 2).sum(), trained)  # another size
+        gradients.append([gradient.numpy() for gradient in found])
+        operators.append(layer.forward.get_concrete_program(images)[1].train_program.global_block().ops)
+        vars(layer).pop("forward")
+        internals.unmark_for_onednn(layer)
+    assert all(np.array_equal(one, other) for one, other in zip(*gradients, strict=True))
+    marked = [
+        [one.type for one in graph if one.type.startswith("relu") and one.attr("use_mkldnn")] for graph in operators
+    ]
+    assert marked == [[], ["relu", "relu6", "relu6_grad", "relu_grad"]]
+    assert [one.type for one in operators[1]].count("share_data") == 3  # two convolutions, and one's input's gradient
+    turned = [one for one in operators[1] if one.type.startswith("conv2d")]
+    assert all(
+        name.endswith(".onednn")
+        for one in turned
+        for name in one.output("Output" if one.type == "conv2d" else "Input@GRAD")
+    )
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted by Linux")
 def test_operators_in_order_have_no_threads_of_their_own():
     """Each graph that trains brings some otherwise, beside those of the kernels."""

@@ -112,6 +112,10 @@ MISTAKES = [
     ({"mean": 0.5}, "mean=0.5 is not possible"),
     ({"std": (0.2, 0.2)}, "std=.* three numbers"),
     ({"std": (0.2, 0.2, 0)}, "std=.* three numbers"),
+    ({"mean": (float("nan"), 0, 0)}, "mean=.* three numbers"),
+    ({"input_size": True}, "input_size=True is no number of pixels"),
+    ({"build": dict}, "takes no argument num_classes"),
+    ({"weights_url": 5}, "weights_url=5 is no address"),
 ]
 
 

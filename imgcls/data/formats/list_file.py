@@ -249,6 +249,8 @@ def refuse_missing_files(samples: Samples, line_numbers: np.ndarray, name: str, 
             for i in missing[:SHOWN]
         ]
         advice = "Paths in the list are relative to data.root; is it right?"
+        if any("\r" in samples.path(i) for i in missing[:SHOWN]):
+            advice = "Its lines end as those of old Macs (CR): save it with line breaks of today (LF)."
         if OF_WINDOWS.match(samples.relative_path(missing[0])):
             advice = "These paths begin with a drive of Windows: write them relative to data.root."
         raise UserError(
