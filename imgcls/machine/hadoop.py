@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from imgcls.errors import UserError
+from imgcls.machine.hdfs_process import HdfsFiles
 from imgcls.machine.limits import LISTING_BYTES
 from imgcls.machine.reading import shown
 
@@ -30,21 +31,15 @@ def open_hadoop(root: str, timeout: float, longest: float) -> Any:
         longest: seconds for all of a request.
     """
     parts = urlsplit(root)
-    options: dict[str, Any] = {"host": parts.hostname, "port": parts.port}
-    options = {name: value for name, value in options.items() if value is not None}
     if parts.scheme == "hdfs":
-        from hdfs_native.fsspec import HdfsFileSystem  # of fsspec's own, which would need Java and Hadoop's programs
+        return HdfsFiles(parts.hostname, parts.port)
+    from fsspec.implementations.webhdfs import WebHDFS
 
-        files: Any = HdfsFileSystem(skip_instance_cache=True, **options)
-    else:
-        from fsspec.implementations.webhdfs import WebHDFS
-
-        if user := parts.username or os.environ.get(USER):
-            options["user"] = user
-        files = WebHDFS(skip_instance_cache=True, **options)
-        for scheme in ("http://", "https://"):
-            files.session.mount(scheme, _adapter(timeout, longest))
+    user = parts.username or os.environ.get(USER)
+    files = WebHDFS(parts.hostname, parts.port, skip_instance_cache=True, **({"user": user} if user else {}))
     files._strip_protocol = lambda path: path  # theirs takes "#" and "?" in a name for parts of an address
+    for scheme in ("http://", "https://"):
+        files.session.mount(scheme, _adapter(timeout, longest))
     return files
 
 

@@ -324,6 +324,7 @@ class Store:
                     raise NoSuchFile(f"{address}: {shown(words, 200)}") from error
                 if isinstance(status, int) and 400 <= status < 500 and status not in BUSY:
                     raise NoSuchFile(f"{address}: the server answers {status}") from error
+                self._forget()
                 if attempt == self.retries:
                     raise UserError(
                         f"{address} could not be read in {self.retries + 1} attempts, the last time: {_reason(error)}. "
@@ -331,7 +332,6 @@ class Store:
                     ) from error
                 wait = waits(self.retries)[attempt] * random.uniform(0.5, 1.0)
                 log.debug("%s: %s; once more in %.1f s", address, _reason(error), wait)
-                self._opened = None
                 time.sleep(wait)
 
     def _files(self) -> Any:
@@ -339,6 +339,12 @@ class Store:
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = os.getpid(), self._open()
         return self._opened[1]
+
+    def _forget(self) -> None:
+        """The next attempt has connections of its own."""
+        opened, self._opened = self._opened, None
+        if opened is not None and isinstance(opened[1], hadoop.HdfsFiles):
+            opened[1].close()
 
     def _open(self) -> Any:
         scheme = scheme_of(self.root)

@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,12 +12,17 @@ import pytest
 from locations import ROOT
 from photos_elsewhere import require_same
 from test_remote import PATIENT, data, impatient, require_equal, store  # noqa: F401
+from values_of_conf import train_transform
 from webhdfs_server import webhdfs
 
 from imgcls.data.formats.build import build_samples
+from imgcls.data.loading.dataset import ImageDataset
+from imgcls.data.loading.loader import build_loader
+from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.pictures.decode import BadImage
 from imgcls.errors import UserError
 from imgcls.machine import hadoop
+from imgcls.machine.store import Store
 
 pytest.importorskip("fsspec")
 pytest.importorskip("requests")
@@ -144,6 +150,58 @@ def test_an_address_that_leaves_something_open(root, words):
     with pytest.raises(UserError, match=words) as caught:
         store(root)
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def hdfs(data):  # noqa: F811
+    """A real HDFS that the variable names, ``hdfs://namenode:8020``, with the data in a directory of its own."""
+    address = os.environ.get("IMGCLS_TEST_HDFS")
+    if address is None:
+        pytest.skip("IMGCLS_TEST_HDFS names no HDFS")
+    native = pytest.importorskip("hdfs_native")
+    client, own = native.Client(address), f"/imgcls-test-{os.getpid()}/我的 照片 #1?"
+    for path in sorted(data.rglob("*")):
+        if path.is_file():
+            with client.create(f"{own}/{path.relative_to(data)}", native.WriteOptions(overwrite=True)) as file:
+                file.write(path.read_bytes())
+    yield f"{address}{own}"
+    client.delete(own.rpartition("/")[0], True)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_real_hdfs_is_the_directory(data, hdfs, split):  # noqa: F811
+    require_equal(read("folder", hdfs, split), build_samples("folder", root=str(data), split=split))
+    require_same(read("list", hdfs, split, class_map=data / "classes.txt"), split)
+    require_same(read("tar", f"{hdfs}/shards", split), split)
+    require_same(read("webdataset", f"{hdfs}/bare", split), split)
+    for kind in ("parquet", "arrow"):
+        require_same(read("huggingface", f"{hdfs}/rows/{kind}", split), split)
+
+
+def test_what_has_been_read_over_hdfs_is_in_no_workers_way(data, hdfs):  # noqa: F811
+    """hdfs-native keeps connections for the next file, which a forked worker would wait for in vain."""
+    samples, local = read("tar", f"{hdfs}/shards"), build_samples("tar", root=str(data / "shards"))
+    transform, images = train_transform(32), []
+    samples.source(0)
+    for one in (samples, local):
+        dataset = ImageDataset(one, transform, seed=3)
+        loader = build_loader(dataset, EpochSampler(len(one), 16), num_workers=2, timeout=120)
+        images.append([batch[0].numpy() for batch in loader])
+    for remote, here in zip(*images, strict=True):
+        assert (remote == here).all()
+
+
+def test_an_hdfs_that_does_not_answer_ends_in_words_and_leaves_no_process():
+    pytest.importorskip("hdfs_native")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        there = Store(f"hdfs://127.0.0.1:{silent.getsockname()[1]}/photos", 2.0, 1, 1 << 20)
+        opened = []
+        there._open = lambda: opened.append(Store._open(there)) or opened[-1]
+        with pytest.raises(UserError, match="could not be read in 2 attempts, the last time: no answer in time"):
+            there.read_part("a.tar", 0, 10, of=10)
+    assert [one._process.poll() is None for one in opened] == [False, False]
 
 
 @pytest.mark.full
