@@ -8,6 +8,7 @@ import paddle
 from paddle import nn
 
 from imgcls.errors import UserError
+from imgcls.machine import cpu
 from imgcls.machine.paddle_internals import (
     has_onednn_graphs,
     kernel_size,
@@ -59,6 +60,7 @@ def compile_with_onednn(
             f"{_ASKED}: the graphs of PaddlePaddle {paddle.__version__} have no kernels of oneDNN to train with, those "
             f"of 2.6.2 have. {_WITHOUT}"
         )
+    cpu.keep_activations()
     before = images.clone()
     with paddle.no_grad():
         images.set_value(before * (1 + ROUNDING))

@@ -26,6 +26,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_thre
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 """Numbers of glibc's settings, see mallopt(3)."""
 MEBIBYTE = 1 << 20
+ALL = -1
+"""Bytes to hold on to: all that were ever freed."""
 
 set_here: set[str] = set()
 """Variables that ``tune`` has set, as opposed to the user."""
@@ -90,14 +92,23 @@ def tune() -> None:
     """Set what the user has not set, the variables only if Paddle is not loaded yet; nothing when switched off."""
     if os.environ.get(SWITCH, "1") == "0":
         return
-    if not any(name in os.environ for name in MEMORY_VARIABLES):
-        _keep_freed_memory()
+    _keep_freed_memory(64 * MEBIBYTE, below=32 * MEBIBYTE)
     if "paddle" in sys.modules:
         return
     for name, value in recommended_settings().items():
         if name not in os.environ:
             os.environ[name] = value
             set_here.add(name)
+
+
+def keep_activations() -> None:
+    """Hold on to the memory of a step for the next one, from now on; not if the user has settings, or switched it off.
+
+    Every step of a training frees as much as it took, in blocks of up to hundreds of MiB, and where the kernel gets
+    them back it clears them again for the next step: a sixth of the time of a fast graph.
+    """
+    if os.environ.get(SWITCH, "1") != "0":
+        _keep_freed_memory(ALL, below=1024 * MEBIBYTE)
 
 
 def inherited_environment() -> dict[str, str]:
@@ -113,12 +124,14 @@ def describe() -> str:
     return f"{usable_cores()} cores, tuning {tuning} ({in_force or 'nothing set'})"
 
 
-def _keep_freed_memory() -> None:
-    """Let the C library (glibc) hold on to up to 64 MiB that are freed, of blocks below 32 MiB, in this process."""
+def _keep_freed_memory(most: int, *, below: int) -> None:
+    """Let the C library (glibc) hold on to ``most`` freed bytes, of blocks ``below`` that many, in this process."""
+    if any(name in os.environ for name in MEMORY_VARIABLES):
+        return
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(MMAP_THRESHOLD, 32 * MEBIBYTE)
-        mallopt(TRIM_THRESHOLD, 64 * MEBIBYTE)
+        mallopt(MMAP_THRESHOLD, below)
+        mallopt(TRIM_THRESHOLD, most)
 
 
 def _is_amd() -> bool:

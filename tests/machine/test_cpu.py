@@ -49,7 +49,7 @@ FAULTS = """
 import resource
 def pages_asked_for():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    [bytearray(1 << 20) for _ in range(50)]
+    [bytearray(SIZE << 20) for _ in range(50 // SIZE)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 pages_asked_for()
 print(pages_asked_for())
@@ -58,14 +58,21 @@ print(pages_asked_for())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 @pytest.mark.parametrize(
-    ("variables", "again"),
-    [({}, False), ({cpu.SWITCH: "0"}, True), ({"MALLOC_TRIM_THRESHOLD_": "100000"}, True)],
+    ("variables", "size", "keep", "again"),
+    [
+        ({}, 1, "", False),
+        ({cpu.SWITCH: "0"}, 1, "", True),
+        ({"MALLOC_TRIM_THRESHOLD_": "100000"}, 1, "", True),
+        ({}, 50, "", True),
+        ({}, 50, "cpu.keep_activations()", False),
+        ({"MALLOC_TRIM_THRESHOLD_": "100000"}, 50, "cpu.keep_activations()", True),
+    ],
 )
-def test_freed_memory_is_used_again_without_the_kernel(variables, again):
+def test_freed_memory_is_used_again_without_the_kernel(variables, size, keep, again):
     """50 MB are freed; the kernel clears their pages once more unless the C library keeps them."""
     environment = {name: value for name, value in os.environ.items() if name not in (cpu.SWITCH, *cpu.MEMORY_VARIABLES)}
     environment |= {"PYTHONPATH": str(ROOT), **variables}
-    command = [sys.executable, "-c", f"import imgcls\n{FAULTS}"]
+    command = [sys.executable, "-c", f"from imgcls.machine import cpu\n{keep}\nSIZE = {size}\n{FAULTS}"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     pages = 50 * (1 << 20) // resource.getpagesize()
     assert (int(result.stdout) > pages / 2) is again
