@@ -14,6 +14,7 @@ from imgcls.app.monitors import monitor_problems
 from imgcls.app.rows import problems, rows
 from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, REMOTE, SHARED
 from imgcls.errors import UserError, close_matches, listed
+from imgcls.machine import hadoop
 from imgcls.machine.store import SCHEMES, scheme_of, waits
 from imgcls.models.registry import list_models
 from imgcls.weights.choices import OURS, PEERS
@@ -148,8 +149,11 @@ def _address(config: DictConfig, format: str) -> Iterator[str]:
         yield f"data.root={root}: data comes from {'://, '.join(SCHEMES)}:// or a directory."
     if format not in REMOTE:
         yield f"data.root={root}: at an address there can be data={', data='.join(REMOTE)}."
-    if find_spec("fsspec") is None:
-        yield f'data.root={root} needs the package fsspec: pip install "imgcls[remote]"'
+    hadoop.require_known(root)
+    for package in ("fsspec", *hadoop.NEEDED.get(scheme_of(root), ())):
+        if find_spec(package) is None:
+            extra = "hadoop" if scheme_of(root) in hadoop.SCHEMES else "remote"
+            yield f'data.root={root} needs the package {package.replace("_", "-")}: pip install "imgcls[{extra}]"'
     for key, value in {"check_files": ("all", "sample"), "multi_label": (True,), "backend": ("dali",)}.items():
         if data[key] in value:
             yield f"data.{key}={data[key]}: not with data.root={root}; leave it out."

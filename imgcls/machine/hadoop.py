@@ -13,6 +13,9 @@ from imgcls.machine.limits import LISTING_BYTES
 from imgcls.machine.reading import shown
 
 SCHEMES = ("hdfs", "webhdfs")
+NEEDED = {"hdfs": ("hdfs_native",), "webhdfs": ("requests",)}
+"""Packages beside fsspec."""
+
 USER = "HADOOP_USER_NAME"
 """A variable of the programs of Hadoop: in whose name files are read, where it is not in the address."""
 
@@ -44,7 +47,7 @@ def open_hadoop(root: str, timeout: float, longest: float) -> Any:
 
 
 def require_known(root: str) -> None:
-    """Refuse an address that leaves something open, before anything is asked.
+    """Refuse an address of Hadoop's that leaves something open, before anything is asked.
 
     Raises:
         UserError: no host or port, or a user where none can be.
@@ -54,6 +57,8 @@ def require_known(root: str) -> None:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise UserError(f"{shown(root)}: {error}.") from error
+    if parts.scheme not in SCHEMES:
+        return
     if parts.scheme == "hdfs" and parts.username:
         raise UserError(f"{shown(root)}: set {USER}={parts.username} in the environment, and leave it out here.")
     if not host or (parts.scheme == "webhdfs" and port is None):

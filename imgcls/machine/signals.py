@@ -70,19 +70,25 @@ def interruptible(kept: str = "nothing was under way that had to be saved") -> I
 def held_back() -> Iterator[None]:
     """Inside, these signals wait; for modules that put handlers of their own before Python's while they start.
 
-    What a handler raises meanwhile, such a module would turn into an ``ImportError``.
+    What a handler raises meanwhile, such a module would turn into an ``ImportError``. Threads of NumPy's, where there
+    are any, take a signal that this thread does not, and so it is both blocked here and noted down.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.append(number))
     try:
         yield
-        for number in STOPPING:
-            if callable(handler := signal.getsignal(number)):
-                signal.signal(number, handler)  # the one that Python was told of
     finally:
+        restore_handlers(handlers)  # which are no longer before Python's
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def status_of(program: Callable[[], int]) -> int:

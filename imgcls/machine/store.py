@@ -86,8 +86,7 @@ class Store:
             raise UserError(f"{shown(root)}: data comes from {'://, '.join(SCHEMES)}:// or a directory.")
         if urlsplit(root).password is not None:
             raise UserError("data.root holds a password: leave it to the environment or the service's own files.")
-        if scheme_of(root) in hadoop.SCHEMES:
-            hadoop.require_known(root)
+        hadoop.require_known(root)
         scheme, _, rest = root.partition("://")
         self.root = f"{scheme.lower()}://{rest}".rstrip("/")
         self.timeout = timeout

@@ -386,6 +386,7 @@ def test_folds_columns_and_pruning_fit_the_rest(overrides, words):
         (["data=tar", "data.backend=dali"], "data.backend=dali: not with data.root=s3://photos"),
         (["data=list", "data.check_files=all"], "data.check_files=all: not with data.root=s3://photos"),
         (["data=tar", "data.remote_retries=9"], "for one picture: data.worker_timeout=120 must be more"),
+        (["data=tar", "data.root=webhdfs://there/photos"], "names no host and port, as webhdfs://namenode:9870/photos"),
         (["data=tar", "data.root=ftp://photos"], "data.root=ftp://photos: data comes from s3://"),
     ],
 )

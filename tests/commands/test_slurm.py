@@ -10,6 +10,8 @@ from locations import ROOT
 from slurm_cluster import cluster, is_installed
 from test_launchers import NETWORK
 
+from imgcls.machine.cpu import inherited_environment
+
 pytestmark = [
     pytest.mark.full,
     pytest.mark.skipif(not is_installed(), reason="slurm-wlm and munge are not installed"),
@@ -29,7 +31,7 @@ def run(slurm, tmp_path):
     directory.mkdir()
     (directory / "swept_networks.py").write_text(NETWORK)
     path = os.pathsep.join((os.path.dirname(sys.executable), slurm["PATH"]))
-    environment = {**os.environ, **slurm, "PYTHONPATH": f"{ROOT}{os.pathsep}{directory}", "PATH": path}
+    environment = {**inherited_environment(), **slurm, "PYTHONPATH": f"{ROOT}{os.pathsep}{directory}", "PATH": path}
 
     def command(*words):
         return subprocess.run(

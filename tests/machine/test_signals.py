@@ -97,6 +97,28 @@ def test_held_back_they_come_afterwards_to_the_handler_that_python_knows():
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+def test_held_back_they_do_not_come_by_another_thread_either():
+    """As those of NumPy's, which a signal goes to that the main thread blocks."""
+    reached = []
+    threads = threading.Event()
+    thread = threading.Thread(target=threads.wait)
+    thread.start()
+
+    def work():
+        with held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+            reached.append("the end")
+        reached.append("behind")
+
+    try:
+        with pytest.raises(Interrupted), interruptible():
+            work()
+    finally:
+        threads.set()
+    assert reached == ["the end"]
+
+
 def test_a_program_without_configuration_says_so_too(capsys):
     assert status_of(lambda: 3) == 3
     assert status_of(lambda: send(signal.SIGINT)) == 130
