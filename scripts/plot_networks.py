@@ -101,7 +101,7 @@ def draw():
     axes.plot([row[1] for row in front], [row[2] for row in front], color="0.6", lw=1, zorder=1)
     axes.set_xscale("log")
     axes.set_xlim(left=found[0][1] / 3)  # room for a name
-    axes.set_ylim(top=max(row[2] for row in found) + 5)
+    axes.set_ylim(top=max(row[2] for row in found) + 7)
     axes.set_xlabel("milliseconds of one core for a picture")
     axes.set_ylabel("published top-1 on ImageNet, %")
     axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
