@@ -60,9 +60,8 @@ mean, std = np.array(contract["mean"]), np.array(contract["std"])
 config = Config(str(model_file(options.directory)), str(options.directory / "inference.pdiparams"))
 config.disable_glog_info()
 config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)))
-# Beside oneDNN, which is on by default, these fail in DARTS and Swin, or make Swin nine times slower.
 for name in ("batch_norm_act_fuse_pass", "matmul_add_act_fuse_pass", "matmul_elementwise_add_mkldnn_fuse_pass"):
-    config.delete_pass(name)
+    config.delete_pass(name)  # beside oneDNN they fail in DARTS and Swin, or make Swin nine times slower
 answers_to = os.dup(1)
 os.dup2(2, 1)  # where Paddle 3 prints what it is at
 network = create_predictor(config)

@@ -29,9 +29,8 @@ def paddle_here(directory, threads):
     config = Config(*(str(directory / name) for name in FILES[graph_kind(directory)]))
     config.disable_glog_info()
     config.set_cpu_math_library_num_threads(threads)
-    # Beside oneDNN, which is on by default, these fail in DARTS and Swin, or make Swin nine times slower.
     for name in ("batch_norm_act_fuse_pass", "matmul_add_act_fuse_pass", "matmul_elementwise_add_mkldnn_fuse_pass"):
-        config.delete_pass(name)
+        config.delete_pass(name)  # beside oneDNN they fail in DARTS and Swin, or make Swin nine times slower
     predictor = create_predictor(config)
 
     def run(images):
