@@ -1,7 +1,7 @@
 """A network's graph with oneDNN's convolutions, taken only if its gradients are those of the layers one by one."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import paddle
@@ -25,7 +25,12 @@ SMALLEST_TOLERANCE = 1e-3
 SENSITIVITY = 100.0
 """How much larger a difference may be than that which a change of the images by one rounding makes."""
 
-ROUNDING = 2.0**-23
+LARGEST_TOLERANCE = 1.0
+"""What no rounding excuses: a gradient in another order of its numbers differs by 1.4 of its norm."""
+
+ROUNDING, ONES = 2.0**-23, np.float32([-1, 1])
+MORE_ROUNDINGS = 2
+"""Of single numbers up or down, before a network is refused: a ReLU near zero turns by some and not by others."""
 
 Gradients = dict[str, np.ndarray]
 
@@ -61,11 +66,7 @@ def compile_with_onednn(
             f"of 2.6.2 have. {_WITHOUT}"
         )
     cpu.keep_activations()
-    before = images.clone()
-    with paddle.no_grad():
-        images.set_value(before * (1 + ROUNDING))
-    nearby = gradients(network, loss)
-    images.set_value(before)
+    nearby = [_of_rounded(network, images, loss, 1.0)]
     marked = mark_for_onednn(network, chosen)
     try:
         if not marked:
@@ -73,7 +74,15 @@ def compile_with_onednn(
         spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
         paddle.jit.to_static(network, input_spec=[spec], full_graph=True)
         activations = plain_between_onednn(network, images)
-        require_equal(exact, nearby, gradients(network, loss))
+        found = gradients(network, loss)
+        try:
+            require_equal(exact, nearby, found)
+        except UserError:  # one rounding does not make all that roundings can
+            graph = vars(network).pop("forward")
+            signs = map(np.random.default_rng, range(MORE_ROUNDINGS))
+            nearby += [_of_rounded(network, images, loss, one.choice(ONES, images.shape)) for one in signs]
+            vars(network)["forward"] = graph
+            require_equal(exact, nearby, found)
     except BaseException as error:
         vars(network).pop("forward", None)
         unmark_for_onednn(network)
@@ -88,7 +97,19 @@ def compile_with_onednn(
     )
 
 
-def require_equal(exact: Gradients, nearby: Gradients, found: Gradients) -> None:
+def _of_rounded(
+    network: nn.Layer, images: paddle.Tensor, loss: Callable[[], paddle.Tensor], signs: float | np.ndarray
+) -> Gradients:
+    """Gradients for images that are one rounding away, up or down; then they are as before."""
+    before = images.clone()
+    with paddle.no_grad():
+        images.set_value(before * paddle.to_tensor(1 + ROUNDING * signs, images.dtype))
+    found = gradients(network, loss)
+    images.set_value(before)
+    return found
+
+
+def require_equal(exact: Gradients, nearby: Sequence[Gradients], found: Gradients) -> None:
     """Compare gradients, tensor by tensor, relative to their norm.
 
     Args:
@@ -102,9 +123,9 @@ def require_equal(exact: Gradients, nearby: Gradients, found: Gradients) -> None
         size = float(np.linalg.norm(gradient))
         if size == 0:
             continue
-        by_rounding = float(np.linalg.norm(nearby[name] - gradient)) / size
+        by_rounding = max(float(np.linalg.norm(one[name] - gradient)) for one in nearby) / size
         difference = float(np.linalg.norm(found[name] - gradient)) / size if name in found else np.inf
-        allowed = max(SMALLEST_TOLERANCE, SENSITIVITY * by_rounding)
+        allowed = min(max(SMALLEST_TOLERANCE, SENSITIVITY * by_rounding), LARGEST_TOLERANCE)
         if not difference <= allowed:
             wrong += 1
             worst = max(worst, (difference, allowed, name))

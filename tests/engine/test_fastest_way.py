@@ -46,7 +46,7 @@ def test_what_is_taken_has_the_gradients_of_eager_training(cache, monkeypatch):
     state = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
     name = take_fastest(network, images, loss)
     assert ("forward" in vars(network)) is (name != EAGER)
-    require_equal(exact, nearby, gradients(network, loss))
+    require_equal(exact, [nearby], gradients(network, loss))
     assert all(np.array_equal(state[key], tensor.numpy()) for key, tensor in network.state_dict().items())
     file, lock = sorted(cache.iterdir())  # nothing of the trials is left
     assert (file.suffix, lock.suffix) == (".json", ".lock")
