@@ -148,6 +148,6 @@ def test_what_rounding_does_is_allowed_for():
     require_equal(exact, [exact, nearby], {"a": np.ones(4), "b": np.ones(4) + 0.05})
     with pytest.raises(UserError, match=r"the gradients of 1 of 2 tensors differ .* that of a by 0.05 of its norm"):
         require_equal(exact, [exact], {"a": np.ones(4) * 1.05, "b": np.ones(4)})
+    rough = {"a": np.ones(4) * 2, "b": np.ones(4)}
     with pytest.raises(UserError, match=r"more than 1\."):  # another order of the numbers, however rough the task
-        rough = {"a": np.ones(4) * 2, "b": np.ones(4)}
         require_equal(exact, [rough], {"a": np.float64([1, -1, 1, -1]), "b": np.ones(4)})
