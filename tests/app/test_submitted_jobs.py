@@ -62,7 +62,9 @@ def test_other_signals_are_none_of_its_business(submitit):
 def test_jobs_that_are_left_are_waited_for(tmp_path, capsys, monkeypatch):
     """One process that still runs, and one that ended long ago."""
     monkeypatch.setattr("imgcls.app.submitted_jobs.LOOK_SECONDS", 0.01)
-    job = subprocess.Popen([sys.executable, "-c", "input()", "submitit"], stdin=subprocess.PIPE)
+    command = [sys.executable, "-c", "print(flush=True); input()", "submitit"]
+    job = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    job.stdout.readline()  # not before it runs has a process its words
     for number in (job.pid, 4_000_000_000):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / f"{number}_submitted.pkl").touch()
