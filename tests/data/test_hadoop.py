@@ -96,10 +96,12 @@ def test_whose_name_it_is_and_who_may_not_read(server, monkeypatch):
 
 def test_a_service_that_stays_away_ends_in_words(server):
     state, address = server
-    samples = read("tar", f"{address}/shards", options={"retries": 1, "timeout": 0.5})
+    samples = read("tar", f"{address}/shards", options={"retries": 1, "timeout": 120})
+    state.always = "stall"
+    with pytest.raises(UserError, match="could not be read in 2 attempts, the last time: "):
+        store(f"{address}/shards", retries=1, timeout=0.5).read("index", 1000)
     for fault, words in {
         "503": "could not be read in 2 attempts, the last time: the server answers 503",
-        "stall": "could not be read in 2 attempts, the last time: ",
         "standby": "the last time: Operation category READ is not supported in state standby",
     }.items():
         state.always = fault
