@@ -6,9 +6,7 @@ are there before. Variables that count when a library loads cannot be changed fo
 a program is started as usual.
 """
 
-import atexit
 import contextlib
-import ctypes
 import gc
 import importlib
 import io
@@ -166,20 +164,11 @@ def watch(told: int) -> None:
     os._exit(0)
 
 
-def end_before_destructors() -> None:
-    """Let the process end when Python has, without the destructors of Paddle's own objects.
-
-    A thread of Paddle's takes samples every second. Where the fork met one that it was taking, its lock stays held in
-    the forked program, whose destructors would wait for it without end.
-    """
-    libc = ctypes.CDLL(None)
-    libc.on_exit(libc._exit, None)  # gets the status; what was registered last runs first
-    atexit.register(libc.fflush, None)
-
-
 def become(request: dict) -> None:
     """Be the program that was asked for, as ``python -m`` begins it."""
-    end_before_destructors()
+    from imgcls.machine.processes import end_before_destructors
+
+    end_before_destructors()  # a thread of Paddle's may have held a lock at the fork, which they would wait for
     for target, descriptor in enumerate(request["descriptors"], start=1):
         os.dup2(descriptor, target)
         os.close(descriptor)

@@ -16,6 +16,7 @@ from imgcls.benchmarks.train import Setting
 from imgcls.errors import Interrupted
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.modules import import_modules
+from imgcls.machine.processes import end_before_destructors
 from imgcls.machine.streams import prepare_streams
 from imgcls.machine.text import write_json
 from imgcls.run.launcher import end_with_parent, is_first
@@ -104,4 +105,6 @@ def _photos(config: DictConfig, ranks: "Ranks", updates: int):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    end_before_destructors()
+    sys.exit(status)

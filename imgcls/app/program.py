@@ -43,6 +43,7 @@ from imgcls.app.submitted_jobs import queued_again
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, listed
 from imgcls.machine.installation import versions
 from imgcls.machine.modules import import_modules
+from imgcls.machine.processes import end_before_destructors
 from imgcls.machine.signals import interruptible
 from imgcls.machine.streams import finished, prepare_streams
 from imgcls.machine.text import escape_controls
@@ -92,6 +93,8 @@ def entry_point(name: str) -> Callable:
                 status = _run(name, function)
             except SystemExit as end:  # of Hydra's own flags
                 status = end.code
+            if launch.in_rank():
+                end_before_destructors()
             sys.exit(finished(status))
 
         return main

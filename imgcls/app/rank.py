@@ -13,6 +13,7 @@ from imgcls.errors import Interrupted
 from imgcls.machine import pulse
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.modules import import_modules
+from imgcls.machine.processes import end_before_destructors
 from imgcls.machine.signals import interruptible
 from imgcls.machine.streams import prepare_streams
 from imgcls.run.directory import Run
@@ -39,4 +40,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    end_before_destructors()
+    sys.exit(status)

@@ -26,6 +26,7 @@ from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
 from imgcls.functional.normalize import normalize
 from imgcls.functional.schedules import build_schedule
+from imgcls.machine.processes import end_before_destructors
 from imgcls.models.registry import build_model
 from imgcls.run.launcher import end_with_parent, in_rank
 
@@ -178,3 +179,4 @@ def main(directory: Path, names: list[str]) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), sys.argv[2:])
+    end_before_destructors()

@@ -26,6 +26,7 @@ from imgcls.engine.ranks import join
 from imgcls.engine.sync_batch_norm import SyncBatchNorm, synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
 from imgcls.functional.normalize import normalize
+from imgcls.machine.processes import end_before_destructors
 from imgcls.models.registry import build_model
 from imgcls.run.launcher import end_with_parent, in_rank
 
@@ -102,3 +103,4 @@ def main(directory: Path, norms: str, updates: int) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    end_before_destructors()
