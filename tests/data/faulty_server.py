@@ -103,12 +103,19 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
                     self.wfile.write(bytes(1 << 16))
                     state.flooded += 1 << 16
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with listening(Handler, state) as port:
+        yield state, f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def listening(handler, state):
+    """A server on a free port, which is given, until the end; ``state.ended`` lets go who waits."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield state, f"http://127.0.0.1:{server.server_address[1]}"
+        yield server.server_address[1]
     finally:
         state.ended.set()
         server.shutdown()

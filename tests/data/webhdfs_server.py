@@ -9,9 +9,11 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from faulty_server import listening
 
 
 class Hadoop:
@@ -126,14 +128,5 @@ def webhdfs(root: Path) -> Iterator[tuple[Hadoop, str]]:
                     self.wfile.write(bytes(1 << 16))
                     state.flooded += 1 << 16
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Node)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield state, f"webhdfs://127.0.0.1:{server.server_address[1]}"
-    finally:
-        state.ended.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Node, state) as port:
+        yield state, f"webhdfs://127.0.0.1:{port}"
