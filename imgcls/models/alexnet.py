@@ -44,6 +44,7 @@ class AlexNet(Network):
 
     num_features = 256
     map_size = 6
+    hidden_features = 4096
     min_input_size = 63
 
     def __init__(self, dropout: float = 0.5, num_classes: int = 1000, in_channels: int = 3):
@@ -59,9 +60,9 @@ class AlexNet(Network):
             conv_relu(256, 256, 3, 1, "conv5"),
             nn.MaxPool2D(3, stride=2),
         )
-        self.fc6 = linear(self.num_features * self.map_size**2, 4096, "fc6")
-        self.fc7 = linear(4096, 4096, "fc7")
-        self.head = linear(4096, num_classes, "fc8")
+        self.fc6 = linear(self.num_features * self.map_size**2, self.hidden_features, "fc6")
+        self.fc7 = linear(self.hidden_features, self.hidden_features, "fc7")
+        self.head = linear(self.hidden_features, num_classes, "fc8")
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:

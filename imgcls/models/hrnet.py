@@ -135,6 +135,8 @@ class HRNet(Network):
     """
 
     num_features = 2048
+    modules = (1, 4, 3)
+    """Of the stages with two, three and four resolutions."""
 
     def __init__(
         self,
@@ -157,11 +159,11 @@ class HRNet(Network):
         self.transition1 = nn.LayerList(
             [conv_bn(256, widths[0], 3, "tr1_layer_1"), conv_bn(256, widths[1], 3, "tr1_layer_2", stride=2)]
         )
-        self.stage2 = stage(widths[:2], 1, se, align_corners, "st2")
+        self.stage2 = stage(widths[:2], self.modules[0], se, align_corners, "st2")
         self.transition2 = conv_bn(widths[1], widths[2], 3, "tr2_layer_3", stride=2)
-        self.stage3 = stage(widths[:3], 4, se, align_corners, "st3")
+        self.stage3 = stage(widths[:3], self.modules[1], se, align_corners, "st3")
         self.transition3 = conv_bn(widths[2], widths[3], 3, "tr3_layer_4", stride=2)
-        self.stage4 = stage(widths, 3, se, align_corners, "st4")
+        self.stage4 = stage(widths, self.modules[2], se, align_corners, "st4")
 
         self.widen = nn.LayerList(
             Bottleneck(channels, 32 * 2**branch, se, f"cls_headconv_{branch + 1}")

@@ -137,25 +137,27 @@ def inception_c(name: str) -> Concat:
 
 
 class InceptionV4(Network):
-    """Stem, 4 modules A, reduction, 7 modules B, reduction, 3 modules C, global average, dropout.
+    """Stem, ``modules`` A, reduction, modules B, reduction, modules C, global average, dropout.
 
     Args:
         dropout: probability of dropping a feature before the last layer, in training.
     """
 
     num_features = 1536
+    modules = (4, 7, 3)
     min_input_size = 75
 
     def __init__(self, dropout: float = 0.2, num_classes: int = 1000, in_channels: int = 3):
         super().__init__()
         require_probability(dropout=dropout)
+        a, b, c = self.modules
         self.features = nn.Sequential(
             stem(in_channels),
-            *(inception_a(f"inception_a{number}") for number in range(1, 5)),
+            *(inception_a(f"inception_a{number}") for number in range(1, a + 1)),
             reduction_a("reduction_a"),
-            *(inception_b(f"inception_b{number}") for number in range(1, 8)),
+            *(inception_b(f"inception_b{number}") for number in range(1, b + 1)),
             reduction_b("reduction_b"),
-            *(inception_c(f"inception_c{number}") for number in range(1, 4)),
+            *(inception_c(f"inception_c{number}") for number in range(1, c + 1)),
         )
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
         bound = self.num_features**-0.5

@@ -33,6 +33,7 @@ class VGG(Network):
 
     num_features = WIDTHS[-1]
     map_size = 7
+    hidden_features = 4096
     min_input_size = 32
 
     def __init__(
@@ -50,9 +51,10 @@ class VGG(Network):
                 in_channels = width
             layers.append(nn.MaxPool2D(2, stride=2))
         self.features = nn.Sequential(*layers)
-        self.fc6 = linear(in_channels * self.map_size**2, 4096, weight="fc6_weights", bias="fc6_offset")
-        self.fc7 = linear(4096, 4096, weight="fc7_weights", bias="fc7_offset")
-        self.head = linear(4096, num_classes, weight="fc8_weights", bias="fc8_offset")
+        hidden = self.hidden_features
+        self.fc6 = linear(in_channels * self.map_size**2, hidden, weight="fc6_weights", bias="fc6_offset")
+        self.fc7 = linear(hidden, hidden, weight="fc7_weights", bias="fc7_offset")
+        self.head = linear(hidden, num_classes, weight="fc8_weights", bias="fc8_offset")
         self.dropout = nn.Dropout(dropout, mode="downscale_in_infer")
 
     def forward_head(self, features: paddle.Tensor) -> paddle.Tensor:

@@ -9,8 +9,11 @@ import weights
 from locations import REFERENCE
 
 import imgcls
+from imgcls.models import resnet, shufflenet_v2
 from imgcls.models.alexnet import AlexNet
 from imgcls.models.darts import DARTS
+from imgcls.models.hrnet import HRNet
+from imgcls.models.inception_v4 import InceptionV4
 from imgcls.models.vgg import VGG
 
 SMALL = 14e6  # parameters a network may have to run by default
@@ -51,34 +54,58 @@ def specification(name: str) -> dict:
     return json.loads(path.read_text())
 
 
-def filled(name: str, spec: dict, **arguments) -> paddle.nn.Layer:
+def filled(name: str, spec: dict, build=imgcls.create_model) -> paddle.nn.Layer:
     """The network with the reference's weights, in evaluation mode."""
-    network = imgcls.create_model(name, **arguments)
-    values = dict(weights.make_parameters(spec))
+    network = build(name)
+    roles = {item["name"]: item["role"] for item in spec["parameters"]}
     for tensor in network.state_dict().values():
-        tensor.set_value(values[tensor.name])
+        role = roles[tensor.name]
+        tensor.set_value(weights.make_parameter(tensor.name, tensor.shape, role, spec["gain"], spec["gain_on"]))
     network.eval()
     return network
 
 
-SLIM = {"resnext101_32x8d_wsl": {"depth": 50, "width": 64, "groups": 8}}
+SLIM = {
+    "darknet53": {"repeats": (1, 2, 1, 1, 1)},
+    "densenet121": {"repeats": (2, 3, 2, 2)},
+    "dpn68": {"repeats": (2, 2, 2, 2)},
+    "hrnet_w18_c": {"width": 6},
+    "resnext101_32x8d_wsl": {"depth": 50, "width": 64, "groups": 8},
+    "xception41": {"middle": 2},
+    "xception41_deeplab": {"middle": 2},
+}
 """Arguments that make a small network of the smallest of a family."""
-
-MAP_SIZE = 2
-"""Side of the map that the first fully connected layer of AlexNet and VGG reads, in place of 6 and 7."""
 
 CELLS, REDUCTIONS = 5, (1, 3)
 """Of DARTS, in place of 14 cells, the fifth and the tenth of which reduce."""
 
+MAP_SIZE = 2
+"""Side of the map that the first fully connected layer of AlexNet and VGG reads, in place of 6 and 7."""
+
+RENUMBERED = ("darts", "dpn")
+"""Families whose blocks are numbered through: of fewer of them, the reference does not know every name."""
+
+FEWER = {
+    (AlexNet, "hidden_features"): 512,
+    (AlexNet, "map_size"): MAP_SIZE,
+    (DARTS, "cells_in_total"): CELLS,
+    (DARTS, "reductions"): REDUCTIONS,
+    (HRNet, "modules"): (1, 1, 1),
+    (InceptionV4, "modules"): (1, 2, 1),
+    (VGG, "hidden_features"): 512,
+    (VGG, "map_size"): MAP_SIZE,
+    (resnet, "REPEATS"): dict.fromkeys(resnet.REPEATS, (2, 1, 1, 1)),
+    (shufflenet_v2, "REPEATS"): (2, 2, 2),
+}
+"""Where no argument says how many. Of blocks, each kind is still there, and two where one follows another."""
+
 
 def slim(name: str, **arguments) -> paddle.nn.Layer:
-    """A network of its family in all but some numbers, for what does not depend on them: of 30 million parameters
-    where the published ones have 60 to 130, or of a third of the cells."""
+    """A network of its family in all but some numbers, for what does not depend on them: with smaller layers, or
+    fewer of the blocks that are alike."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DARTS, "cells_in_total", CELLS)
-        patch.setattr(DARTS, "reductions", REDUCTIONS)
-        for whole in (AlexNet, VGG):
-            patch.setattr(whole, "map_size", MAP_SIZE)
+        for (owner, attribute), fewer in FEWER.items():
+            patch.setattr(owner, attribute, fewer)
         network = imgcls.create_model(name, **SLIM.get(name, {}), **arguments)
     if isinstance(network, AlexNet | VGG):
         network.map_size = MAP_SIZE
