@@ -16,6 +16,7 @@ from paddle.amp import GradScaler
 from paddle.base import core, unique_name
 from paddle.base.framework import in_dynamic_or_pir_mode
 from paddle.base.layer_helper import LayerHelper
+from paddle.jit.dy2static.program_translator import FunctionCache
 from paddle.nn.functional import conv
 from paddle.optimizer import Optimizer
 from paddle.optimizer.lr import LRScheduler
@@ -369,6 +370,32 @@ def own_forward(network: nn.Layer) -> Iterator[None]:
             if forward is not None:
                 vars(layer)["forward"] = forward
             layer._original_funcs = originals
+
+
+@contextlib.contextmanager
+def methods_translated_once() -> Iterator[None]:
+    """Inside this context ``paddle.jit`` translates the source of a method once, not for every layer that has it.
+
+    Paddle remembers what it has translated by the function. A bound method is another object each time, so each of
+    fifty convolutions was parsed, rewritten, compiled and imported again: half the time of an export. What is
+    remembered ends with the context, for a translation holds the globals of its module as they were.
+    """
+    translate = FunctionCache.convert_with_cache
+    translated: dict[Callable, Callable] = {}
+
+    def once(self: FunctionCache, function: Callable) -> Callable:
+        plain = getattr(function, "__func__", None)
+        if plain is None:
+            return translate(self, function)
+        if plain not in translated:
+            translated[plain] = translate(self, function)
+        return translated[plain]
+
+    FunctionCache.convert_with_cache = once
+    try:
+        yield
+    finally:
+        FunctionCache.convert_with_cache = translate
 
 
 def supports_bfloat16() -> bool:

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +268,39 @@ def test_a_saved_layer_has_its_own_forward(tmp_path):
         paddle.jit.save(inner, str(tmp_path / "inner"), input_spec=spec)
     x = paddle.randn([3, 2])
     assert np.array_equal(paddle.jit.load(str(tmp_path / "inner"))(x).numpy(), outer(x).numpy())
+
+
+FACTOR = 2
+
+
+class Scaled(nn.Layer):
+    def forward(self, x):
+        return x * FACTOR if x.shape[1] > 1 else x
+
+
+def test_a_method_is_translated_once(tmp_path, monkeypatch):
+    """For three layers of a class; anew in the next context, for a global may have changed; to the same bytes."""
+    translated = []
+    translate = internals.FunctionCache._convert
+    monkeypatch.setattr(
+        internals.FunctionCache,
+        "_convert",
+        lambda self, function: translated.append(function.__qualname__) or translate(self, function),
+    )
+    network = nn.Sequential(Scaled(), Scaled(), Scaled())
+    spec = [paddle.static.InputSpec([None, 2])]
+    counts = []
+    once = internals.methods_translated_once
+    for name, factor, context in (("plain", 2, nullcontext), ("once", 2, once), ("changed", 3, once)):
+        translated.clear()
+        monkeypatch.setitem(globals(), "FACTOR", factor)
+        with context(), internals.own_forward(network), paddle.utils.unique_name.guard():
+            paddle.jit.save(network, str(tmp_path / name), input_spec=spec)
+        counts.append(translated.count("Scaled.forward"))
+    assert counts == [3, 1, 1], "a Paddle that remembers methods"
+    if not ON_PADDLE_3:  # which writes names of temporary files into the graph
+        assert (tmp_path / "plain.pdmodel").read_bytes() == (tmp_path / "once.pdmodel").read_bytes()
+    assert paddle.jit.load(str(tmp_path / "changed"))(paddle.ones([1, 2])).tolist() == [[27.0, 27.0]]
 
 
 def test_bfloat16_on_this_processor():
