@@ -30,8 +30,8 @@ LARGEST_TOLERANCE = 1.0
 """What no rounding excuses: a gradient in another order of its numbers differs by 1.4 of its norm."""
 
 ALL_ROUNDING, NOTHING = 0.3, 1e-3
-"""A gradient of which roundings make more than this share, and whose numbers are smaller than this share of the others',
-would be zero without them: that of a batch norm's bias where another batch norm follows. All of it differs."""
+"""A gradient of which roundings make more than this share, and whose numbers are smaller than this share of those of
+others, would be zero without them: that of a batch norm's bias where another batch norm follows. All of it differs."""
 
 ROUNDING, ONES = 2.0**-23, np.float32([-1, 1])
 MORE_ROUNDINGS = 2

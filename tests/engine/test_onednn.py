@@ -17,7 +17,7 @@ from imgcls.models.registry import build_model, list_models, model_info
 on_2 = pytest.mark.skipif(ON_PADDLE_3, reason="graphs of PaddlePaddle 3 train without oneDNN")
 EVERYWHERE = GRAPHS["onednn everywhere"]
 SMALL = ("mobilenetv1_x0_25", "squeezenet1_1", "mobilenetv2_x0_25")
-"""With batch norms and depthwise convolutions; with biases and dropout; with gradients that are nothing but rounding."""
+"""With batch norms and depthwise convolutions; biases and dropout; gradients that are nothing but rounding."""
 
 
 def largest_of_each_family():
