@@ -60,6 +60,7 @@ def _against(config: DictConfig) -> Iterator:
         torch_python=settings.torch_python,
         libraries=list(settings.peers),
         ways=list(settings.ways),
+        processes=list(settings.processes),
         layouts=list(settings.torch_layouts),
         batch_sizes=list(settings.batch_sizes),
         rounds=settings.repeats,

@@ -304,10 +304,11 @@ def _devices(config: DictConfig) -> Iterator[str]:
     elif batch < ranks * config.trainer.accumulate:
         yield f"trainer.accumulate={config.trainer.accumulate}: a batch of {batch} cannot be split so often."
     if config.trainer.compile not in (False, "auto") and config.trainer.sync_bn and processes > 1:
-        yield "trainer.compile=true: synchronised batch norms can be compiled on GPUs only; set trainer.sync_bn=false."
+        way = str(config.trainer.compile).lower()
+        yield f"trainer.compile={way}: synchronised batch norms are compiled on GPUs only; set trainer.sync_bn=false."
     if config.trainer.compile == "onednn":
-        if ranks > 1 or gpus:
-            yield "trainer.compile=onednn is for one process on the CPU: set trainer.gpus=0 and trainer.processes=1."
+        if gpus:
+            yield "trainer.compile=onednn is for the CPU: set trainer.gpus=0."
         if config.model.data_format != "NCHW":
             yield f"trainer.compile=onednn gives wrong gradients with model.data_format={config.model.data_format}."
     same = _get(config, "trainer.same_batch")

@@ -10,8 +10,8 @@ AUTO = "auto"
 IMAGES = 4
 """Of an update, that a process has at least."""
 
-MEMORY = 2 << 30
-"""Bytes that are free for each process."""
+MEMORY, OF_GRAPHS = 2 << 30, 4 << 30
+"""Bytes that are free for each process; where it may train by graphs with oneDNN."""
 
 
 def with_processes(config: DictConfig, has_objects: bool = False) -> tuple[DictConfig, list[str]]:
@@ -25,7 +25,9 @@ def with_processes(config: DictConfig, has_objects: bool = False) -> tuple[DictC
         return config, []
     result = config.copy()
     reason = "for its callbacks are objects of one" if has_objects else _why_one(config)
-    count = 1 if reason else count_for(settings.batch_size, settings.accumulate, cpu.usable_cores(), memory.available())
+    each = OF_GRAPHS if settings.compile in ("onednn", AUTO) else MEMORY
+    shared = settings.batch_size, settings.accumulate, cpu.usable_cores(), memory.available(), each
+    count = 1 if reason else count_for(*shared)
     result.trainer.processes = count
     threads = max(1, cpu.usable_cores() // count)
     if count == 1:
@@ -39,15 +41,16 @@ def with_processes(config: DictConfig, has_objects: bool = False) -> tuple[DictC
     return result, remarks
 
 
-def count_for(batch_size: int, accumulate: int, cores: int, free: int | None) -> int:
+def count_for(batch_size: int, accumulate: int, cores: int, free: int | None, each: int = MEMORY) -> int:
     """How many processes share a batch: few of Paddle's kernels for the CPU use a second thread, so one for each core.
 
     Args:
         batch_size: of an update, over all processes.
         accumulate: parts that it is computed in.
         free: bytes of memory; ``None`` if unknown.
+        each: bytes that a process must find free.
     """
-    most = cores if free is None else min(cores, free // MEMORY)
+    most = cores if free is None else min(cores, free // each)
     most = min(most, batch_size // (IMAGES * accumulate))
     return max((count for count in range(1, most + 1) if batch_size % count == 0), default=1)
 
@@ -58,8 +61,6 @@ def _why_one(config: DictConfig) -> str | None:
         return "for another launcher has started several"
     if settings.gpus or (settings.gpus is None and version_of("paddlepaddle-gpu")):
         return "for each GPU gets one (trainer.gpus)"
-    if settings.compile in ("onednn", AUTO):
-        return f"for graphs are of one (trainer.compile={settings.compile})"
-    if settings.compile and settings.sync_bn:
+    if settings.compile not in (False, AUTO) and settings.sync_bn:
         return "for synchronised batch norms can be compiled on GPUs only (trainer.sync_bn)"
     return "for trainer.same_batch is of one" if settings.same_batch is not None else None

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -14,6 +15,7 @@ from imgcls.benchmarks.turns import Contestant, Program, Result, take_turns
 from imgcls.errors import UserError
 from imgcls.machine import cpu
 from imgcls.machine.progress import progress_bar
+from imgcls.run.launcher import Job
 
 OWN, THEIRS = "imgcls", "torch"
 OWN_WAYS = {"eager": False, "compiled": True, "onednn": "onednn", "auto": "auto"}
@@ -46,6 +48,7 @@ def measure_against(
     torch_python: str,
     libraries: Sequence[str],
     ways: Sequence[str],
+    processes: Sequence[int],
     layouts: Sequence[str],
     batch_sizes: Sequence[int],
     rounds: int,
@@ -57,6 +60,7 @@ def measure_against(
         networks: names and pixels of a side.
         torch_python: an interpreter with torch, and the ``libraries`` torchvision and timm as far as they are named.
         ways: of ``OWN_WAYS``; layouts: of torch, ``NCHW`` and ``NHWC`` (its channels-last).
+        processes: of ours, that share a batch.
         seconds: of a turn.
 
     Raises:
@@ -65,7 +69,7 @@ def measure_against(
     own_command = [sys.executable, "-m", "imgcls.app.training_steps"]
     their_command = [torch_python, str(Path(__file__).with_name("torch_steps.py")), str(cpu.usable_cores())]
     environment = cpu.inherited_environment()
-    with Program(their_command, environment) as theirs:
+    with Program(their_command, [environment]) as theirs:
         said = theirs.ask(do="hello")
     if "error" in said:
         raise UserError(f"benchmark.torch_python={torch_python} must be a Python that has torch: it {said['error']}.")
@@ -77,10 +81,17 @@ def measure_against(
     notes: list[str] = []
     others: list[float] = []
     for (name, size), batch_size in progress_bar(list(product(networks, batch_sizes)), desc="networks"):
-        contestants = [*_own(name, size, batch_size, ways), *_theirs(name, size, batch_size, libraries, layouts)]
+        contestants = [
+            *(one for count in processes for one in _own(name, size, batch_size, ways, count)),
+            *_theirs(name, size, batch_size, libraries, layouts),
+        ]
         # Fresh processes for each, since neither gives all memory back.
-        with Program(own_command, environment) as own, Program(their_command, environment) as theirs:
-            results = take_turns({OWN: own, THEIRS: theirs}, contestants, rounds, seconds)
+        with ExitStack() as stack:
+            programs = {THEIRS: stack.enter_context(Program(their_command, [environment]))}
+            for count in processes:
+                shares = [environment | one for one in Job(count).environments()] if count > 1 else [environment]
+                programs[_own_program(count)] = stack.enter_context(Program(own_command, shares))
+            results = take_turns(programs, contestants, rounds, seconds)
         _add_rows(table, short, f"{name}@{size}", batch_size, contestants, results, notes)
         others += [share for result in results.values() for share in result.others]
     table.caption = "\n".join([_machine(others), *(f"[{n}] {escape(note)}" for n, note in enumerate(notes, start=1))])
@@ -99,9 +110,14 @@ def busy_remark(others: Sequence[float]) -> str | None:
     )
 
 
-def _own(name: str, size: int, batch_size: int, ways: Sequence[str]) -> list[Contestant]:
+def _own_program(processes: int) -> str:
+    return OWN if processes == 1 else f"{OWN} x{processes}"
+
+
+def _own(name: str, size: int, batch_size: int, ways: Sequence[str], processes: int = 1) -> list[Contestant]:
     common = {"name": name, "size": size, "batch_size": batch_size}
-    return [Contestant(OWN, f"imgcls {way}", {**common, "way": way}) for way in ways]
+    program = _own_program(processes)
+    return [Contestant(program, f"{program} {way}", {**common, "way": way}) for way in ways]
 
 
 def _theirs(
@@ -141,9 +157,9 @@ def _add_rows(
     notes: list[str],
 ) -> None:
     rates = {label: batch_size * median(result.rates) for label, result in results.items() if not result.reason}
-    own = {one.label: rates[one.label] for one in contestants if one.program == OWN and one.label in rates}
+    own = {one.label: rates[one.label] for one in contestants if one.program != THEIRS and one.label in rates}
     theirs = {one.label: rates[one.label] for one in contestants if one.program == THEIRS and one.label in rates}
-    eager = own.get("imgcls eager")
+    eager = own.get(f"{OWN} eager")
     trained = next((results[label].known["parameters"] for label in own), None)
     for number, one in enumerate(contestants):
         result, labels = results[one.label], (network, str(batch_size)) if number == 0 else ("", "")
@@ -158,7 +174,8 @@ def _add_rows(
         rate = rates[one.label]
         middle = median(result.rates)
         spread = (max(result.rates) - min(result.rates)) / 2 / middle
-        ratios = ["-", "-"] if one.program == OWN or not own else [_ratio(eager, rate), _ratio(max(own.values()), rate)]
+        against = [eager, max(own.values())] if one.program == THEIRS and own else [None, None]
+        ratios = [_ratio(value, rate) for value in against]
         milliseconds = 1000 * median(result.cpu) / batch_size
         table.add_row(*labels, shown, f"{rate:.1f}", f"{spread:.0%}", *ratios, f"{milliseconds:.0f}")
     plain = [rate for label, rate in theirs.items() if label.endswith("NCHW")]

@@ -55,23 +55,32 @@ class Result:
 
 
 class Program:
-    """A process that answers; ended with its context."""
+    """A process that answers; ended with its context.
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]):
+    Args:
+        environments: that of the process; then those of others with the same command, which learn from it what to do.
+    """
+
+    def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]]):
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  see __exit__
+        self.processes: list[subprocess.Popen] = []
         try:
-            self.process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self.errors,
-                env=dict(environment),
-                encoding="utf-8",
-                errors="replace",
-            )
+            for environment in environments:
+                pipe = subprocess.DEVNULL if self.processes else subprocess.PIPE
+                self.processes.append(
+                    subprocess.Popen(
+                        list(command),
+                        stdin=pipe,
+                        stdout=pipe,
+                        stderr=self.errors,
+                        env=dict(environment),
+                        encoding="utf-8",
+                        errors="replace",
+                    )
+                )
         except OSError as error:
             raise UserError(f"{command[0]} cannot be started: {error.strerror}.") from error
-        self.said: list[str] = []
+        self.process = self.processes[0]
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """What the program answers; ``error`` if it has ended."""
@@ -98,8 +107,10 @@ class Program:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.process.kill()
-        self.process.communicate()
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.communicate()
         self.errors.close()
 
 

@@ -2,23 +2,26 @@
 
 import contextlib
 import hashlib
+import json
 import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import paddle
 from paddle import nn
 
-from imgcls.engine.onednn import above_1x1, compile_with_onednn, gradients
+from imgcls.engine.onednn import above_1x1, compile_with_onednn, gradients, layer_by_layer
+from imgcls.engine.ranks import Ranks
 from imgcls.errors import UserError
 from imgcls.machine import cpu, memory
 from imgcls.machine.cache import cache_directory
 from imgcls.machine.measured import in_turns, remember, remembered
-from imgcls.machine.paddle_internals import mark_for_onednn, unmark_for_onednn
+from imgcls.machine.paddle_internals import mark_for_onednn
 from imgcls.machine.turns import one_at_a_time
 
 log = logging.getLogger("imgcls")
@@ -36,16 +39,24 @@ MEMORY_FACTOR = 3.5
 
 Loss = Callable[[], paddle.Tensor]
 
+ALONE = Ranks()
+MADE, NO_MEMORY, NOT_MADE = range(3)
+"""What came of a graph on a rank: the worst counts."""
 
-def take_fastest(network: nn.Layer, images: paddle.Tensor, loss: Loss, taken: str | None = None) -> str:
+
+def take_fastest(
+    network: nn.Layer, images: paddle.Tensor, loss: Loss, taken: str | None = None, ranks: Ranks = ALONE
+) -> str:
     """Let ``network`` compute in the fastest way whose gradients are eager's to rounding; gives its name.
 
-    The network, its statistics and the random numbers are left as they were.
+    The network, its statistics and the random numbers are left as they were. Several ranks measure together, and
+    take the same: rank 0 remembers for them, and a way counts as slow as on the slowest.
 
     Args:
         images: of a training batch, normalised ``[N, C, H, W]``.
         loss: that of ``network`` for this batch.
         taken: the way of a run that goes on, which is kept: others round otherwise.
+        ranks: that train this network together, each on images of its own.
 
     Raises:
         UserError: the way of a run that goes on does not work here.
@@ -54,19 +65,28 @@ def take_fastest(network: nn.Layer, images: paddle.Tensor, loss: Loss, taken: st
         _take(network, images, loss, taken)
         log.info("trainer.compile=auto: %s, as the run was begun", taken)
         return taken
-    file = _file(network, images)
-    with _alone(file):  # jobs that start together would slow each other, and take each other for dead
-        times = _known(file)
+    file = _file(network, images, ranks.count)
+    # jobs that start together would slow each other, and take each other for dead
+    with _alone(file) if ranks.first else contextlib.nullcontext():
+        times = _of_first(ranks, lambda: _known(file))
         if times is None:
-            return _measured(network, images, loss, file)
-    name = _fastest(times)
+            return _measured(network, images, loss, file, ranks)
+    name, failed = _fastest(times), False
     try:
         _take(network, images, loss, name)
     except UserError as error:
         log.warning("%s", error)
+        failed = True
+    if any(ranks.gather_values(failed)):
+        layer_by_layer(network)
         return EAGER
     _tell(name, times, "as remembered")
     return name
+
+
+def _of_first(ranks: Ranks, ask: Callable[[], Any]) -> Any:
+    """What rank 0 finds, in JSON's types, on every rank."""
+    return json.loads(ranks.broadcast(json.dumps(ask()) if ranks.first else ""))
 
 
 def _take(network: nn.Layer, images: paddle.Tensor, loss: Loss, name: str) -> None:
@@ -78,7 +98,7 @@ def _take(network: nn.Layer, images: paddle.Tensor, loss: Loss, name: str) -> No
         raise UserError(f"trainer.compile=auto: {name}, which was the fastest, does not work here: {error}") from error
 
 
-def _measured(network: nn.Layer, images: paddle.Tensor, loss: Loss, file: Path) -> str:
+def _measured(network: nn.Layer, images: paddle.Tensor, loss: Loss, file: Path, ranks: Ranks) -> str:
     busy = cpu.is_busy()
     if busy:
         log.warning("the machine is busy (load %.1f): on an idle one another way to train may be faster", cpu.load())
@@ -86,43 +106,67 @@ def _measured(network: nn.Layer, images: paddle.Tensor, loss: Loss, file: Path) 
     forwards: dict[str, Callable | None] = {EAGER: None}
     failed: dict[str, float] = {}
     for name, chosen in GRAPHS.items():
-        free = memory.available()
-        if need and free is not None and free < MEMORY_FACTOR * need:
-            log.info(
-                "%s is left out: it may take %.1f GB, and %.1f GB are free",
-                name,
-                MEMORY_FACTOR * need / 1e9,
-                free / 1e9,
-            )
+        if not _of_first(ranks, lambda name=name: _may_be_tried(name, file, ranks.count * (need or 0))):
             continue
-        trying = _deadly(file, name)
-        if trying.exists():
-            log.info("%s is left out: it has ended a process here (%s)", name, trying)
-            continue
-        try:
-            log.info("trying %s; should that end this process, the next one leaves it out", name)
-            _touch(trying)
-            compile_with_onednn(network, images, loss, chosen)
+        with _marked_as_deadly(file, name) if ranks.first else contextlib.nullcontext():
+            outcome, reason = max(ranks.gather_values(_try(network, images, loss, chosen)))
+        if outcome == MADE:
             forwards[name] = vars(network).pop("forward")
-        except Exception as error:  # of a network of somebody's own that cannot be translated
-            failed |= {} if isinstance(error, MemoryError) else {name: math.inf}
-            log.info("%s is left out: %s", name, error)
-        finally:
-            trying.unlink(missing_ok=True)
+            continue
+        layer_by_layer(network)
+        failed |= {name: math.inf} if outcome == NOT_MADE else {}
+        log.info("%s is left out: %s", name, reason)
     if len(forwards) == 1:
         log.info("trainer.compile=auto: eager, no graph can be had here")
         return EAGER
-    times = _times(network, loss, forwards) | failed
+    times = _of_slowest(ranks.gather_values(_times(network, loss, forwards))) | failed
     name = _fastest(times)
     if name == EAGER:
-        unmark_for_onednn(network)
+        layer_by_layer(network)
     else:
         mark_for_onednn(network, GRAPHS[name])  # for what is translated later: evaluation
         vars(network)["forward"] = forwards[name]
-    about = {"network": type(network).__name__, "machine": cpu.name(), "batch": list(images.shape)}
-    remember(file, times, busy, about)
+    if ranks.first:
+        about = {"network": type(network).__name__, "machine": cpu.name(), "batch": list(images.shape)}
+        remember(file, times, busy, about)
     _tell(name, times, "measured now")
     return name
+
+
+def _may_be_tried(name: str, file: Path, need: int) -> bool:
+    """Whether there is the memory for it, by what eager training needs, and it has ended no process."""
+    free = memory.available()
+    if need and free is not None and free < MEMORY_FACTOR * need:
+        wanted = MEMORY_FACTOR * need / 1e9
+        log.info("%s is left out: it may take %.1f GB, and %.1f GB are free", name, wanted, free / 1e9)
+        return False
+    trying = _deadly(file, name)
+    if trying.exists():
+        log.info("%s is left out: it has ended a process here (%s)", name, trying)
+        return False
+    log.info("trying %s; should that end this process, the next one leaves it out", name)
+    return True
+
+
+def _try(network: nn.Layer, images: paddle.Tensor, loss: Loss, chosen: Callable) -> tuple[int, str]:
+    """What came of it, and why."""
+    try:
+        compile_with_onednn(network, images, loss, chosen)
+    except MemoryError as error:
+        return NO_MEMORY, str(error)
+    except Exception as error:  # of a network of somebody's own that cannot be translated
+        return NOT_MADE, str(error)
+    return MADE, ""
+
+
+@contextlib.contextmanager
+def _marked_as_deadly(file: Path, name: str) -> Iterator[None]:
+    trying = _deadly(file, name)
+    _touch(trying)
+    try:
+        yield
+    finally:
+        trying.unlink(missing_ok=True)
 
 
 def _times(network: nn.Layer, loss: Loss, forwards: Mapping[str, Callable | None]) -> dict[str, float]:
@@ -140,6 +184,11 @@ def _times(network: nn.Layer, loss: Loss, forwards: Mapping[str, Callable | None
 
     times = in_turns(forwards, measure, MOST_ROUNDS, LEAST_ROUNDS, SECONDS)
     return {name: median(values) for name, values in times.items()}
+
+
+def _of_slowest(times: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """By way, from those of each rank: an update waits for all of them."""
+    return {name: max(one[name] for one in times) for name in times[0]}
 
 
 def _fastest(times: Mapping[str, float]) -> str:
@@ -180,11 +229,11 @@ def _touch(file: Path) -> None:
         file.touch()
 
 
-def _file(network: nn.Layer, images: paddle.Tensor) -> Path:
+def _file(network: nn.Layer, images: paddle.Tensor, ranks: int) -> Path:
     """By all that the choice depends on."""
     known = (
         *(cpu.name(), cpu.usable_cores(), [os.environ.get(name) for name in cpu.THREAD_VARIABLES]),
-        *(paddle.__version__, list(GRAPHS), images.shape),
+        *(paddle.__version__, list(GRAPHS), images.shape, *([ranks] if ranks > 1 else [])),
         *(type(network).__name__, [(name, one.shape, one.stop_gradient) for name, one in network.named_parameters()]),
     )
     digest = hashlib.sha256(repr(known).encode()).hexdigest()[:32]

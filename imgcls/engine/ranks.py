@@ -5,11 +5,13 @@ Every rank must make the same calls in the same order, as with any collective.
 
 import contextlib
 import io
+import json
 import os
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import paddle
 from paddle.distributed import fleet
@@ -51,6 +53,16 @@ class Ranks:
         with pulse.waiting():
             paddle.distributed.all_gather(parts, tensor)
         return paddle.stack(parts)
+
+    def gather_values(self, value: Any) -> list[Any]:
+        """Values of JSON's types, of all ranks in their order; as patient as ``barrier``."""
+        if self.count == 1:
+            return [value]
+        key = self._next_key("gather")
+        self._store.set(f"{key}/{self.rank}", json.dumps(value))
+        values = [json.loads(self._get(f"{key}/{rank}")) for rank in range(self.count)]
+        self.barrier()
+        return values
 
     def broadcast(self, text: str = "") -> str:
         """The text of rank 0."""

@@ -26,7 +26,7 @@ from imgcls.engine.batch import Batch, Loss, batch_loss
 from imgcls.engine.callback import Callback
 from imgcls.engine.fastest_way import EAGER, take_fastest
 from imgcls.engine.meters import EvaluationMeter
-from imgcls.engine.onednn import compile_with_onednn
+from imgcls.engine.onednn import compile_with_onednn, layer_by_layer
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.machine import pulse
@@ -121,8 +121,8 @@ class Trainer(OpenModel):
         frozen: layers kept in evaluation mode, so that their batch-norm statistics stay as well.
         compile: turn the network's ``forward`` into a graph (``paddle.jit.to_static``, in place) at the
             first batch; the results are those of the layers called one by one. ``onednn``: on a CPU, with
-            oneDNN's convolutions, see ``compile_with_onednn``. ``auto``: on a CPU, in one process and in float32,
-            if that is faster, see ``take_fastest``; else not.
+            oneDNN's convolutions, see ``compile_with_onednn``. ``auto``: on a CPU and in float32, if that is faster,
+            see ``take_fastest``; else not.
         loss: of a training batch, in place of cross entropy; evaluation reports cross entropy.
 
     Raises:
@@ -160,6 +160,7 @@ class Trainer(OpenModel):
         self.compile = compile
         self._way: str | None = None
         self._chosen = False
+        self._sync_norms = [layer for layer in network.sublayers() if isinstance(layer, SyncBatchNorm)]
         self._eager_for = self._why_eager(network) if compile == AUTO else None
         if self._eager_for:
             log.info("trainer.compile=auto: eager, %s", self._eager_for)
@@ -185,7 +186,6 @@ class Trainer(OpenModel):
         self._on_batch: list[Callable[[Batch], Batch]] = []
         self._meter = EvaluationMeter((1,))
         self._accumulator_names = name_scope()
-        self._sync_norms = [layer for layer in network.sublayers() if isinstance(layer, SyncBatchNorm)]
         self._own_statistics = self._statistics_of_ranks()
 
     def prepare(self, optimizer: paddle.optimizer.Optimizer) -> None:
@@ -393,9 +393,22 @@ class Trainer(OpenModel):
                 return batch_loss(self.network(part.images), part, self.loss)
 
             if self.compile == ONEDNN:
-                compile_with_onednn(self.network, part.images, loss)
+                self._compile_on_all_ranks(lambda: compile_with_onednn(self.network, part.images, loss))
             elif not self._chosen:
-                self._way, self._chosen = take_fastest(self.network, part.images, loss, self._way), True
+                self._way = take_fastest(self.network, part.images, loss, self._way, self.ranks)
+                self._chosen = True
+
+    def _compile_on_all_ranks(self, compile: Callable[[], None]) -> None:
+        """All are refused what one of them is refused, by its message; otherwise some would wait for the others."""
+        refusal = None
+        try:
+            compile()
+        except UserError as error:
+            refusal = str(error)
+        refusals = [one for one in self.ranks.gather_values(refusal) if one]
+        if refusals:
+            layer_by_layer(self.network)
+            raise UserError(refusals[0])
 
     def _why_eager(self, network: paddle.nn.Layer) -> str | None:
         """What keeps a network from being compiled with oneDNN, if anything."""
@@ -403,8 +416,8 @@ class Trainer(OpenModel):
             return "which is fast on a GPU"
         if not has_onednn_graphs():
             return "for graphs of this PaddlePaddle have no kernels of oneDNN to train with, those of 2.6.2 have"
-        if self.ranks.count > 1:
-            return "for graphs are of one process"
+        if self.ranks.count > 1 and self._sync_norms:
+            return "for synchronised batch norms can be compiled on GPUs only"
         if self.amp.level != "O0":
             return "for graphs are in float32"
         return "for graphs are in NCHW" if getattr(network, "data_format", "NCHW") != "NCHW" else None

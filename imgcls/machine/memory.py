@@ -1,6 +1,7 @@
 """How much memory there is, and how much a piece of work takes."""
 
 import contextlib
+import ctypes
 import re
 import resource
 from collections.abc import Callable, Iterator
@@ -36,7 +37,12 @@ def _given_back() -> int:
 
 
 def growth(work: Callable[[], Any]) -> tuple[Any, int | None]:
-    """What ``work`` returns, and by how many bytes this process was larger at most meanwhile; ``None`` if unknown."""
+    """What ``work`` returns, and by how many bytes this process was larger at most meanwhile; ``None`` if unknown.
+
+    Memory that was freed before, and that the C library keeps for such work, counts as what the work takes.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text(RESET_PEAK, encoding="ascii")
         before = _peak()

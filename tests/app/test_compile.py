@@ -36,7 +36,11 @@ def test_a_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     ("wanted", "message"),
     [
         (("trainer.compile=mkldnn",), "trainer.compile=mkldnn: must be true, false, onednn or auto."),
-        (("trainer.processes=2",), "trainer.compile=onednn is for one process on the CPU"),
+        (("trainer.gpus=1",), "trainer.compile=onednn is for the CPU"),
+        (
+            ("trainer.processes=2", "trainer.sync_bn=true"),
+            "trainer.compile=onednn: synchronised batch norms are compiled",
+        ),
         (("model.data_format=NHWC",), "trainer.compile=onednn gives wrong gradients with model.data_format=NHWC."),
     ],
 )

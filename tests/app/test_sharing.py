@@ -35,7 +35,9 @@ def configuration(**trainer):
     [
         ({}, 4, "statistics of the 4 pictures of each process"),
         ({"sync_bn": True}, 4, "4 processes, threads of each: 1"),
-        ({"compile": "auto"}, 1, "one process, for graphs are of one (trainer.compile=auto)"),
+        ({"compile": "auto"}, 4, "4 processes"),
+        ({"compile": "onednn", "sync_bn": True}, 1, "can be compiled on GPUs only (trainer.sync_bn)"),
+        ({"compile": "auto", "sync_bn": True}, 4, "4 processes"),
         ({"gpus": 2}, 1, "one process, for each GPU gets one"),
         ({"batch_size": 3}, 1, "one process, of 4 threads"),
         ({"compile": True, "sync_bn": True}, 1, "can be compiled on GPUs only (trainer.sync_bn)"),

@@ -35,7 +35,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def program():
-    with Program([sys.executable, "-c", COUNTING], os.environ) as started:
+    with Program([sys.executable, "-c", COUNTING], [os.environ]) as started:
         yield started
 
 
@@ -104,7 +104,7 @@ def test_names_of_the_same_networks_are_registered():
 
 def test_an_interpreter_without_torch_is_refused(tmp_path):
     nobody = tmp_path / "python"
-    common = {"libraries": ["timm"], "ways": ["eager"], "layouts": ["NCHW"], "batch_sizes": [2]}
+    common = {"libraries": ["timm"], "ways": ["eager"], "processes": [1], "layouts": ["NCHW"], "batch_sizes": [2]}
     with pytest.raises(UserError, match="cannot be started"):
         next(measure_against([("resnet18", 32)], torch_python=str(nobody), rounds=1, seconds=0, **common))
     nobody.write_text("#!/bin/sh\necho 'No module named torch' >&2\nexit 3\n")
@@ -119,7 +119,7 @@ def test_an_interpreter_without_torch_is_refused(tmp_path):
 def test_steps_of_ours_are_training():
     """Of both ways of ours in one process, as the comparison has them."""
     command = [sys.executable, "-m", "imgcls.app.training_steps"]
-    with Program(command, cpu.inherited_environment()) as own:
+    with Program(command, [cpu.inherited_environment()]) as own:
         common = {"name": "mobilenetv1_x0_25", "size": 32, "batch_size": 2}
         wanted = [
             Contestant("it", way, {**common, "way": way}) for way in ("eager", *([] if ON_PADDLE_3 else ["onednn"]))

@@ -24,13 +24,18 @@ from imgcls.engine.optimizers import OptimizerLR, build_optimizer
 from imgcls.engine.ranks import current, join
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.engine.trainer import Trainer
+from imgcls.errors import UserError
 from imgcls.functional.normalize import normalize
 from imgcls.functional.schedules import build_schedule
+from imgcls.machine.paddle_internals import Conv2D, has_onednn_graphs
 from imgcls.machine.processes import end_before_destructors
 from imgcls.models.registry import build_model
 from imgcls.run.launcher import end_with_parent, in_rank
 
 BATCH, SIZE, CLASSES, EPOCHS = 8, 16, 5, 3
+
+REFUSED = "refused"
+EVERYTHING = {"norm": False, "mixup": 0.4, "accumulate": 2, "samples": 22, "clip": 0.5}
 
 SCENARIOS = {
     "plain": {"norm": False},
@@ -44,10 +49,15 @@ SCENARIOS = {
     "everything": {"mixup": 0.4, "accumulate": 2, "samples": 22, "clip": 0.5},
     "adamw": {"optimizer": "adamw"},
     "compiled": {"norm": False, "compile": True},
-    "compiled_everything": {"norm": False, "compile": True, "mixup": 0.4, "accumulate": 2, "samples": 22, "clip": 0.5},
+    "compiled_everything": {**EVERYTHING, "compile": True},
+    "onednn": {"norm": False, "compile": "onednn"},
+    "onednn_everything": {**EVERYTHING, "compile": "onednn"},
+    "auto": {**EVERYTHING, "compile": "auto"},
     "local_bn": {"sync": False},
     "double": {"real": True, "samples": 24, "epochs": 1, "optimizer": "plain"},
 }
+if not has_onednn_graphs():
+    SCENARIOS = {name: one for name, one in SCENARIOS.items() if one.get("compile") != "onednn"}
 
 
 class SmallNet(nn.Layer):
@@ -56,10 +66,10 @@ class SmallNet(nn.Layer):
     def __init__(self, norm: bool = True):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2D(3, 8, 3, stride=2, bias_attr=not norm),
+            Conv2D(3, 8, 3, stride=2, bias_attr=not norm),
             nn.BatchNorm2D(8) if norm else nn.Identity(),
             nn.Tanh(),
-            nn.Conv2D(8, 12, 3, bias_attr=not norm),
+            Conv2D(8, 12, 3, bias_attr=not norm),
             nn.BatchNorm2D(12) if norm else nn.Identity(),
             nn.Tanh(),
         )
@@ -130,7 +140,7 @@ def run(
     mixup: float = 0.0,
     clip: float | None = None,
     optimizer: str = "momentum",
-    compile: bool = False,
+    compile: bool | str = False,
     real: bool = False,
     epochs: int = EPOCHS,
 ) -> dict[str, np.ndarray]:
@@ -163,13 +173,29 @@ def run(
     }
 
 
+def refused() -> dict[str, np.ndarray]:
+    """What each rank is told where the last one alone is refused its graph."""
+    ranks = current()
+
+    def compile_here(*_):
+        if ranks.rank == ranks.count - 1:
+            raise UserError("The gradients of rank 1 differ.")
+
+    trainer = Trainer(SmallNet(norm=False), preprocess, compile="onednn")
+    try:
+        trainer._compile_on_all_ranks(compile_here)
+    except UserError as error:
+        said = ranks.gather_values(str(error))
+    return {"weights": np.zeros(1), "said": np.array(said)}
+
+
 def main(directory: Path, names: list[str]) -> None:
     if in_rank():
         end_with_parent()
     paddle.set_device("cpu")
     ranks = join()
     for name in names:
-        result = run(**SCENARIOS[name])
+        result = refused() if name == REFUSED else run(**SCENARIOS[name])
         weights = np.concatenate([value.ravel() for key, value in result.items() if key.startswith(("w", "ema"))])
         every = ranks.gather(paddle.to_tensor(weights)).numpy()
         result["equal_ranks"] = np.array(all(np.array_equal(every[0], one) for one in every))

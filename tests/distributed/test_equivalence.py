@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from locations import ROOT
-from scenarios import SCENARIOS
+from scenarios import REFUSED, SCENARIOS
 
 from imgcls.run.launcher import Job, run_ranks
 
@@ -21,10 +21,11 @@ def results(tmp_path_factory):
     directory = tmp_path_factory.mktemp("scenarios")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", str(ROOT))
+        environment.setenv("IMGCLS_CACHE", str(directory / "cache"))
         for processes in (1, 2):
             output = directory / str(processes)
             output.mkdir()
-            command = [sys.executable, str(PROGRAM), str(output), *SCENARIOS]
+            command = [sys.executable, str(PROGRAM), str(output), *SCENARIOS, REFUSED]
             if processes == 1:
                 subprocess.run(command, check=True)
             else:
@@ -72,3 +73,16 @@ def test_batch_norms_of_their_own_see_half_the_batch(results):
 def test_gradients_are_exchanged_once_an_update(results, name):
     two = results(name)[1]
     assert two["exchanges"] == len(two["losses"])
+
+
+def test_what_one_is_refused_all_are(results):
+    """Otherwise the others would wait for it."""
+    one, two = results(REFUSED)
+    assert [list(each["said"]) for each in (one, two)] == [["The gradients of rank 1 differ."] * n for n in (1, 2)]
+
+
+@pytest.mark.skipif("onednn" not in SCENARIOS, reason="graphs of PaddlePaddle 3 train without oneDNN")
+def test_the_fastest_way_is_measured_together_and_remembered_once(results, tmp_path_factory):
+    results("auto")
+    files = (tmp_path_factory.getbasetemp() / "scenarios0" / "cache" / "training").iterdir()
+    assert sorted(file.suffix for file in files) == [".json", ".json", ".lock", ".lock"]  # of one process, and of two

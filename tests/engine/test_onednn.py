@@ -16,8 +16,8 @@ from imgcls.models.registry import build_model, list_models, model_info
 
 on_2 = pytest.mark.skipif(ON_PADDLE_3, reason="graphs of PaddlePaddle 3 train without oneDNN")
 EVERYWHERE = GRAPHS["onednn everywhere"]
-SMALL = ("mobilenetv1_x0_25", "squeezenet1_1")
-"""One with batch norms and depthwise convolutions, one with biases and dropout."""
+SMALL = ("mobilenetv1_x0_25", "squeezenet1_1", "mobilenetv2_x0_25")
+"""With batch norms and depthwise convolutions; biases and dropout; gradients that are nothing but rounding."""
 
 
 def largest_of_each_family():
@@ -151,3 +151,14 @@ def test_what_rounding_does_is_allowed_for():
     rough = {"a": np.ones(4) * 2, "b": np.ones(4)}
     with pytest.raises(UserError, match=r"more than 1\."):  # another order of the numbers, however rough the task
         require_equal(exact, [rough], {"a": np.float64([1, -1, 1, -1]), "b": np.ones(4)})
+
+
+def test_what_would_be_zero_without_rounding_may_be_another_rounding():
+    """As the gradient of a batch norm's bias is where another batch norm takes it away; of a rough task nothing is."""
+    exact = {"a": np.ones(4), "b": np.ones(4), "nothing": np.ones(4) * 1e-6}
+    nearby = {**exact, "nothing": np.float64([1, -1, 1, -1]) * 1e-6}
+    require_equal(exact, [nearby], {**exact, "nothing": np.float64([-1, -1, 1, -2]) * 1e-6})
+    with pytest.raises(UserError, match="that of nothing by"):  # it has another size
+        require_equal(exact, [nearby], {**exact, "nothing": np.float64([1, 1, 1, 1e3])})
+    with pytest.raises(UserError, match="that of nothing by"):  # no rounding leads there
+        require_equal(exact, [exact], {**exact, "nothing": np.float64([-1, 1, -1, 1]) * 1e-6})
