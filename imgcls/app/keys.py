@@ -57,7 +57,7 @@ from imgcls.deploy.choices import (
 )
 from imgcls.functional.monitoring import MODES
 from imgcls.functional.schedules import SCHEDULES
-from imgcls.machine.limits import IMAGE_SIDE
+from imgcls.machine.limits import ARGUMENT, IMAGE_SIDE
 from imgcls.models.choices import DATA_FORMATS
 from imgcls.weights.choices import KINDS, NAMES
 
@@ -65,6 +65,7 @@ HALF_PRECISION = one_of("float16", "bfloat16")
 SOFTMAX_LOSSES, TAG_LOSSES = ("cross_entropy", "focal"), ("bce", "asymmetric")
 SPLIT = one_of(*SPLITS)
 AT_ONCE = at_most(1024)  # processes or threads of one job: a machine comes to a stand with some 10,000
+CLASSES = at_most(ARGUMENT)
 SIDE, SOME_DAYS = at_most(IMAGE_SIDE), at_most(2_000_000)  # pixels, and seconds, of which the system counts no more
 WEIGHTS = one_of(*KINDS)
 
@@ -72,7 +73,7 @@ WEIGHTS = one_of(*KINDS)
 @dataclass
 class ModelConfig:
     name: str = key()
-    num_classes: int | None = key(at_least(1), default=None)  # from the data when left out
+    num_classes: int | None = key(at_least(1), CLASSES, default=None)  # from the data when left out
     pretrained: Any = key(default=None, free=True, path=True, switch=True)  # true, or a path
     pretrained_from: str | None = key(default=None, free=True)  # whose, where the file does not tell
     exclude: list[str] = key(default=[], free=True)  # patterns of tensors not to load
@@ -105,7 +106,7 @@ class DataConfig:
     image_column: str | None = key(free=True, later=True)  # as of the lists, what they lead to may not change
     label_column: str | None = key(free=True, later=True)
     split_column: str | None = key(free=True, later=True)
-    num_classes: int | None = key(at_least(1))
+    num_classes: int | None = key(at_least(1), CLASSES)
     train_size: int | None = key(at_least(1))
     val_size: int | None = key(at_least(1))
     check_files: str = key(one_of(*FILE_CHECKS), free=True)

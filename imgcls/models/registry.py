@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.machine.installation import require_paddle
+from imgcls.machine.limits import ARGUMENT
 
 if TYPE_CHECKING:
     import paddle
@@ -318,8 +319,9 @@ def _require_arguments(model: str, build: Callable, arguments: dict[str, Any]) -
         wanted = ARGUMENT_TYPES.get(annotations[key], object)
         if not isinstance(value, wanted) or (wanted is Integral and isinstance(value, bool)):
             raise UserError(f"{model}: {key}={value!r} is no {annotations[key].__name__}.")
-    if arguments["num_classes"] < 1:
-        raise UserError(f"{model}: num_classes={arguments['num_classes']} is not possible. Take one above 0.")
+    if not 1 <= arguments["num_classes"] <= ARGUMENT:
+        asked = f"{model}: num_classes={arguments['num_classes']}"
+        raise UserError(f"{asked} is not possible. Take one from 1 to {ARGUMENT:,}.")
 
 
 def _info(row: dict[str, str]) -> ModelInfo:

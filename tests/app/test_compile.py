@@ -18,13 +18,15 @@ on_2 = pytest.mark.skipif(ON_PADDLE_3, reason="graphs of PaddlePaddle 3 train wi
 
 
 @on_2
-def test_a_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.full)])
+def test_a_run_resumes_to_the_same_bits(processes, tmp_path, monkeypatch):
     """And not under another setting, whose bits are others."""
     monkeypatch.chdir(tmp_path)
-    whole = imgcls.train(*ONEDNN, run="whole").path
-    imgcls.train(*ONEDNN, "trainer.max_steps=2", run="halved")
+    wanted = (*ONEDNN, f"trainer.processes={processes}")
+    whole = imgcls.train(*wanted, run="whole").path
+    imgcls.train(*wanted, "trainer.max_steps=2", run="halved")
     with pytest.raises(UserError, match=r"trainer\.compile: was onednn, is False"):
-        imgcls.train(*ONEDNN, "trainer.compile=false", "trainer.resume=auto", run="halved")
+        imgcls.train(*wanted, "trainer.compile=false", "trainer.resume=auto", run="halved")
     halved = imgcls.train("trainer.resume=auto", "trainer.max_steps=null", run="halved").path
     assert rows(whole) == rows(halved)[1:]  # the first is of the epoch that max_steps cut short
     before, after = (load_pickle(last(run) / "network.pdparams") for run in (whole, halved))

@@ -36,7 +36,8 @@ MISTAKES = [
     ("se_resnet50_vd", {"width": 0}, "to 0 channels"),
     ("densenet121", {"growth": -1}, "to -2 channels"),
     ("resnet50", {"in_channels": 0}, "from 0 to 64 channels"),
-    ("resnet50", {"num_classes": 0}, "num_classes=0 is not possible. Take one above 0"),
+    ("resnet50", {"num_classes": 0}, "num_classes=0 is not possible. Take one from 1 to 1,000,000"),
+    ("resnet50", {"num_classes": 10**12}, "num_classes=1000000000000 is not possible. Take one from 1 to 1,000,000"),
     ("resnet50", {"num_classes": "ten"}, "num_classes='ten' is no int"),
     ("resnet50", {"drop_out": 0.1}, "takes no argument 'drop_out'. Did you mean 'dropout'"),
 ]
