@@ -47,9 +47,13 @@ def _free_memory():
     gc.collect()
 
 
+def less(name: str) -> dict[str, str]:
+    return quick(name) if name in families() else {}
+
+
 def exported(name: str, directory, kind: str) -> dict[str, float]:
     """The differences that ``export`` found between the graph and the network, over the range of the logits."""
-    network = filled(name, SIZE, **(quick(name) if name in families() else {}))
+    network = filled(name, SIZE, **less(name))
     images = bundled_photos(uncropped(SIZE), every=18)
     logits = NetworkPredictor(network, uncropped(SIZE)).logits(images)
     any_size = kind == "paddle" and not module(name).__name__.endswith(OWN_SIZE)
@@ -62,7 +66,7 @@ def exported(name: str, directory, kind: str) -> dict[str, float]:
 
 def differences_of(name: str, directory, kind: str) -> dict[str, float]:
     """``exported``; of a large network in a process of its own, at whose end what engines keep is given back."""
-    if imgcls.model_info(name).params < LARGE:
+    if imgcls.model_info(name).params < LARGE or less(name):
         return exported(name, directory, kind)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(exported, name, directory, kind).result()

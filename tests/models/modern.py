@@ -10,7 +10,7 @@ import pytest
 from locations import ROOT
 
 import imgcls
-from imgcls.models import swin
+from imgcls.models import convnext, swin, vit
 
 sys.path.append(str(ROOT / "tests" / "peers"))
 
@@ -19,8 +19,11 @@ from rule import gain, value
 NAMES = imgcls.list_models(modern=True)
 OWN_SIZE = ("swin", "vit")
 """Families whose graphs are for one size of the images."""
+
+convnext.SIZES["micro"] = ((1, 1, 2, 1), convnext.SIZES["atto"][1])
 swin.SIZES["micro"] = (32, 1, (1, 1, 2, 1))
-"""The smallest that has all that a Swin has; ``tiny`` takes ten times as long."""
+vit.SIZES["micro"] = (192, 3, 3)
+"""The smallest that have all that their families have; those that are published take some times as long."""
 
 
 @cache
@@ -52,7 +55,7 @@ def arguments(name: str, size: int) -> dict:
 
 def quick(name: str) -> dict[str, str]:
     """Arguments that make less of a network."""
-    return {"size": "micro"} if imgcls.model_info(name).module == "swin" else {}
+    return {"size": "micro"} if imgcls.model_info(name).module in ("convnext", "swin", "vit") else {}
 
 
 def from_paddle(name: str) -> bool:
