@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -48,6 +49,10 @@ def served(tmp_path_factory) -> Path:
     source = "/home/somebody/secret/runs/first/model.pdparams"
     export(imgcls.create_model("squeezenet1_1", pretrained=True), contract(source=source), directory)
     return directory
+
+
+LIGHT = ("--engine", "openvino") if find_spec("openvino") else ()
+"""For what has nothing to do with the engine: one that starts without loading Paddle."""
 
 
 @contextmanager
@@ -134,7 +139,7 @@ def test_a_bomb_is_refused_and_the_others_are_answered(service):
 
 def test_what_passes_all_limits_and_takes_long_is_ended_with_its_process(served, tmp_path):
     options = ("--threads", 2, "--max-decode", 1, "--timeout", PATIENCE)
-    with serve(served, tmp_path / "log", *options) as (process, port, client):
+    with serve(served, tmp_path / "log", *options, *LIGHT) as (process, port, client):
         before = decoders(process)
         slow = begin(port, SLOW)
         assert client.get("/healthz").status_code == 200
@@ -146,7 +151,7 @@ def test_what_passes_all_limits_and_takes_long_is_ended_with_its_process(served,
 
 
 def test_a_client_that_hangs_up_ends_the_work_on_its_picture(served, tmp_path):
-    with serve(served, tmp_path / "log", "--threads", 1, "--max-decode", 3600, "--timeout", 3600) as running:
+    with serve(served, tmp_path / "log", "--threads", 1, "--max-decode", 3600, "--timeout", 3600, *LIGHT) as running:
         process, port, client = running
         (before,) = decoders(process)
         client.get("/healthz")
@@ -228,7 +233,7 @@ def test_health_tells_of_a_network_that_does_not_answer_and_sigterm_ends_it(stuc
 
 def test_sigterm_ends_it_whatever_is_decoded(served, tmp_path):
     options = ("--threads", 1, "--max-decode", 3600, "--timeout", 1)
-    with serve(served, tmp_path / "log", *options) as (process, port, client):
+    with serve(served, tmp_path / "log", *options, *LIGHT) as (process, port, client):
         client.get("/healthz")
         (decoder,) = decoders(process)
         used = processor_time(decoder)

@@ -14,6 +14,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -77,6 +78,10 @@ class Service:
 def command(directory: Path, *options: object) -> list[str]:
     """That starts a service, in isolated mode."""
     return [sys.executable, "-I", str(CLIENTS / "without_imgcls.py"), str(SERVICE), str(directory), *map(str, options)]
+
+
+LIGHT = ("--engine", "openvino") if find_spec("openvino") else ()
+"""For what has nothing to do with the engine: one that starts without loading Paddle."""
 
 
 @contextmanager
@@ -324,7 +329,7 @@ def test_clients_that_hang_up(strict, cat):
 
 
 def test_the_time_is_up(exports, cat, tmp_path):
-    with serve(exports["uint8"], tmp_path / "log", "--timeout", 1) as hasty:
+    with serve(exports["uint8"], tmp_path / "log", "--timeout", 1, *LIGHT) as hasty:
         hasty.client.get("/healthz")
         started = time.monotonic()
         assert status_of(hasty.begin(cat, missing=1)) == 408
@@ -332,7 +337,7 @@ def test_the_time_is_up(exports, cat, tmp_path):
 
 
 def test_a_drain_answers_what_has_begun(exports, cat, tmp_path):
-    with serve(exports["float"], tmp_path / "log", "--max-wait", 500) as service:
+    with serve(exports["float"], tmp_path / "log", "--max-wait", 500, *LIGHT) as service:
         service.client.get("/healthz")
         idle = socket.create_connection(("127.0.0.1", service.port), timeout=120)
         upload = service.begin(cat, missing=1)
@@ -502,9 +507,8 @@ def test_bad_directories_end_it_with_one_line(exports, tmp_path):
 
 
 def test_a_port_that_is_taken(service, exports, tmp_path):
-    result = subprocess.run(
-        command(exports["float"], "--port", service.port), capture_output=True, text=True, cwd=tmp_path, timeout=60
-    )
+    again = command(exports["float"], "--port", service.port, *LIGHT)
+    result = subprocess.run(again, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert result.returncode != 0
     assert f"('127.0.0.1', {service.port}): address already in use" in result.stderr
     assert "Traceback" not in result.stderr
