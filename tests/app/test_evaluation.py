@@ -7,6 +7,7 @@ import shutil
 import hydra
 import pytest
 from locations import ROOT
+from tiny_run import SMALLEST
 
 from imgcls.app import source
 from imgcls.app.evaluation import evaluation_samples
@@ -15,7 +16,7 @@ from imgcls.app.program import conf_directory, typed
 from imgcls.errors import UserError
 
 PHOTOS = ROOT / "imgcls" / "assets" / "sample_photos" / "val"
-TINY = ("model=mobilenetv1_x0_25", "transform.size=32", "trainer.epochs=1", "trainer.gpus=0", "trainer.num_workers=0")
+TINY = (*SMALLEST, "transform.size=32", "trainer.epochs=1", "trainer.gpus=0", "trainer.num_workers=0")
 CLASSES = ("fish", "monument", "tool")
 
 

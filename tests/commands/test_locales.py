@@ -10,12 +10,13 @@ import sys
 import pytest
 from locales import in_locale
 from locations import ROOT
+from tiny_run import SMALLEST
 
 from imgcls.data.formats.build import SAMPLE_PHOTOS
 
 CLASSES = ("猫", "犬 🐕", "кот")
 TINY = (
-    *("model=mobilenetv1_x0_25", "transform.size=32", "trainer.batch_size=6", "trainer.epochs=1", "trainer.gpus=0"),
+    *(*SMALLEST, "transform.size=32", "trainer.batch_size=6", "trainer.epochs=1", "trainer.gpus=0"),
     *("trainer.num_workers=0", "data=folder", "data.root='我的照片'", "data.on_error=skip"),
 )
 

@@ -12,7 +12,7 @@ import yaml
 from locations import ROOT
 from PIL import Image
 from test_clients import run_client
-from tiny_run import assert_same_end
+from tiny_run import SMALLEST, assert_same_end
 
 import imgcls
 from imgcls.data.pictures.decode import MAX_PIXELS
@@ -24,7 +24,8 @@ from imgcls.errors import UserError
 
 SERVICE = ROOT / "scripts" / "clients" / "service"
 MODEL_FILES = ("inference.pdmodel", "inference.pdiparams")
-TINY = ("model=mobilenetv1_x0_25", "transform.size=32", "trainer.num_workers=0", "trainer.gpus=0")
+LARGE = ("large", "large turned", "twelve megapixels")
+TINY = (*SMALLEST, "transform.size=32", "trainer.num_workers=0", "trainer.gpus=0")
 
 
 @pytest.fixture
@@ -75,7 +76,9 @@ def test_the_contract_says_it_and_the_service_reads_pictures_so(
         assert (content["channels"], content["depth"], content["jpeg_reductions"]) == (count, depth, [])
         assert content["channel_order"] == {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}.get(count, "as stored")
         read = ImageReader(seen.transform(), MAX_PIXELS)
-        files = [*(pictures if count < 5 else ()), *sorted(arrays.glob(f"{count}*.npy"))]
+        # a large picture is read in one of the ways to fit: here no decoder shrinks it
+        photos = [path for path in pictures if count < 5 and (fit == "crop" or path.stem not in LARGE)]
+        files = [*photos, *sorted(arrays.glob(f"{count}*.npy"))]
         for path in files:
             image = read(path)
             expected = image if kind == "uint8" else seen.normalize_array(image[np.newaxis])[0]
