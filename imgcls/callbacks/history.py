@@ -116,7 +116,7 @@ def _draw(rows: list[dict[str, float]], path: Path, title: str) -> None:
         for column in columns:
             points = [(row["epoch"], row[column]) for row in rows if column in row]
             axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=shortened(column))
-        axes.set_title(name)
+        axes.set_title(name, y=1.0)  # found by itself it costs a layout of all ticks
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

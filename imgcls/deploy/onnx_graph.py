@@ -20,7 +20,10 @@ LARGEST = 2**31
 """Bytes that a protobuf message, which an ONNX file is, may have."""
 
 CONVERTER = """
-import inspect, sys
+import inspect, sys, types
+from importlib.metadata import version
+if version("paddle2onnx").startswith("1."):  # loads Paddle, which takes seconds, for a function that is not used here
+    sys.modules["paddle"] = types.ModuleType("paddle")
 import paddle2onnx
 model, parameters, target, opset = sys.argv[1:]
 # That for PaddlePaddle 3 would fold constants with a tool that installs what it misses, from anywhere.

@@ -238,7 +238,7 @@ def test_a_list_of_samples_that_is_none(tmp_path, name):
 def test_a_network_that_its_weights_cannot_fill_is_not_built(run, best, values):
     """Before its memory is taken: here it would be gigabytes."""
     config = OmegaConf.load(best / "config.yaml")
-    config.model.args = values
+    config.model.name, config.model.args = "resnet18", values
     forge(best, "config.yaml", OmegaConf.to_yaml(config).encode())
     record = read_record(run)
     source = recorded_source(record, record.config)

@@ -6,12 +6,11 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_run import assert_same_end, finish, last, rows, starter
+from tiny_run import SMALLEST, assert_same_end, finish, last, rows, starter
 
 RUN = (
     "run.name=pets",
-    "model=resnet18",
-    "model.args.width=2",
+    *SMALLEST,
     "data=folder",
     "data.root='我的照片'",
     "transform.size=32",

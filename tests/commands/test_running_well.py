@@ -57,7 +57,7 @@ def test_a_network_learns_one_batch_of_photos_by_heart(directory, start):
         ),
         (
             "trainer.compile=true trainer.sync_bn=true trainer.processes=2",
-            "can be compiled on GPUs only; set trainer.sync_bn=false",
+            "are compiled on GPUs only; set trainer.sync_bn=false",
         ),
         ("trainer.profiler.steps=0", "trainer.profiler.steps=0: must be at least 1."),
         ("logger=neptune", "There is no logger=neptune. There are: csv, mlflow, tensorboard, visualdl, wandb."),

@@ -14,7 +14,7 @@ STUDENT = (
     "callbacks.mixup=on",
     "transform.std=[0.5,0.5,0.5]",
 )
-SOFT = ("distill.alpha=1", "distill.features=3.0")
+SOFT = ("distill.alpha=1", "distill.features=3.0", "optimizer.lr=0.1")
 
 
 @pytest.fixture(scope="module")

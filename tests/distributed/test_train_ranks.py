@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import TINY, assert_same_end, finish, has_logged, last, rows, status, wait_for
+from tiny_run import TINY, assert_same_end, finish, has_logged, last, rows, starter, status, wait_for
 
 from imgcls.weights.safe_pickle import load_pickle
 
@@ -28,10 +28,21 @@ def rank_process(parent: int, rank: int) -> int:
     )
 
 
-def test_one_run_of_two_processes(start, tmp_path):
+MIXED = (*TWO, "callbacks.mixup.enabled=true", "optimizer.scale_lr=true", "optimizer.base_batch_size=16")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What a run of two processes printed, and its directory."""
+    directory = tmp_path_factory.mktemp("undisturbed")
+    with starter(directory) as start:
+        output = finish(start(*MIXED))
+    return output, run_path(directory)
+
+
+def test_one_run_of_two_processes(undisturbed):
     """Only rank 0 writes and shows; every log is kept; the configuration is composed once."""
-    output = finish(start(*TWO, "optimizer.scale_lr=true", "optimizer.base_batch_size=16"))
-    run = run_path(tmp_path)
+    output, run = undisturbed
     assert [row["epoch"] for row in rows(run)] == ["1", "2"]
     assert output.count("epoch 2/2") == 1
     assert "learning rate 0.0015 = optimizer.lr 0.003 x batch of 8 / base batch of 16" in output
@@ -43,7 +54,7 @@ def test_one_run_of_two_processes(start, tmp_path):
     config = (run / "config.yaml").read_text()
     assert "processes: 2" in config
     assert (run / "checkpoints" / "last" / "config.yaml").read_text() == config
-    assert {path.name for path in tmp_path.iterdir()} == {"outputs"}
+    assert {path.name for path in run.parent.parent.iterdir()} == {"outputs"}
 
 
 def test_a_signal_to_one_rank_stops_all_after_the_same_update(start, tmp_path):
@@ -73,10 +84,26 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_update(start, tmp_path):
     assert [row["epoch"] for row in rows(run)] == [str(epoch + 1) for epoch in range(epochs)]
 
 
-def test_a_signal_during_evaluation(start, tmp_path):
+def test_a_signal_during_evaluation(start, tmp_path, undisturbed):
     """What is saved is the end of the epoch's updates; the resumed run evaluates again and ends as if undisturbed."""
-    many = (*TWO, "data.val_size=400", "trainer.epochs=1")
-    process = start(*many)
+    (tmp_path / "unhurried.py").write_text(
+        textwrap.dedent(
+            """
+            import time
+            from imgcls.engine.callback import Callback
+
+            class Unhurried(Callback):
+                def on_train_begin(self, logs=None):
+                    work = self.trainer.eval_batch
+                    def unhurried(*arguments):
+                        time.sleep(0.5)
+                        return work(*arguments)
+                    self.trainer.eval_batch = unhurried
+            """
+        )
+    )
+    unhurried = (*MIXED, "callbacks.extra=[{_target_: unhurried.Unhurried}]")
+    process = start(*unhurried)
     run = run_path(tmp_path)
     wait_for(has_logged(run, "step 6:"), process)
     time.sleep(0.3)
@@ -85,22 +112,19 @@ def test_a_signal_during_evaluation(start, tmp_path):
     assert status(run) == "preempted"
     assert last(run).name == "epoch-0000-step-00000006"
     assert not (run / "metrics.csv").exists()
-    finish(start(*many, "trainer.resume=auto"))
-    finish(start(*many, "run.name=undisturbed"))
-    assert_same_end(run, run.with_name("undisturbed"))
+    finish(start(*unhurried, "trainer.resume=auto"))
+    assert_same_end(run, undisturbed[1])
 
 
-def test_a_killed_rank_is_replaced_and_the_run_ends_as_if_undisturbed(start, tmp_path):
-    every = (*TWO, "trainer.save_every_steps=1", "callbacks.mixup.enabled=true")
-    process = start(*every, "trainer.max_restarts=1")
+def test_a_killed_rank_is_replaced_and_the_run_ends_as_if_undisturbed(start, tmp_path, undisturbed):
+    process = start(*MIXED, "trainer.save_every_steps=1", "trainer.max_restarts=1")
     run = run_path(tmp_path)
     wait_for(has_logged(run, "step 9:"), process)
     os.kill(rank_process(process.pid, 1), signal.SIGKILL)
     output = finish(process)
     assert "Rank 1 of 2 was killed (signal SIGKILL)" in output
     assert "Restart 1 of 1 from" in output
-    finish(start(*every, "run.name=undisturbed"))
-    assert_same_end(run, run.with_name("undisturbed"))
+    assert_same_end(run, undisturbed[1])
 
 
 HALTED_AT = {
