@@ -11,7 +11,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from imgcls.machine.paddle_internals import channel_groups
+from imgcls.machine.paddle_internals import Conv2D, channel_groups
 from imgcls.models.checks import require_choice
 from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import Network, linear, name_parameters
@@ -50,9 +50,9 @@ GENOTYPES = {
 }
 
 
-def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, **options) -> nn.Conv2D:
+def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, **options) -> Conv2D:
     padding = options.get("dilation", 1) * (kernel_size // 2)
-    return nn.Conv2D(in_channels, out_channels, kernel_size, stride, padding, bias_attr=False, **options)
+    return Conv2D(in_channels, out_channels, kernel_size, stride, padding, bias_attr=False, **options)
 
 
 def operation(*layers: nn.Layer) -> nn.Sequential:

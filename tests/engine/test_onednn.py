@@ -1,5 +1,7 @@
 """Graphs with oneDNN's convolutions: their gradients are those of the layers one by one, or they are refused."""
 
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
@@ -7,6 +9,7 @@ from paddle import nn
 from paddle.nn import functional as F
 from paddles import ON_PADDLE_3
 
+import imgcls.models
 from imgcls.engine.fastest_way import GRAPHS
 from imgcls.engine.onednn import above_1x1, compile_with_onednn, require_equal
 from imgcls.errors import UserError
@@ -74,6 +77,13 @@ def test_a_family(name, chosen):
     with paddle.no_grad():
         answers = network(images).numpy()
     assert np.abs(answers - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_convolutions_of_the_networks_can_be_computed_by_onednn():
+    """Those of Paddle's own class are not found; every family has the one that stands in for it."""
+    files = sorted(Path(imgcls.models.__file__).parent.glob("*.py"))
+    assert len(files) > 30
+    assert not [file.name for file in files if "nn.Conv2D(" in file.read_text(encoding="utf-8")]
 
 
 class TwoConvolutions(nn.Layer):
