@@ -73,7 +73,7 @@ def test_no_pictures_to_name(tmp_path):
 
 def test_they_work(run_program, tmp_path):
     name = "宠物 it's (1)"
-    said = run_program("train", "debug=fast", f'run.name="{name}"', cwd=tmp_path).stderr
+    said = run_program("train", "debug=fast", "transform.size=64", f'run.name="{name}"', cwd=tmp_path).stderr
     steps = re.findall(r"^  (\S+ -m imgcls\.(\w+) .*)$", said, re.MULTILINE)
     assert [program for _, program in steps] == ["eval", "predict", "export"]
     for command, program in steps:

@@ -18,7 +18,7 @@ class FaultyServer:
         self.faults: list[str] = []
         self.always: str | None = None
         self.flooded = 0
-        self.asked: list[tuple[str, str | None]] = []
+        self.asked: list[tuple] = []
         self.lock = threading.Lock()
         self.ended = threading.Event()
 
@@ -27,18 +27,43 @@ class FaultyServer:
             return self.always or (self.faults.pop(0) if self.faults else None)
 
 
+class Handler(BaseHTTPRequestHandler):
+    """What answers of every faulty server have in common."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a head and its body are two pieces, and the second would wait for an answer
+    state: FaultyServer
+
+    def log_message(self, *_):
+        pass
+
+    def stall(self):
+        """Say nothing until the end."""
+        self.state.ended.wait(120)
+        self.close_connection = True
+
+    def flood(self):
+        """Send and send, whatever was asked for."""
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            while self.state.flooded < 1 << 30:
+                self.wfile.write(bytes(1 << 16))
+                self.state.flooded += 1 << 16
+
+    def send_content(self, content, fault):
+        """As the body of an answer whose length has been said; half of it where the fault is a cut."""
+        self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
+        self.close_connection = fault == "cut"
+
+
 @contextmanager
 def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
     """The server and its address."""
     state = FaultyServer(root)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # a head and its body are two pieces, and the second would wait for an answer
-
-        def log_message(self, *_):
-            pass
-
+    class Files(Handler):
         def do_HEAD(self):
             self.answer(head=True)
 
@@ -54,8 +79,7 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
                     state.asked.append((path, part))
             file = state.root / path
             if fault == "stall":
-                state.ended.wait(120)
-                self.close_connection = True
+                self.stall()
                 return
             if fault in ("503", "403") or not file.exists():
                 self.send_response(int(fault) if fault in ("503", "403") else 404)
@@ -85,31 +109,21 @@ def serving(root: Path) -> Iterator[tuple[FaultyServer, str]]:
             self.end_headers()
             if head:
                 return
-            self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
-            self.close_connection = fault == "cut"
+            self.send_content(content, fault)
 
         def listing(self, directory):
             names = (quote(one.name) + "/" * one.is_dir() for one in sorted(directory.iterdir()))
             links = "".join(f'<a href="{name}">one</a>' for name in names)
             return f"<html>{links}</html>".encode()
 
-        def flood(self):
-            """Send and send, whatever was asked for."""
-            self.send_response(200)
-            self.end_headers()
-            self.close_connection = True
-            with contextlib.suppress(OSError):
-                while state.flooded < 1 << 30:
-                    self.wfile.write(bytes(1 << 16))
-                    state.flooded += 1 << 16
-
-    with listening(Handler, state) as port:
+    with listening(Files, state) as port:
         yield state, f"http://127.0.0.1:{port}"
 
 
-@contextlib.contextmanager
-def listening(handler, state):
+@contextmanager
+def listening(handler: type[Handler], state: FaultyServer):
     """A server on a free port, which is given, until the end; ``state.ended`` lets go who waits."""
+    handler.state = state
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

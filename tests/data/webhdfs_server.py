@@ -4,38 +4,22 @@ https://hadoop.apache.org/docs/stable/hadoop-project-dist/hadoop-hdfs/WebHDFS.ht
 and of a name node alike.
 """
 
-import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from faulty_server import listening
+from faulty_server import FaultyServer, Handler, listening
 
 
-class Hadoop:
-    """The directory that is served, what was asked for, and ``faults`` that the next answers have, one each.
-
-    Args:
-        readers: users who may read; ``None`` for all.
-    """
+class Hadoop(FaultyServer):
+    """Also who may read (``readers``; ``None`` for all) and how many bytes were read."""
 
     def __init__(self, root: Path):
-        self.root = root
+        super().__init__(root)
         self.readers: set[str] | None = None
-        self.faults: list[str] = []
-        self.always: str | None = None
-        self.asked: list[tuple[str, str, str]] = []
-        self.served = self.flooded = 0
-        self.lock = threading.Lock()
-        self.ended = threading.Event()
-
-    def next_fault(self) -> str | None:
-        with self.lock:
-            return self.always or (self.faults.pop(0) if self.faults else None)
+        self.served = 0
 
 
 @contextmanager
@@ -43,13 +27,7 @@ def webhdfs(root: Path) -> Iterator[tuple[Hadoop, str]]:
     """The name node's state and the address of its root."""
     state = Hadoop(root)
 
-    class Node(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def log_message(self, *_):
-            pass
-
+    class Node(Handler):
         def do_GET(self):
             parts = urlsplit(self.path)
             given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -58,8 +36,7 @@ def webhdfs(root: Path) -> Iterator[tuple[Hadoop, str]]:
                 state.asked.append((operation, path, given.get("user.name", "")))
             fault, file = state.next_fault(), state.root / path.lstrip("/")
             if fault == "stall":
-                state.ended.wait(120)
-                self.close_connection = True
+                self.stall()
             elif fault == "503":
                 self.answer(503, b"")
             elif fault == "401":
@@ -116,17 +93,7 @@ def webhdfs(root: Path) -> Iterator[tuple[Hadoop, str]]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
-            self.close_connection = fault == "cut"
-
-        def flood(self):
-            self.send_response(200)
-            self.end_headers()
-            self.close_connection = True
-            with contextlib.suppress(OSError):
-                while state.flooded < 1 << 30:
-                    self.wfile.write(bytes(1 << 16))
-                    state.flooded += 1 << 16
+            self.send_content(content, fault)
 
     with listening(Node, state) as port:
         yield state, f"webhdfs://127.0.0.1:{port}"

@@ -11,8 +11,13 @@ from imgcls import list_models
 from imgcls.errors import UserError
 from imgcls.models.__main__ import main, select
 
-EXPECTED = {path.stem: json.loads(path.read_text()) for path in (REFERENCE / "models").glob("*.json")}
 PROGRAM = "models"
+
+
+@pytest.fixture(scope="module")
+def references():
+    """What the reference says of each network."""
+    return {path.stem: json.loads(path.read_text()) for path in (REFERENCE / "models").glob("*.json")}
 
 
 def test_table_says_whose_accuracy_it_is(run_program, tmp_path):
@@ -29,12 +34,12 @@ def test_names_stay_whole_in_a_pipe(run_program, tmp_path):
     assert [line.split()[0] for line in output.splitlines() if " M  " in line] == list_models()
 
 
-def test_csv_has_the_figures_of_the_reference(capsys):
+def test_csv_has_the_figures_of_the_reference(capsys, references):
     assert main(["--format", "csv", "*"]) == 0
     rows = {row["published_name"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
     assert len(rows) == len(list_models())
-    assert rows.keys() >= EXPECTED.keys()
-    for name, reference in EXPECTED.items():
+    assert rows.keys() >= references.keys()
+    for name, reference in references.items():
         row = rows[name]
         assert (row["name"], row["published"]) == (name.lower(), str(reference["published"]))
         assert (int(row["params"]), int(row["macs"])) == (reference["num_params"], reference["macs"])
@@ -56,10 +61,10 @@ def test_json_has_what_the_csv_has(capsys):
     assert records[1]["std"] == [0.229, 0.224, 0.225]
 
 
-def test_published_are_the_readme_s(capsys):
+def test_published_are_the_readme_s(capsys, references):
     main(["--published", "--format", "json"])
     names = {record["published_name"] for record in json.loads(capsys.readouterr().out)}
-    assert names == {name for name, reference in EXPECTED.items() if reference["published"]}
+    assert names == {name for name, reference in references.items() if reference["published"]}
 
 
 def test_several_patterns_give_each_model_once_in_natural_order():
