@@ -272,7 +272,7 @@ MISTAKES = {
     "trainer.epochs=1,2": "a sweep, with -m",
     "trainer.deterministic=maybe": "must be true or false",
     "model=resnet18,resnet50": "with -m in front",
-    "model.num_classes=many": "model.num_classes=many: must be a whole number, at least 1, or null",
+    "model.num_classes=many": "model.num_classes=many: must be a whole number, at least 1, at most 1,000,000, or null",
     "transform.scale=0.5": "must be a list in brackets, of two positive numbers, the smaller first, such as [0.5,1.0]",
     "transform.mean=[a,b,c]": "transform.mean=[a, b, c]: must be a list",
     "callbacks.extra=[{a": "callbacks.extra=[{a: cannot be read",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import paddle
 import pytest
 from locations import ROOT
 
@@ -16,6 +17,7 @@ from imgcls.deploy.exporter import export
 from imgcls.deploy.openvino_engine import openvino, openvino_core
 from imgcls.deploy.predictor import NetworkPredictor, open_export
 from imgcls.errors import UserError
+from imgcls.models import swin
 
 pytest.importorskip("openvino")
 NEAR = 1e-4
@@ -123,6 +125,25 @@ def test_networks_with_other_operators(name, contract_for, tmp_path):
     found = open_export(tmp_path / name, "openvino").logits(images)
     assert np.abs(found - expected).max() <= NEAR * np.ptp(expected)
     assert imgcls.model_info(name).name == name
+
+
+def test_attention(contract_for, tmp_path, monkeypatch):
+    """Of a shape that OpenVINO 2026.4 fuses wrongly where it knows the number of images, too."""
+    from matrix import images_for_any, uncropped
+
+    monkeypatch.setitem(swin.SIZES, "tiny", (64, 4, (1, 1, 1, 1)))
+    name = "swin_tiny_patch4_window7_224"
+    paddle.seed(1)
+    network = imgcls.create_model(name)
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            parameter.set_value(paddle.randn(parameter.shape) / parameter.shape[0] ** 0.5)
+    images = images_for_any(64)
+    contract = contract_for(model=name, preprocessing=uncropped(64), class_names=tuple(map(str, range(1000))))
+    export(network, contract, tmp_path / name)
+    expected = NetworkPredictor(network, uncropped(64)).logits(images)
+    found = open_export(tmp_path / name, "openvino").logits(images)
+    assert np.abs(found - expected).max() <= NEAR * np.ptp(expected)
 
 
 def test_a_signal_after_engines_that_went(own, images):
