@@ -31,6 +31,8 @@ from locations import ROOT  # noqa: E402
 from warm_start import programs  # noqa: E402
 
 LARGE = ("tests/models/", "tests/deploy/test_matrix.py")
+LAST = "tests/functional/"
+"""Files that take a second or two each: after the others, so that all workers end at the same time."""
 
 
 def pytest_addoption(parser):
@@ -38,6 +40,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: item.nodeid.startswith(LAST))
     if config.getoption("--full"):
         return
     skip = pytest.mark.skip(reason="part of the whole matrix: run with --full")
