@@ -14,6 +14,7 @@ from imgcls.machine.paddle_internals import (
     has_onednn_graphs,
     kernel_size,
     mark_for_onednn,
+    methods_translated_once,
     plain_between_onednn,
     unmark_for_onednn,
 )
@@ -80,7 +81,8 @@ def compile_with_onednn(
             raise UserError(f"{_ASKED}: there is no convolution of this network that oneDNN could compute. {_WITHOUT}")
         spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
         paddle.jit.to_static(network, input_spec=[spec], full_graph=True)
-        activations = plain_between_onednn(network, images)
+        with methods_translated_once():
+            activations = plain_between_onednn(network, images)
         found = gradients(network, loss)
         try:
             require_equal(exact, nearby, found)
