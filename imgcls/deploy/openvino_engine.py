@@ -162,6 +162,9 @@ class _Compiler:
     def __call__(self, shape: tuple[int, ...] | None, streams: int, threads: int) -> "ov.CompiledModel":
         """For one shape of the input, or for all that the graph takes."""
         properties = {**self._properties, "NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": threads}
+        if shape is not None and _attends(self._model):
+            # OpenVINO 2026.4 fuses attention wrongly, without a word, for some shapes that it knows whole.
+            shape = (-1, *shape[1:])
         if self._cache is None:
             return self._compile(shape, properties)
         path = self._cache / f"{self._key(shape, properties)}.bin"
@@ -182,8 +185,7 @@ class _Compiler:
         model = self._model
         if shape is not None:
             model = model.clone()
-            # OpenVINO 2026.4 fuses attention wrongly, without a word, for some shapes that it knows whole
-            model.reshape([-1 if _attends(model) else shape[0], *shape[1:]])
+            model.reshape(list(shape))
         return self._core.compile_model(model, DEVICE, properties)
 
     def _key(self, shape: tuple[int, ...] | None, properties: Mapping[str, Any]) -> str:
