@@ -112,25 +112,29 @@ def test_a_missing_package_is_named(exports, monkeypatch):
         open_export(exports["float"], "openvino")
 
 
+def require_same_numbers(name, network, contract_for, directory):
+    from matrix import images_for_any, uncropped
+
+    images = images_for_any(64)
+    contract = contract_for(model=name, preprocessing=uncropped(64), class_names=tuple(map(str, range(1000))))
+    export(network, contract, directory / name)
+    expected = NetworkPredictor(network, uncropped(64)).logits(images)
+    found = open_export(directory / name, "openvino").logits(images)
+    assert np.abs(found - expected).max() <= NEAR * np.ptp(expected)
+
+
 @pytest.mark.parametrize("name", ["mobilenetv3_small_x1_0", pytest.param("darts_4m", marks=pytest.mark.full)])
 def test_networks_with_other_operators(name, contract_for, tmp_path):
     """Squeeze and excitation, swish; and where a pass of oneDNN fails."""
-    from matrix import filled, images_for_any, uncropped
+    from matrix import filled
 
     network = filled(name)
-    images = images_for_any(64)
-    contract = contract_for(model=name, preprocessing=uncropped(64), class_names=tuple(map(str, range(1000))))
-    export(network, contract, tmp_path / name)
-    expected = NetworkPredictor(network, uncropped(64)).logits(images)
-    found = open_export(tmp_path / name, "openvino").logits(images)
-    assert np.abs(found - expected).max() <= NEAR * np.ptp(expected)
+    require_same_numbers(name, network, contract_for, tmp_path)
     assert imgcls.model_info(name).name == name
 
 
 def test_attention(contract_for, tmp_path, monkeypatch):
     """Of a shape that OpenVINO 2026.4 fuses wrongly where it knows the number of images, too."""
-    from matrix import images_for_any, uncropped
-
     monkeypatch.setitem(swin.SIZES, "tiny", (64, 4, (1, 1, 1, 1)))
     name = "swin_tiny_patch4_window7_224"
     paddle.seed(1)
@@ -138,12 +142,7 @@ def test_attention(contract_for, tmp_path, monkeypatch):
     for parameter in network.parameters():
         if parameter.ndim > 1:
             parameter.set_value(paddle.randn(parameter.shape) / parameter.shape[0] ** 0.5)
-    images = images_for_any(64)
-    contract = contract_for(model=name, preprocessing=uncropped(64), class_names=tuple(map(str, range(1000))))
-    export(network, contract, tmp_path / name)
-    expected = NetworkPredictor(network, uncropped(64)).logits(images)
-    found = open_export(tmp_path / name, "openvino").logits(images)
-    assert np.abs(found - expected).max() <= NEAR * np.ptp(expected)
+    require_same_numbers(name, network, contract_for, tmp_path)
 
 
 def test_a_signal_after_engines_that_went(own, images):
