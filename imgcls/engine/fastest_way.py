@@ -62,7 +62,7 @@ def take_fastest(
         UserError: the way of a run that goes on does not work here.
     """
     if taken is not None:
-        _take(network, images, loss, taken)
+        ranks.all_or_none(lambda: _take(network, images, loss, taken), lambda: layer_by_layer(network))
         log.info("trainer.compile=auto: %s, as the run was begun", taken)
         return taken
     file = _file(network, images, ranks.count)
@@ -71,14 +71,11 @@ def take_fastest(
         times = _of_first(ranks, lambda: _known(file))
         if times is None:
             return _measured(network, images, loss, file, ranks)
-    name, failed = _fastest(times), False
+    name = _fastest(times)
     try:
-        _take(network, images, loss, name)
+        ranks.all_or_none(lambda: _take(network, images, loss, name), lambda: layer_by_layer(network))
     except UserError as error:
         log.warning("%s", error)
-        failed = True
-    if any(ranks.gather_values(failed)):
-        layer_by_layer(network)
         return EAGER
     _tell(name, times, "as remembered")
     return name

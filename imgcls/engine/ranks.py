@@ -9,13 +9,14 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import paddle
 from paddle.distributed import fleet
 
+from imgcls.errors import UserError
 from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import one_group, rendezvous_store
 
@@ -63,6 +64,22 @@ class Ranks:
         values = [json.loads(self._get(f"{key}/{rank}")) for rank in range(self.count)]
         self.barrier()
         return values
+
+    def all_or_none(self, act: Callable[[], None], undo: Callable[[], None]) -> None:
+        """Do something on every rank, or, where one of them is refused it, on none; otherwise some would wait for others.
+
+        Raises:
+            UserError: on every rank, by the message of the first that was refused.
+        """
+        refusal = None
+        try:
+            act()
+        except UserError as error:
+            refusal = str(error)
+        refusals = [one for one in self.gather_values(refusal) if one]
+        if refusals:
+            undo()
+            raise UserError(refusals[0])
 
     def broadcast(self, text: str = "") -> str:
         """The text of rank 0."""

@@ -393,22 +393,12 @@ class Trainer(OpenModel):
                 return batch_loss(self.network(part.images), part, self.loss)
 
             if self.compile == ONEDNN:
-                self._compile_on_all_ranks(lambda: compile_with_onednn(self.network, part.images, loss))
+                self.ranks.all_or_none(
+                    lambda: compile_with_onednn(self.network, part.images, loss), lambda: layer_by_layer(self.network)
+                )
             elif not self._chosen:
                 self._way = take_fastest(self.network, part.images, loss, self._way, self.ranks)
                 self._chosen = True
-
-    def _compile_on_all_ranks(self, compile: Callable[[], None]) -> None:
-        """All are refused what one of them is refused, by its message; otherwise some would wait for the others."""
-        refusal = None
-        try:
-            compile()
-        except UserError as error:
-            refusal = str(error)
-        refusals = [one for one in self.ranks.gather_values(refusal) if one]
-        if refusals:
-            layer_by_layer(self.network)
-            raise UserError(refusals[0])
 
     def _why_eager(self, network: paddle.nn.Layer) -> str | None:
         """What keeps a network from being compiled with oneDNN, if anything."""

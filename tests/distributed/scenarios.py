@@ -20,6 +20,7 @@ from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.loading.synthetic import SyntheticDataset
 from imgcls.engine.callback import Callback
+from imgcls.engine.fastest_way import EAGER, take_fastest
 from imgcls.engine.optimizers import OptimizerLR, build_optimizer
 from imgcls.engine.ranks import current, join
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
@@ -174,19 +175,28 @@ def run(
 
 
 def refused() -> dict[str, np.ndarray]:
-    """What each rank is told where the last one alone is refused its graph."""
-    ranks = current()
+    """What each rank is told where the last one alone is refused its graph: at first, and when a run goes on."""
+    ranks, network, undone = current(), SmallNet(norm=False), []
+    last = ranks.rank == ranks.count - 1
 
-    def compile_here(*_):
-        if ranks.rank == ranks.count - 1:
+    def compile_here():
+        if last:
             raise UserError("The gradients of rank 1 differ.")
 
-    trainer = Trainer(SmallNet(norm=False), preprocess, compile="onednn")
-    try:
-        trainer._compile_on_all_ranks(compile_here)
-    except UserError as error:
-        said = ranks.gather_values(str(error))
-    return {"weights": np.zeros(1), "said": np.array(said)}
+    def go_on():
+        take_fastest(network, paddle.zeros([2, 3, 8, 8]), lambda: None, "by hand" if last else EAGER, ranks)
+
+    said = []
+    for act in (lambda: ranks.all_or_none(compile_here, lambda: undone.append(ranks.rank)), go_on):
+        try:
+            act()
+        except UserError as error:
+            said.append(str(error))
+    return {
+        "weights": np.zeros(1),
+        "said": np.array(ranks.gather_values(said)),
+        "undone": np.array(ranks.gather_values(undone)),
+    }
 
 
 def main(directory: Path, names: list[str]) -> None:
