@@ -66,7 +66,7 @@ class Ranks:
         return values
 
     def all_or_none(self, act: Callable[[], None], undo: Callable[[], None]) -> None:
-        """Do something on every rank, or, where one of them is refused it, on none; otherwise some would wait for others.
+        """Do something on every rank, or, where one of them is refused it, on none: else some would wait for others.
 
         Raises:
             UserError: on every rank, by the message of the first that was refused.

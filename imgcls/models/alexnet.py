@@ -9,6 +9,7 @@ from paddle.nn import functional as F
 from imgcls.machine.paddle_internals import Conv2D
 from imgcls.models.checks import require_probability
 from imgcls.models.layers import Network, name_parameters
+from imgcls.models.pooling import MaxPool2D
 
 
 def conv_relu(
@@ -52,13 +53,13 @@ class AlexNet(Network):
         require_probability(dropout=dropout)
         self.features = nn.Sequential(
             conv_relu(in_channels, 64, 11, 2, "conv1", stride=4),
-            nn.MaxPool2D(3, stride=2),
+            MaxPool2D(3, stride=2),
             conv_relu(64, 192, 5, 2, "conv2"),
-            nn.MaxPool2D(3, stride=2),
+            MaxPool2D(3, stride=2),
             conv_relu(192, 384, 3, 1, "conv3"),
             conv_relu(384, 256, 3, 1, "conv4"),
             conv_relu(256, 256, 3, 1, "conv5"),
-            nn.MaxPool2D(3, stride=2),
+            MaxPool2D(3, stride=2),
         )
         self.fc6 = linear(self.num_features * self.map_size**2, self.hidden_features, "fc6")
         self.fc7 = linear(self.hidden_features, self.hidden_features, "fc7")

@@ -15,6 +15,7 @@ from imgcls.machine.paddle_internals import Conv2D, channel_groups
 from imgcls.models.checks import require_choice
 from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import Network, linear, name_parameters
+from imgcls.models.pooling import MaxPool2D
 
 # For the normal and the reduction cell, a line for each new state: it is the sum of two operations,
 # each on an earlier state. States 0 and 1 are the outputs of the two cells before.
@@ -71,7 +72,7 @@ def separable(channels: int, kernel_size: int, stride: int, dilation: int = 1) -
 
 # name: layer of a width and a stride
 OPERATIONS = {
-    "max_pool_3x3": lambda channels, stride: nn.MaxPool2D(3, stride, padding=1),
+    "max_pool_3x3": lambda channels, stride: MaxPool2D(3, stride, padding=1),
     "avg_pool_3x3": lambda channels, stride: nn.AvgPool2D(3, stride, padding=1),
     "skip_connect": lambda channels, stride: nn.Identity(),
     "sep_conv_3x3": lambda channels, stride: operation(*separable(channels, 3, stride), *separable(channels, 3, 1)),

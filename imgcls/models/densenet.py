@@ -8,6 +8,7 @@ from paddle import nn
 
 from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import ConvBNAct, Network, NormReluConv, batch_norm, linear
+from imgcls.models.pooling import MaxPool2D
 
 
 class DenseLayer(MapLayer):
@@ -36,7 +37,7 @@ class DenseNet(Network):
         super().__init__()
         channels = 2 * growth
         self.stem = ConvBNAct(in_channels, channels, 7, weight="conv1_weights", bn="conv1_bn", stride=2)
-        self.pool = nn.MaxPool2D(3, stride=2, padding=1)
+        self.pool = MaxPool2D(3, stride=2, padding=1)
 
         layers = []
         for stage, repeat in enumerate(repeats, start=2):

@@ -9,6 +9,7 @@ from paddle.nn import functional as F
 
 from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import ConvBNAct, Network, NormReluConv, batch_norm, linear
+from imgcls.models.pooling import MaxPool2D
 
 Paths = tuple[paddle.Tensor, ...]
 
@@ -80,7 +81,7 @@ class DPN(Network):
         super().__init__()
         channels, kernel_size = stem
         self.stem = ConvBNAct(in_channels, channels, kernel_size, weight="conv1_weights", bn="conv1_bn", stride=2)
-        self.pool = nn.MaxPool2D(3, stride=2, padding=1)
+        self.pool = MaxPool2D(3, stride=2, padding=1)
 
         blocks = []
         for stage, (repeat, growth) in enumerate(zip(repeats, growths, strict=True)):

@@ -14,6 +14,7 @@ from paddle.nn import functional as F
 from imgcls.models.checks import require_probability
 from imgcls.models.data_format import to_nchw
 from imgcls.models.layers import Concat, Network, conv2d, linear
+from imgcls.models.pooling import MaxPool2D
 
 # ±sqrt(3 / fan_in)
 UNIFORM = nn.initializer.KaimingUniform(nonlinearity="linear")
@@ -45,7 +46,7 @@ def inception(
                 conv(in_channels, reduce5x5, 1, f"{name}_5x5_reduce"), conv(reduce5x5, width5x5, 5, f"{name}_5x5")
             ),
             nn.Sequential(
-                nn.MaxPool2D(3, stride=1, padding=1),
+                MaxPool2D(3, stride=1, padding=1),
                 conv2d(in_channels, projection, 1, weight=f"{name}_3x3_proj_weights"),
             ),
         ),
@@ -107,13 +108,13 @@ class GoogLeNet(Network):
         require_probability(dropout=dropout, aux_dropout=aux_dropout)
         self.to_4a = nn.Sequential(
             conv(in_channels, 64, 7, "conv1", stride=2),
-            nn.MaxPool2D(3, stride=2),
+            MaxPool2D(3, stride=2),
             conv(64, 64, 1, "conv2_1x1"),
             conv(64, 192, 3, "conv2_3x3"),
-            nn.MaxPool2D(3, stride=2),
+            MaxPool2D(3, stride=2),
             inception(192, 64, 96, 128, 16, 32, 32, "3a"),
             inception(256, 128, 128, 192, 32, 96, 64, "3b"),
-            nn.MaxPool2D(3, stride=2),
+            MaxPool2D(3, stride=2),
             inception(480, 192, 96, 208, 16, 48, 64, "4a"),
         )
         self.to_4d = nn.Sequential(
@@ -123,7 +124,7 @@ class GoogLeNet(Network):
         )
         self.to_5b = nn.Sequential(
             inception(528, 256, 160, 320, 32, 128, 128, "4e"),
-            nn.MaxPool2D(3, stride=2),
+            MaxPool2D(3, stride=2),
             inception(832, 256, 160, 320, 32, 128, 128, "5a"),
             inception(832, 384, 192, 384, 48, 128, 128, "5b"),
         )

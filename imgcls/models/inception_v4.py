@@ -7,6 +7,7 @@ from paddle import nn
 
 from imgcls.models.checks import require_probability
 from imgcls.models.layers import Concat, ConvBNAct, Network, name_parameters
+from imgcls.models.pooling import MaxPool2D
 
 
 def conv(in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], name: str, **options) -> ConvBNAct:
@@ -18,8 +19,8 @@ def halve(in_channels: int, out_channels: int, name: str) -> ConvBNAct:
     return conv(in_channels, out_channels, 3, name, stride=2, padding=0)
 
 
-def max_pool() -> nn.MaxPool2D:
-    return nn.MaxPool2D(3, stride=2)
+def max_pool() -> MaxPool2D:
+    return MaxPool2D(3, stride=2)
 
 
 def average_pool() -> nn.AvgPool2D:

@@ -12,6 +12,7 @@ from imgcls.models.checks import require_choice, require_probability
 from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import ConvBNAct, conv2d
 from imgcls.models.modern_layers import SourceNetwork, linear, parameter
+from imgcls.models.pooling import MaxPool2D
 
 # widths of the stem; layers of a block; by stage: width within the blocks, output channels, blocks
 V1 = {
@@ -120,7 +121,7 @@ class Stem(MapLayer):
         self.stem1 = ConvReLU(in_channels, width, 3, affine, stride=2)
         self.stem2a = ConvReLU(width, width // 2, 2, affine, padding="SAME")
         self.stem2b = ConvReLU(width // 2, width, 2, affine, padding="SAME")
-        self.pool = nn.MaxPool2D(2, stride=1, padding="SAME")
+        self.pool = MaxPool2D(2, stride=1, padding="SAME")
         self.stem3 = ConvReLU(2 * width, width, 3, affine, stride=2)
         self.stem4 = ConvReLU(width, channels, 1, affine)
 
@@ -157,7 +158,7 @@ class PPHGNet(SourceNetwork):
             entries = (in_channels, *widths)
             stem = [ConvReLU(entries[index], widths[index], 3, stride=1 if index else 2) for index in range(3)]
             self.stem = nn.Sequential(*stem)
-            self.pool = nn.MaxPool2D(3, stride=2, padding=1)
+            self.pool = MaxPool2D(3, stride=2, padding=1)
         else:
             affine, widths, count, table = V2[size]
             self.stem, self.pool = Stem(in_channels, *widths, affine), nn.Identity()

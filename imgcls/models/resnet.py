@@ -20,6 +20,7 @@ from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_probability
 from imgcls.models.layers import ConvBNAct, Network, linear
+from imgcls.models.pooling import MaxPool2D
 
 REPEATS = {
     18: (2, 2, 2, 2),
@@ -97,7 +98,7 @@ class ResNet(Network):
             convs.append(self.make_conv(channels, out_channels, kernel_size, name, stride=1 if convs else 2))
             channels = out_channels
         self.stem = nn.Sequential(*convs)
-        self.pool = nn.MaxPool2D(3, stride=2, padding=1)
+        self.pool = MaxPool2D(3, stride=2, padding=1)
 
         stages = []
         for stage, repeat in enumerate(REPEATS[depth]):

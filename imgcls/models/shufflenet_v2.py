@@ -8,6 +8,7 @@ from paddle import nn
 from imgcls.models.checks import require_choice
 from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import ConvBNAct, Network, linear
+from imgcls.models.pooling import MaxPool2D
 
 INIT = nn.initializer.KaimingUniform()
 
@@ -31,6 +32,8 @@ def conv_bn(in_channels: int, out_channels: int, kernel_size: int, name: str, **
 
 def interleave(left: paddle.Tensor, right: paddle.Tensor, axis: int) -> paddle.Tensor:
     """Concatenation and channel shuffle in one: channels of two maps of equal width, taken in turn."""
+    if axis == 1:  # on a CPU the gradient of a stack takes three times as long as that of joined maps
+        return paddle.concat([left.unsqueeze(2), right.unsqueeze(2)], 2).flatten(1, 2)
     return paddle.stack([left, right], axis=axis + 1).flatten(axis, axis + 1)
 
 
@@ -84,7 +87,7 @@ class ShuffleNetV2(Network):
         require_choice(WIDTHS, scale=scale)
         *stages, last = WIDTHS[scale]
         channels = 24
-        layers = [conv_bn(in_channels, channels, 3, "stage1_conv", act=act, stride=2), nn.MaxPool2D(3, 2, padding=1)]
+        layers = [conv_bn(in_channels, channels, 3, "stage1_conv", act=act, stride=2), MaxPool2D(3, 2, padding=1)]
         for stage, (out_channels, repeat) in enumerate(zip(stages, REPEATS, strict=True), start=2):
             layers.append(DownsamplingUnit(channels, out_channels, act, f"stage_{stage}_1"))
             layers.extend(Unit(out_channels, act, f"stage_{stage}_{number}") for number in range(2, repeat + 1))

@@ -9,6 +9,7 @@ from paddle.nn import functional as F
 from imgcls.models.checks import require_probability
 from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import Network, conv2d
+from imgcls.models.pooling import MaxPool2D
 
 
 def conv_relu(in_channels: int, out_channels: int, kernel_size: int, name: str, **options) -> nn.Sequential:
@@ -60,7 +61,7 @@ class SqueezeNet(Network):
         layers = [conv_relu(in_channels, channels, kernel_size, "conv1", stride=2, padding=padding)]
         for number, expand in enumerate(self.expands, start=2):
             if number in pools:
-                layers.append(nn.MaxPool2D(3, stride=2, ceil_mode=ceil_mode))
+                layers.append(MaxPool2D(3, stride=2, ceil_mode=ceil_mode))
             layers.append(Fire(channels, expand // 4, expand, f"fire{number}"))
             channels = 2 * expand
         self.features = nn.Sequential(*layers)

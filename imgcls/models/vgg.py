@@ -8,6 +8,7 @@ from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_probability
 from imgcls.models.layers import Network, conv2d, linear
+from imgcls.models.pooling import MaxPool2D
 
 REPEATS = {
     11: (1, 1, 2, 2, 2),
@@ -49,7 +50,7 @@ class VGG(Network):
                 offset = f"{name}_offset" if bias else None
                 layers += [conv2d(in_channels, width, 3, weight=f"{name}_weights", bias=offset), nn.ReLU()]
                 in_channels = width
-            layers.append(nn.MaxPool2D(2, stride=2))
+            layers.append(MaxPool2D(2, stride=2))
         self.features = nn.Sequential(*layers)
         hidden = self.hidden_features
         self.fc6 = linear(in_channels * self.map_size**2, hidden, weight="fc6_weights", bias="fc6_offset")

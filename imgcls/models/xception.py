@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 
 from imgcls.models.layers import ConvBNAct, Network, conv2d, linear
+from imgcls.models.pooling import MaxPool2D
 
 ENTRY3 = ((128, 2), (256, 2), (728, 2))
 ENTRY5 = ((128, 2), (256, 1), (256, 2), (728, 1), (728, 2))
@@ -44,7 +45,7 @@ class StridedBlock(nn.Layer):
             separable(in_channels, widths[0], f"{name}_branch2a_weights"),
             nn.ReLU(),
             separable(widths[0], widths[1], f"{name}_branch2b_weights"),
-            nn.MaxPool2D(3, stride=stride, padding=1),
+            MaxPool2D(3, stride=stride, padding=1),
         )
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:

@@ -79,11 +79,12 @@ def test_a_family(name, chosen):
     assert np.abs(answers - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-def test_convolutions_of_the_networks_can_be_computed_by_onednn():
-    """Those of Paddle's own class are not found; every family has the one that stands in for it."""
+def test_networks_have_the_layers_that_train_fast():
+    """oneDNN cannot be given convolutions of Paddle's own class; every family has those that stand in for its layers."""
     files = sorted(Path(imgcls.models.__file__).parent.glob("*.py"))
     assert len(files) > 30
-    assert not [file.name for file in files if "nn.Conv2D(" in file.read_text(encoding="utf-8")]
+    texts = {file.name: file.read_text(encoding="utf-8") for file in files}
+    assert not [name for name, text in texts.items() if "nn.Conv2D(" in text or "nn.MaxPool2D(" in text]
 
 
 class TwoConvolutions(nn.Layer):
@@ -126,11 +127,11 @@ def test_what_is_concatenated_is_in_plain_layout():
 
 @on_2
 def test_wrong_gradients_are_refused(monkeypatch):
-    """As those of filters are on some processors that go to oneDNN directly, under a loss that is right."""
     network = TwoConvolutions()
     images, loss = task(network, 16)
-    scale = paddle.scale
-    monkeypatch.setattr(paddle, "scale", lambda filters, factor: scale(filters, 1.01 * factor))
+    right = paddle_internals.Conv2D._onednn
+    wrong = paddle.jit.not_to_static(lambda self, x: right(self, 1.01 * x))
+    monkeypatch.setattr(paddle_internals.Conv2D, "_onednn", wrong)
     with pytest.raises(UserError, match=r"trainer.compile=onednn: the gradients of \d of 5 tensors differ"):
         compile_with_onednn(network, images, loss)
     assert "forward" not in vars(network)
