@@ -32,7 +32,7 @@ def conv_bn(in_channels: int, out_channels: int, kernel_size: int, name: str, **
 
 def interleave(left: paddle.Tensor, right: paddle.Tensor, axis: int) -> paddle.Tensor:
     """Concatenation and channel shuffle in one: channels of two maps of equal width, taken in turn."""
-    if axis == 1:  # on a CPU the gradient of a stack takes three times as long as that of joined maps
+    if axis == 1 and paddle.in_dynamic_mode():  # on a CPU this trains three times as fast as a stack
         return paddle.concat([left.unsqueeze(2), right.unsqueeze(2)], 2).flatten(1, 2)
     return paddle.stack([left, right], axis=axis + 1).flatten(axis, axis + 1)
 

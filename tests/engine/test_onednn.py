@@ -125,6 +125,30 @@ def test_what_is_concatenated_is_in_plain_layout():
     assert [makers[name] for name in concat.input("X")] == ["share_data", "share_data"]
 
 
+class Shuffled(TwoConvolutions):
+    """As in ShuffleNetV2; nothing is trained of the maps that are the first of a second pair."""
+
+    def __init__(self):
+        super().__init__()
+        self.second = paddle_internals.Conv2D(16, 16, 3, padding=1)
+        self.head = nn.Linear(64, 5)
+
+    def forward(self, images):
+        maps = self.first(images)
+        pairs = paddle.stack([maps, self.second(F.relu(maps))], axis=2).flatten(1, 2)
+        fixed = paddle.stack([pairs.detach(), pairs], axis=2).flatten(1, 2)
+        return self.head(paddle.mean(fixed, axis=[2, 3]))
+
+
+@on_2
+def test_the_gradient_of_a_stack_is_taken_apart():
+    network = Shuffled()
+    compile_with_onednn(network, *task(network, 16))
+    operators = network.forward.get_concrete_program(paddle.ones([3, 3, 16, 16]))[1].train_program.global_block().ops
+    types = [operator.type for operator in operators]
+    assert [types.count(name) for name in ("stack", "stack_grad", "unbind")] == [2, 1, 1]
+
+
 @on_2
 def test_wrong_gradients_are_refused(monkeypatch):
     network = TwoConvolutions()
