@@ -327,11 +327,10 @@ def _check(name: str, config: DictConfig) -> None:
 def _typed_before(config: DictConfig) -> DictConfig | None:
     """What a job's configuration was found to be when it was checked; ``None`` if it may be another since.
 
-    It is where the directory made for the job names it, and of a run that goes on its own directory counts.
+    It is where the directory made for the job names it, or is the one where the job works.
     """
     for directory, plain, result in _checked:
-        goes_on = "trainer" in result and result.trainer.get("resume") is not None
-        if not goes_on and directory == os.getcwd() and plain == _plain(config):
+        if directory == os.getcwd() and plain == _plain(config):
             return result
     return None
 

@@ -136,7 +136,7 @@ TYPED = {
     "by its name": (["run.name=a"], 1),
     "by the time": ([], 2),  # its name is that of the directory made for it
     "elsewhere": (["run.name=a", "hydra.job.chdir=true"], 2),
-    "that may go on": (["run.name=a", "trainer.resume=auto"], 2),
+    "that may go on": (["run.name=a", "trainer.resume=auto"], 1),
 }
 
 
