@@ -35,6 +35,7 @@ READ_AT_LOAD = (
 """How the names begin of variables that a library or Python reads when it loads."""
 OF_RANKS = ("FLAGS_selected_gpus",)
 """What each rank is told of a device; on a machine without one it says nothing."""
+LAUNCHER = "paddle.distributed.launch"
 LIBRARIES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "imgcls.app.program", "imgcls.app.training")
 
 
@@ -201,7 +202,9 @@ def become(request: dict) -> None:
 def starts_others(request: dict) -> bool:
     """Whether a program seems to start processes of the library itself."""
     words = request["arguments"]
-    return request["module"] == "imgcls.benchmark" or any(".processes=" in word or ".nodes=" in word for word in words)
+    return request["module"] in ("imgcls.benchmark", LAUNCHER) or any(
+        ".processes=" in word or ".nodes=" in word for word in words
+    )
 
 
 def start_warm_from_here() -> dict | None:
@@ -224,13 +227,14 @@ def start_warm_from_here() -> dict | None:
 
         def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *others):
             ours = list(args[:2]) == [sys.executable, "-m"] and args[2].startswith(("imgcls.", "warm_"))
+            leads = preexec_fn is os.setsid  # how Paddle's own launcher asks for a session
             plain = {name: value for name, value in (env or {}).items() if name not in OF_RANKS}
-            if not ours or cwd or preexec_fn or not loads_the_same(plain, environment):
+            if not ours or cwd or (preexec_fn and not leads) or not loads_the_same(plain, environment):
                 return super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *others)
             _, _, _, p2cread, _, _, c2pwrite, _, errwrite, *_, new_session, _ = others
             given = [number if number >= 0 else own for own, number in enumerate((p2cread, c2pwrite, errwrite))]
             request = {"module": args[2], "arguments": list(args[3:]), "cwd": os.getcwd(), "environment": env}
-            content = json.dumps(request | {"session": new_session, "passed": list(pass_fds)}).encode()
+            content = json.dumps(request | {"session": new_session or leads, "passed": list(pass_fds)}).encode()
             socket.send_fds(here, [struct.pack("I", len(content))], [*given, *pass_fds])
             here.sendall(content)
             (self.pid,) = struct.unpack("i", here.recv(4, socket.MSG_WAITALL))
