@@ -64,7 +64,7 @@ import os, subprocess, sys
 received, given = os.pipe()
 for word in ("one", "killed"):
     child = subprocess.Popen(
-        [sys.executable, "-m", "warm_child", str(os.getpid()), str(given)],
+        [sys.executable, "-m", "child", str(os.getpid()), str(given)],
         env={**os.environ, "WORD": word}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, start_new_session=True, pass_fds=(given,),
     )
@@ -75,7 +75,7 @@ for word in ("one", "killed"):
 
 def test_what_it_starts_is_forked_as_its_child(tmp_path):
     (tmp_path / "starts.py").write_text(STARTS)
-    (tmp_path / "warm_child.py").write_text(CHILD)
+    (tmp_path / "child.py").write_text(CHILD)
     process = programs.start("starts", "a.processes=1", cwd=tmp_path, environment=dict(os.environ))
     output, errors = process.communicate(60)
     assert (process.returncode, errors) == (0, "")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from locations import ROOT
-from warm_start import LAUNCHER, WarmProcess, programs
+from warm_start import LAUNCHER, WarmProcess, is_ours, programs
 
 from imgcls.weights.safe_pickle import load_pickle
 
@@ -56,7 +56,7 @@ def starter(directory: Path) -> Iterator[Callable[..., subprocess.Popen]]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PADDLE_")}
         environment = {**inherited, "PYTHONPATH": os.pathsep.join((str(ROOT), str(directory)))}
         words = list(map(str, arguments))
-        ours = program.startswith("imgcls.") or program == LAUNCHER or (directory / f"{program}.py").is_file()
+        ours = program == LAUNCHER or is_ours(program, directory)
         if options is None and ours and programs.fits(environment):
             process = programs.start(program, *words, cwd=directory, environment=environment, joined=True)
         else:

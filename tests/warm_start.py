@@ -50,6 +50,11 @@ def loads_the_same(environment: Mapping[str, str], other: Mapping[str, str]) -> 
     return all(environment.get(name) == other.get(name) for name in names)
 
 
+def is_ours(module: str, directory: str | Path = "") -> bool:
+    """Whether a module is one of this library or of a test."""
+    return module.startswith("imgcls.") or Path(directory, f"{module}.py").is_file()
+
+
 class WarmProcess:
     """A forked program, with the part of ``subprocess.Popen`` that the tests use; its output is in files."""
 
@@ -223,10 +228,10 @@ def start_warm_from_here() -> dict | None:
     environment = dict(os.environ)
 
     class WarmPopen(subprocess.Popen):
-        """Of a module of this library that would load the same libraries, a fork."""
+        """Of a module of ours that would load the same libraries, a fork."""
 
         def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *others):
-            ours = list(args[:2]) == [sys.executable, "-m"] and args[2].startswith(("imgcls.", "warm_"))
+            ours = list(args[:2]) == [sys.executable, "-m"] and is_ours(args[2])
             leads = preexec_fn is os.setsid  # how Paddle's own launcher asks for a session
             plain = {name: value for name, value in (env or {}).items() if name not in OF_RANKS}
             if not ours or cwd or (preexec_fn and not leads) or not loads_the_same(plain, environment):
