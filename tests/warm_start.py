@@ -34,11 +34,9 @@ READ_AT_LOAD = (
 )
 """How the names begin of variables that a library or Python reads when it loads."""
 OF_RANKS = ("FLAGS_selected_gpus",)
-"""What each rank is told of a device; on a machine without one it says nothing."""
+"""What each rank is told of a device; to a Paddle for CPUs it says nothing."""
 LAUNCHER = "paddle.distributed.launch"
 LIBRARIES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "imgcls.app.program", "imgcls.app.training")
-
-
 PR_SET_CHILD_SUBREAPER = 36
 BEYOND = 500
 """Descriptors from here on are in nobody's way."""
@@ -205,11 +203,11 @@ def become(request: dict) -> None:
 
 
 def starts_others(request: dict) -> bool:
-    """Whether a program seems to start processes of the library itself."""
-    words = request["arguments"]
-    return request["module"] in ("imgcls.benchmark", LAUNCHER) or any(
-        ".processes=" in word or ".nodes=" in word for word in words
-    )
+    """Whether a program seems to start processes of the library itself, on Linux and on CPUs."""
+    if sys.platform != "linux" or sys.modules["paddle"].is_compiled_with_cuda():
+        return False
+    several = any(".processes=" in word or ".nodes=" in word for word in request["arguments"])
+    return several or request["module"] in ("imgcls.benchmark", LAUNCHER)
 
 
 def start_warm_from_here() -> dict | None:
@@ -219,11 +217,10 @@ def start_warm_from_here() -> dict | None:
     and the request in what is forked.
     """
     here, there = socket.socketpair()
-    parent = os.getpid()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if os.fork() == 0:
         here.close()
-        return serve_parent(there, parent)
+        return serve_parent(there)
     there.close()
     environment = dict(os.environ)
 
@@ -234,7 +231,8 @@ def start_warm_from_here() -> dict | None:
             ours = list(args[:2]) == [sys.executable, "-m"] and is_ours(args[2])
             leads = preexec_fn is os.setsid  # how Paddle's own launcher asks for a session
             plain = {name: value for name, value in (env or {}).items() if name not in OF_RANKS}
-            if not ours or cwd or (preexec_fn and not leads) or not loads_the_same(plain, environment):
+            otherwise = cwd or env is None or (preexec_fn and not leads)
+            if not ours or otherwise or not loads_the_same(plain, environment):
                 return super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *others)
             _, _, _, p2cread, _, _, c2pwrite, _, errwrite, *_, new_session, _ = others
             given = [number if number >= 0 else own for own, number in enumerate((p2cread, c2pwrite, errwrite))]
@@ -250,8 +248,8 @@ def start_warm_from_here() -> dict | None:
     return None
 
 
-def serve_parent(connection: socket.socket, parent: int) -> dict | None:
-    """Fork for each request of ``parent``, which becomes the parent of what is forked; end with it."""
+def serve_parent(connection: socket.socket) -> dict:
+    """Fork for each request of the parent, which becomes the parent of what is forked, too; end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         head, descriptors, _, _ = socket.recv_fds(connection, 4, 16)
@@ -261,6 +259,7 @@ def serve_parent(connection: socket.socket, parent: int) -> dict | None:
         told, tell = os.pipe()
         between = os.fork()
         if between == 0:
+            between = os.getpid()
             program = os.fork()
             if program:
                 os.write(tell, struct.pack("i", program))
@@ -270,7 +269,7 @@ def serve_parent(connection: socket.socket, parent: int) -> dict | None:
         connection.sendall(os.read(told, 4))
         for descriptor in (*descriptors, told, tell):
             os.close(descriptor)
-    while os.getppid() != parent:
+    while os.getppid() == between:
         time.sleep(0.001)
     for descriptor in (connection.detach(), told, tell):
         os.close(descriptor)
