@@ -31,10 +31,10 @@ MIXED = (*TWO, "callbacks.mixup.enabled=true", "optimizer.scale_lr=true", "optim
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What a run of two processes printed, and its directory."""
+    """What a run of two processes printed, each of which has loaded Paddle itself, and its directory."""
     directory = tmp_path_factory.mktemp("undisturbed")
     with starter(directory) as start:
-        output = finish(start(*MIXED))
+        output = finish(start(*MIXED, options={}))
     return output, run_path(directory)
 
 
