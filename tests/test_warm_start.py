@@ -49,6 +49,39 @@ def test_signals_reach_it(tmp_path):
     assert process.wait(60) == -signal.SIGTERM
 
 
+CHILD = """
+import os, sys
+parent, descriptor = map(int, sys.argv[1:])
+assert os.getppid() == parent
+assert os.getsid(0) == os.getpid()
+assert "paddle" in sys.modules
+os.write(descriptor, sys.stdin.read().encode())
+print("out", os.environ["WORD"], __name__, flush=True)
+os.kill(os.getpid(), 9) if os.environ["WORD"] == "killed" else sys.exit(7)
+"""
+STARTS = """
+import os, subprocess, sys
+received, given = os.pipe()
+for word in ("one", "killed"):
+    child = subprocess.Popen(
+        [sys.executable, "-m", "child", str(os.getpid()), str(given)],
+        env={**os.environ, "WORD": word}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True, pass_fds=(given,),
+    )
+    assert child.poll() is None
+    print(child.communicate(word)[0].strip(), child.returncode, os.read(received, 99).decode())
+"""
+
+
+def test_what_it_starts_is_forked_as_its_child(tmp_path):
+    (tmp_path / "starts.py").write_text(STARTS)
+    (tmp_path / "child.py").write_text(CHILD)
+    process = programs.start("starts", "a.processes=1", cwd=tmp_path, environment=dict(os.environ))
+    output, errors = process.communicate(60)
+    assert (process.returncode, errors) == (0, "")
+    assert output.splitlines() == ["out one __main__ 7 one", "out killed __main__ -9 killed"]
+
+
 def test_other_threads_want_another_process():
     assert programs.fits(dict(os.environ))
     assert not programs.fits({**os.environ, "OMP_NUM_THREADS": "77"})

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from locations import ROOT
-from warm_start import WarmProcess, programs
+from warm_start import LAUNCHER, WarmProcess, is_ours, programs
 
 from imgcls.weights.safe_pickle import load_pickle
 
@@ -45,7 +45,8 @@ TIMING = ("images_per_second", "data_wait")
 def starter(directory: Path) -> Iterator[Callable[..., subprocess.Popen]]:
     """Start ``python -m <program> <arguments>`` in ``directory``; what still runs at the end is killed.
 
-    A program of this library finds Paddle loaded, see ``warm_start``, unless ``options`` for ``Popen`` are given.
+    A program of this library, Paddle's launcher, or one that lies in ``directory``, finds Paddle loaded, see
+    ``warm_start``, unless ``options`` for ``Popen`` are given.
     """
     started: list[subprocess.Popen | WarmProcess] = []
 
@@ -55,7 +56,8 @@ def starter(directory: Path) -> Iterator[Callable[..., subprocess.Popen]]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PADDLE_")}
         environment = {**inherited, "PYTHONPATH": os.pathsep.join((str(ROOT), str(directory)))}
         words = list(map(str, arguments))
-        if options is None and program.startswith("imgcls.") and programs.fits(environment):
+        ours = program == LAUNCHER or is_ours(program, directory)
+        if options is None and ours and programs.fits(environment):
             process = programs.start(program, *words, cwd=directory, environment=environment, joined=True)
         else:
             process = subprocess.Popen(

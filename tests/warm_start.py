@@ -3,10 +3,12 @@
 ``python tests/warm_start.py`` is that process. What it forks is a process of its own, with its own arguments,
 directory, environment and output, that runs ``python -m <module>`` from the first line on; only the libraries
 are there before. Variables that count when a library loads cannot be changed for it: ``fits`` says so, and such
-a program is started as usual.
+a program is started as usual. The ranks that a program starts are forked in the same way, and are its children.
 """
 
 import contextlib
+import ctypes
+import fcntl
 import gc
 import importlib
 import io
@@ -19,6 +21,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import hydra
@@ -29,7 +33,24 @@ READ_AT_LOAD = (
     *("LC_", "LANG", "LOCPATH", "PYTHONUTF8", "PYTHONIOENCODING"),
 )
 """How the names begin of variables that a library or Python reads when it loads."""
+OF_RANKS = ("FLAGS_selected_gpus",)
+"""What each rank is told of a device; to a Paddle for CPUs it says nothing."""
+LAUNCHER = "paddle.distributed.launch"
 LIBRARIES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "imgcls.app.program", "imgcls.app.training")
+PR_SET_CHILD_SUBREAPER = 36
+BEYOND = 500
+"""Descriptors from here on are in nobody's way."""
+
+
+def loads_the_same(environment: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether libraries that are loaded under the one are as they would be under the other."""
+    names = {name for name in {*environment, *other} if name.startswith(READ_AT_LOAD)}
+    return all(environment.get(name) == other.get(name) for name in names)
+
+
+def is_ours(module: str, directory: str | Path = "") -> bool:
+    """Whether a module is one of this library or of a test."""
+    return module.startswith("imgcls.") or Path(directory, f"{module}.py").is_file()
 
 
 class WarmProcess:
@@ -95,9 +116,7 @@ class WarmStart:
 
     def fits(self, environment: dict[str, str]) -> bool:
         """Whether a program with that environment would load the same libraries in the same way."""
-        started = self._environment or os.environ
-        names = {name for name in {*environment, *started} if name.startswith(READ_AT_LOAD)}
-        return all(environment.get(name) == started.get(name) for name in names)
+        return loads_the_same(environment, self._environment or os.environ)
 
     def start(
         self, module: str, *arguments: str, cwd: Path, environment: dict[str, str], joined: bool = False
@@ -175,10 +194,99 @@ def become(request: dict) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    if starts_others(request) and (asked := start_warm_from_here()) is not None:
+        request = asked
     own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:2] = [request["cwd"], *filter(None, own)]
     sys.argv[:] = [request["module"], *request["arguments"]]
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+
+
+def starts_others(request: dict) -> bool:
+    """Whether a program seems to start processes of the library itself, on Linux and on CPUs."""
+    if sys.platform != "linux" or sys.modules["paddle"].is_compiled_with_cuda():
+        return False
+    several = any(".processes=" in word or ".nodes=" in word for word in request["arguments"])
+    return several or request["module"] in ("imgcls.benchmark", LAUNCHER)
+
+
+def start_warm_from_here() -> dict | None:
+    """Keep a process as this one is now, and let it fork what this one starts with ``subprocess``.
+
+    What is forked is a child of this process, which gets the orphans among its descendants. Returns ``None`` here,
+    and the request in what is forked.
+    """
+    here, there = socket.socketpair()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if os.fork() == 0:
+        here.close()
+        return serve_parent(there)
+    there.close()
+    environment = dict(os.environ)
+
+    class WarmPopen(subprocess.Popen):
+        """Of a module of ours that would load the same libraries, a fork."""
+
+        def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *others):
+            ours = list(args[:2]) == [sys.executable, "-m"] and is_ours(args[2])
+            leads = preexec_fn is os.setsid  # how Paddle's own launcher asks for a session
+            plain = {name: value for name, value in (env or {}).items() if name not in OF_RANKS}
+            otherwise = cwd or env is None or (preexec_fn and not leads)
+            if not ours or otherwise or not loads_the_same(plain, environment):
+                return super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *others)
+            _, _, _, p2cread, _, _, c2pwrite, _, errwrite, *_, new_session, _ = others
+            given = [number if number >= 0 else own for own, number in enumerate((p2cread, c2pwrite, errwrite))]
+            request = {"module": args[2], "arguments": list(args[3:]), "cwd": os.getcwd(), "environment": env}
+            content = json.dumps(request | {"session": new_session or leads, "passed": list(pass_fds)}).encode()
+            socket.send_fds(here, [struct.pack("I", len(content))], [*given, *pass_fds])
+            here.sendall(content)
+            (self.pid,) = struct.unpack("i", here.recv(4, socket.MSG_WAITALL))
+            self._child_created = True
+            self._close_pipe_fds(*others[3:9])
+
+    subprocess.Popen = WarmPopen
+    return None
+
+
+def serve_parent(connection: socket.socket) -> dict:
+    """Fork for each request of the parent, which becomes the parent of what is forked, too; end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        head, descriptors, _, _ = socket.recv_fds(connection, 4, 16)
+        if not head:
+            os._exit(0)
+        request = json.loads(connection.recv(struct.unpack("I", head)[0], socket.MSG_WAITALL))
+        told, tell = os.pipe()
+        between = os.fork()
+        if between == 0:
+            between = os.getpid()
+            program = os.fork()
+            if program:
+                os.write(tell, struct.pack("i", program))
+                os._exit(0)
+            break
+        os.waitpid(between, 0)
+        connection.sendall(os.read(told, 4))
+        for descriptor in (*descriptors, told, tell):
+            os.close(descriptor)
+    while os.getppid() == between:
+        time.sleep(0.001)
+    for descriptor in (connection.detach(), told, tell):
+        os.close(descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if request["session"]:
+        os.setsid()
+    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, BEYOND) for descriptor in descriptors]
+    for descriptor in descriptors:
+        os.close(descriptor)
+    for descriptor, target in zip(moved, (0, 1, 2, *request["passed"]), strict=True):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    if "PADDLE_TRAINER_ID" in os.environ:  # which /proc shows of those that were started with it
+        Path("/proc/self/comm").write_text(f"rank-{os.environ['PADDLE_TRAINER_ID']}")
+    return request
 
 
 def load() -> None:

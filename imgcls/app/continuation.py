@@ -57,7 +57,9 @@ def continued(
     recorded = recorded_config(checkpoint / CONFIG)
     given = [*given, *OF_THE_COMMAND, *_of_recipes(overrides, recorded, compose)]
     require_modules(_modules(recorded, given), config.imports, checkpoint)
-    filled = {name: _filled(name, recorded[name], config, compose) for name in SECTIONS if name in recorded}
+    kept = {name: _known(name, recorded[name]) for name in SECTIONS if name in recorded}
+    OmegaConf.merge(OmegaConf.structured(Train), *kept.values())  # wrong types are named
+    filled = {name: _filled(name, recorded[name], own[name], config, compose) for name, own in kept.items()}
     result = overlay(config, OmegaConf.create(filled), given, SECTIONS)
     if result.transform.resampling is None:  # which is chosen once, where a run begins
         result.transform.resampling = recorded.get("transform", {}).get("resampling", UNRECORDED)
@@ -82,21 +84,27 @@ def _of_recipes(overrides: list[str], recorded: DictConfig, compose: Callable[..
     return [key.removesuffix(".name") for key in others if not key.startswith("run.")]
 
 
-def _filled(name: str, section: DictConfig, config: DictConfig, compose: Callable[..., DictConfig]) -> DictConfig:
-    """A recorded section with the keys that have come since, without those that have gone."""
+def _known(name: str, section: DictConfig) -> DictConfig:
+    """A recorded section under its name, without the keys that have gone since."""
+    known = OmegaConf.create({name: section})
+    kept = OmegaConf.create({name: {}})
+    for key in _leaves(known):
+        if key in rows(Train) or ".args." in key:
+            OmegaConf.update(kept, key, OmegaConf.select(known, key), force_add=True)
+    return kept
+
+
+def _filled(
+    name: str, section: DictConfig, kept: DictConfig, config: DictConfig, compose: Callable[..., DictConfig]
+) -> DictConfig:
+    """What is kept of a recorded section with the keys that have come since."""
     choice = section.get("name")
     base = config[name]
     if choice == "own":
         base = {}
     elif choice != base.get("name"):
         base = compose([f"{name}={choice}"])[name]
-    known = OmegaConf.create({name: section})
-    kept = OmegaConf.create({})
-    for key in _leaves(known):
-        if key in rows(Train) or ".args." in key:
-            OmegaConf.update(kept, key, OmegaConf.select(known, key), force_add=True)
-    OmegaConf.merge(OmegaConf.structured(Train), kept)  # wrong types are named
-    return OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(OmegaConf.create(base))), kept[name])
+    return OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(OmegaConf.create(base))), kept)
 
 
 def _leaves(config: DictConfig, prefix: str = "") -> Iterator[str]:

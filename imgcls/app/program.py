@@ -63,6 +63,9 @@ failures: dict[int, Exception] = {}
 checks: list[Callable[[DictConfig], None]] = []
 """What the configuration of this process's program must pass; see ``check_before_writing``."""
 
+_checked: list[tuple[str, dict[str, Any], DictConfig]] = []
+"""Of this process's only job: where it was checked, what had been composed, and what that is when it is typed."""
+
 when_broken_off: list[Callable[[], None]] = []
 """What is still to be done for a sweep whose launcher fails."""
 
@@ -259,7 +262,7 @@ class _Job:
     def __call__(self, config: DictConfig) -> float | None:
         # Raised through Hydra, an error would get Hydra's own words on top; a sweep goes on after one.
         try:
-            settings = require_named_files(typed(config, self.name))
+            settings = require_named_files(_typed_before(config) or typed(config, self.name))
             with queued_again(), interruptible(), _written_alone(self.name):
                 return self.function(settings)
         except Exception as error:
@@ -294,6 +297,7 @@ def _run_with_hydra(job: _Job) -> None:
         raise refused.error from None
     finally:
         checks.clear()
+        _checked.clear()
 
 
 def check_before_writing(config: DictConfig) -> None:
@@ -314,9 +318,26 @@ def _check(name: str, config: DictConfig) -> None:
     before = settings.cfg
     try:
         settings.set_config(config)
-        require_named_files(typed(config, name))
+        result = require_named_files(typed(config, name))
+        _checked[:] = [(os.getcwd(), _plain(config), result)]
     finally:
         settings.cfg = before
+
+
+def _typed_before(config: DictConfig) -> DictConfig | None:
+    """What a job's configuration was found to be when it was checked; ``None`` if it may be another since.
+
+    It is where the directory made for the job names it, or is the one where the job works.
+    """
+    for directory, plain, result in _checked:
+        if directory == os.getcwd() and plain == _plain(config):
+            return result
+    return None
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """The content of a configuration as it is written, without Hydra's own section."""
+    return {key: value for key, value in OmegaConf.to_container(config).items() if key != "hydra"}
 
 
 def report(error: BaseException, program: str = "train") -> int:

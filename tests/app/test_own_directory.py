@@ -1,12 +1,15 @@
 """Jobs that start in one second: each has a directory of its own; a directory that was named has one writer."""
 
+import importlib
 import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
 from omegaconf import OmegaConf
 
+from imgcls.app import program
 from imgcls.app.conf_files import ConfFiles
 from imgcls.app.own_directory import OwnDirectory, claim
 from imgcls.errors import UserError
@@ -127,3 +130,30 @@ def test_a_mistake_leaves_nothing_behind_however_the_command_is_read(words, time
     assert answer.stderr == "error: trainer.epochs=0: must be at least 1.\n"
     assert list(tmp_path.iterdir()) == []
     assert loaded.count("train") == times
+
+
+TYPED = {
+    "by its name": (["run.name=a"], 1),
+    "by the time": ([], 2),  # its name is that of the directory made for it
+    "elsewhere": (["run.name=a", "hydra.job.chdir=true"], 2),
+    "that may go on": (["run.name=a", "trainer.resume=auto"], 1),
+}
+
+
+def test_what_was_checked_is_what_runs_unless_it_may_have_changed(ask, monkeypatch, tmp_path):
+    ran, count = {}, {}
+    for case, (words, _) in TYPED.items():
+        typing = Mock(wraps=program._typed)
+        monkeypatch.setattr(program, "_typed", typing)
+        monkeypatch.setattr(
+            importlib.import_module("imgcls.train"), "start_training", lambda *given: ran.update(last=given)
+        )
+        answer = ask("train", "trainer.epochs=4", *words, cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        config, directory = ran.pop("last")
+        assert config.run.name == directory.name
+        ran[case], count[case] = OmegaConf.to_container(config), typing.call_count
+        monkeypatch.undo()
+    assert count == {case: times for case, (_, times) in TYPED.items()}
+    assert ran["by its name"] == ran["elsewhere"]
+    assert ran["by its name"]["trainer"] | {"resume": "auto"} == ran["that may go on"]["trainer"]

@@ -81,7 +81,7 @@ def test_a_process_whose_pictures_are_all_bad_leaves_them_to_the_others(run_prog
     (tmp_path / "photos" / "val" / "fish").mkdir(parents=True)
     (tmp_path / "photos" / "val" / "fish" / "1.jpg").write_text("no picture")
     shutil.copy(next((directory / "photos" / "val" / "fish").iterdir()), tmp_path / "photos" / "val" / "fish" / "2.jpg")
-    options = ("trainer.processes=2", "trainer.gpus=0", "trainer.num_workers=1")
+    options = ("trainer.processes=2", "trainer.gpus=0", "trainer.num_workers=1", "trainer.max_steps=1")
     result = run_program("train", *TRAIN, *options, "run.name=ranks", cwd=tmp_path)
     assert "validated on 1 of 2 pictures: the others cannot be read" in result.stderr
 

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from locations import ROOT
+from tiny_run import finish, starter
 
 PHOTOS = ROOT / "imgcls" / "assets" / "sample_photos"
 
@@ -127,13 +128,7 @@ def test_help_and_composed_configuration(run_program, tmp_path):
     assert "name: resnet50_vd" in composed
 
 
-def test_a_breakpoint_in_forward_and_getitem_stops_in_this_process(run_program, tmp_path):
-    """With one process and no workers both run where the command runs: patched there, they are seen there."""
-    import os
-    import subprocess
-    import sys
-
-    program = """
+BREAKPOINTS = """
 import os, runpy, sys
 import imgcls
 from imgcls.machine.installation import require_paddle
@@ -146,12 +141,16 @@ for owner, method in ((ImageDataset, "image"), (SqueezeNet, "forward_features"))
         seen.add((_name, os.getpid()))
         return _original(*arguments)
     setattr(owner, method, wrapped)
-sys.argv = ["train", "debug=fast", "transform.size=64"]
 try:
     runpy.run_module("imgcls.train", run_name="__main__")
 except SystemExit as leaving:
     assert not leaving.code
 assert seen == {("image", os.getpid()), ("forward_features", os.getpid())}, seen
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
+
+
+def test_a_breakpoint_in_forward_and_getitem_stops_in_this_process(tmp_path):
+    """With one process and no workers both run where the command runs: patched there, they are seen there."""
+    (tmp_path / "patched.py").write_text(BREAKPOINTS)
+    with starter(tmp_path) as start:
+        finish(start("debug=fast", "transform.size=64", program="patched"))

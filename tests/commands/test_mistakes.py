@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from locations import ROOT
 from PIL import Image
+from tiny_run import finish, starter
 
 from imgcls.machine.installation import gpu_count, require_line
 
@@ -178,15 +179,18 @@ def test_disk_full_during_a_save(run_program, tmp_path):
     arguments = ["data=synthetic", "data.num_classes=10", "data.train_size=8", "data.val_size=8", "model=squeezenet1_1"]
     arguments += ["transform.size=64", "trainer.batch_size=8", "trainer.num_workers=0", "run.name=full"]
     run_program("train", *arguments, "trainer.epochs=1", cwd=tmp_path)
-    limited = (
-        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)); "
-        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "runpy.run_module('imgcls.train', run_name='__main__')"
+    (tmp_path / "limited.py").write_text(
+        "import resource, runpy, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))\n"
+        "runpy.run_module('imgcls.train', run_name='__main__')\n"
     )
-    command = [sys.executable, "-c", limited, *arguments, "trainer.epochs=2", "trainer.resume=auto"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    refused(result, "could not be written", "Earlier checkpoints are intact")
+    with starter(tmp_path) as start:
+        process = start(*arguments, "trainer.epochs=2", "trainer.resume=auto", program="limited")
+        output = finish(process, USER_ERROR)
+    assert "Traceback" not in output
+    assert "could not be written" in output
+    assert "Earlier checkpoints are intact" in output
     names = os.listdir(tmp_path / "outputs" / "full" / "checkpoints")
     assert not [name for name in names if "partial" in name]
     run_program("train", *arguments, "trainer.epochs=2", "trainer.resume=auto", cwd=tmp_path)

@@ -13,6 +13,7 @@ import numpy as np
 import paddle
 import pytest
 from values_of_conf import train_transform
+from warm_start import programs
 
 from imgcls.data.formats.build import build_samples
 from imgcls.data.formats.synthetic import synthetic_samples
@@ -51,8 +52,15 @@ def children():
     return [process.pid for process in multiprocessing.active_children()]
 
 
-def run(script, **options):
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, **options)
+def run(directory, script):
+    """What a script does in a process and a group of its own, where Paddle is loaded already."""
+    (directory / "script.py").write_text(script)
+    process = programs.start("script", cwd=directory, environment=dict(os.environ))
+    try:
+        output, errors = process.communicate(300)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 def wait_until(condition):
@@ -348,6 +356,7 @@ def test_several_loaders_at_once():
 
 SETUP = """
 import multiprocessing, os, signal, time
+os.setsid()
 from imgcls.data.loading.loader import build_loader
 from imgcls.data.loading.sampler import EpochSampler
 from imgcls.data.formats.synthetic import synthetic_samples
@@ -360,27 +369,27 @@ workers = [process.pid for process in multiprocessing.active_children()]
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
-def test_a_signal_to_the_whole_group_is_the_parents_to_handle(number):
+def test_a_signal_to_the_whole_group_is_the_parents_to_handle(number, tmp_path):
     script = SETUP + (
         "caught = []\n"
         f"signal.signal(signal.{number}, lambda *_: caught.append(1))\n"
         f"os.killpg(0, signal.{number})\n"
         "print(len(list(iterator)), len(caught))"
     )
-    result = run(script, start_new_session=True)
+    result = run(tmp_path, script)
     assert (result.stdout.split(), result.returncode) == (["999", "1"], 0), result.stderr
 
 
-def test_an_exception_in_training_ends_the_process_at_once():
-    result = run(SETUP + "print(*workers, flush=True)\nraise SystemExit(7)")
+def test_an_exception_in_training_ends_the_process_at_once(tmp_path):
+    result = run(tmp_path, SETUP + "print(*workers, flush=True)\nraise SystemExit(7)")
     assert result.returncode == 7
     workers = [int(pid) for pid in result.stdout.split()]
     assert len(workers) == 2
     assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
 
 
-def test_workers_do_not_outlive_a_killed_parent():
-    result = run(SETUP + "print(*workers, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)")
+def test_workers_do_not_outlive_a_killed_parent(tmp_path):
+    result = run(tmp_path, SETUP + "print(*workers, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)")
     assert result.returncode == -signal.SIGKILL
     workers = [int(pid) for pid in result.stdout.split()]
     assert len(workers) == 2

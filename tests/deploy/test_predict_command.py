@@ -4,13 +4,10 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
-from locations import ROOT
+from tiny_run import finish, starter, wait_for
 
 USER_ERROR = 2
 
@@ -85,22 +82,18 @@ def test_an_interrupted_run_is_gone_on_with(photos, exports, tmp_path):
     for name in names:
         os.link(photos / "plain.jpg", folder / name)
     arguments = ["predict.input=many", f"predict.source={exports['float']}", "run.name=told", "predict.resume=true"]
-    command = [sys.executable, "-m", "imgcls.predict", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     file = tmp_path / "outputs" / "told" / "predictions.jsonl"
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
-        while not (file.is_file() and file.stat().st_size > 5000):
-            assert process.poll() is None
-            time.sleep(0.01)
+    with starter(tmp_path) as start:
+        process = start(*arguments, program="imgcls.predict")
+        wait_for(lambda: file.is_file() and file.stat().st_size > 5000, process)
         process.kill()
-    before = len(told(tmp_path)) if file.read_bytes().endswith(b"\n") else None
-    assert before != len(names)
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert "of 150 pictures were done before" in result.stderr
-    assert [record["path"] for record in told(tmp_path)] == [f"many/{name}" for name in names]
-    again = subprocess.run([*command, "predict.topk=1"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert again.returncode == USER_ERROR
-    assert "topk was 5, now 1" in again.stderr
+        process.wait()
+        before = len(told(tmp_path)) if file.read_bytes().endswith(b"\n") else None
+        assert before != len(names)
+        assert "of 150 pictures were done before" in finish(start(*arguments, program="imgcls.predict"))
+        assert [record["path"] for record in told(tmp_path)] == [f"many/{name}" for name in names]
+        again = start(*arguments, "predict.topk=1", program="imgcls.predict")
+        assert "topk was 5, now 1" in finish(again, USER_ERROR)
 
 
 def test_a_table_for_spreadsheets_a_threshold_and_folders(photos, exports, run_program, tmp_path):

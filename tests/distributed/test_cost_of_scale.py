@@ -5,19 +5,17 @@ Bytes are those that the kernel counted on the ranks' TCP connections.
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
 from locations import ROOT
+from tiny_run import finish, starter
 
 from imgcls.data.formats.samples import Samples
 from imgcls.models.registry import build_model
-from imgcls.run.launcher import Job, run_ranks
 
-PROGRAM = Path(__file__).with_name("traffic.py")
 PAGE = ROOT / "docs" / "scaling.md"
 UPDATES = 6
 GRADIENT_GROUPS = 2
@@ -47,11 +45,10 @@ def update(ranks: int, parameters: int, statistics: int, synchronised_channels: 
 def costs(request, tmp_path_factory):
     """What each rank has noted, for networks whose batch norms are ``own`` and ``synchronised``."""
     directory = tmp_path_factory.mktemp("costs")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(ROOT))
+    ranks = (f"job.processes={request.param}", directory / "logs", "traffic")
+    with starter(Path(__file__).parent) as start:
         for norms in ("own", "synchronised"):
-            command = [sys.executable, str(PROGRAM), str(directory), norms, str(UPDATES)]
-            run_ranks(command, Job(request.param), directory / "logs")
+            finish(start(*ranks, directory, norms, UPDATES, program="launched"))
     return {
         norms: [json.loads((directory / f"{norms}-{rank}.json").read_text()) for rank in range(request.param)]
         for norms in ("own", "synchronised")

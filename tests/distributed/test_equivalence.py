@@ -1,17 +1,12 @@
 """Two real processes with half the batch each against one process with all of it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from locations import ROOT
 from scenarios import REFUSED, SCENARIOS
+from tiny_run import finish, starter
 
-from imgcls.run.launcher import Job, run_ranks
-
-PROGRAM = Path(__file__).with_name("scenarios.py")
 EQUAL = [name for name in SCENARIOS if name not in ("local_bn", "double")]
 
 
@@ -19,17 +14,17 @@ EQUAL = [name for name in SCENARIOS if name not in ("local_bn", "double")]
 def results(tmp_path_factory):
     """What each scenario gave, for one process and for two."""
     directory = tmp_path_factory.mktemp("scenarios")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(ROOT))
+    with pytest.MonkeyPatch.context() as environment, starter(Path(__file__).parent) as start:
         environment.setenv("IMGCLS_CACHE", str(directory / "cache"))
         for processes in (1, 2):
             output = directory / str(processes)
             output.mkdir()
-            command = [sys.executable, str(PROGRAM), str(output), *SCENARIOS, REFUSED]
+            wanted = (output, *SCENARIOS, REFUSED)
             if processes == 1:
-                subprocess.run(command, check=True)
+                finish(start(*wanted, program="scenarios"))
             else:
-                run_ranks(command, Job(processes), output / "logs")
+                ranks = (f"job.processes={processes}", output / "logs", "scenarios")
+                finish(start(*ranks, *wanted, program="launched"))
     return lambda name: [dict(np.load(directory / str(processes) / f"{name}.npz")) for processes in (1, 2)]
 
 

@@ -3,9 +3,6 @@
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -13,6 +10,7 @@ import paddle
 import pytest
 from locations import ROOT
 from paddles import PROGRAM
+from tiny_run import finish, starter
 from values_of_conf import optimizer_options
 
 import imgcls
@@ -251,16 +249,9 @@ def test_programs(tmp_path):
         f"imgcls.predict predict.source=outputs/first predict.input={ROOT / 'imgcls/assets/sample_photos/val'}",
         "imgcls.export export.source=outputs/first export.dir=exported",
     )
-    result = subprocess.run(
-        [sys.executable, "-c", KNOWING, " ; ".join(programs)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path)))},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    text = result.stdout + result.stderr
-    assert result.returncode == 0, text
+    (tmp_path / "knowing.py").write_text(KNOWING)
+    with starter(tmp_path) as start:
+        text = finish(start(" ; ".join(programs), program="knowing"))
     assert "continuing from" in text
     assert "Net has no forward_features and forward_head: no Grad-CAM" in text
     page = (tmp_path / "outputs" / "eval" / "report.html").read_text()
