@@ -1,5 +1,6 @@
 """docs/python.md, run from top to bottom as a reader would, in a directory with photos."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from locations import ROOT
 
 from imgcls.data.formats.build import SAMPLE_PHOTOS
+from imgcls.machine.cpu import THREAD_VARIABLES
 
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 
@@ -22,9 +24,9 @@ def test_the_page(tmp_path):
     assert len(blocks[0].strip().splitlines()) <= 15
     script = tmp_path / "page.py"
     script.write_text("\n".join(blocks), encoding="utf-8")
-    result = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
+    environment = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
+    environment |= {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "[2, 10]" in result.stdout
     assert "[2, 512, 7, 7]" in result.stdout

@@ -24,6 +24,10 @@ def normalize(
     Returns:
         ``[N, C, H, W]``.
     """
+    if paddle.in_dynamic_mode() and images.stop_gradient and images.place.is_cpu_place():
+        # Paddle's transposition is put off to where it is dearest: the same bits take it five times as long
+        result = paddle.to_tensor(normalize_array(images.numpy(), mean, std), place=images.place)
+        return result if dtype == "float32" else result.astype(dtype)
     scale, shift = (paddle.to_tensor(values) for values in _scale_and_shift(mean, std))
     channels_first = paddle.transpose(images.astype("float32"), [0, 3, 1, 2])
     return (channels_first * scale + shift).astype(dtype)
@@ -32,7 +36,10 @@ def normalize(
 def normalize_array(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
     """The same with numpy: ``[N, H, W, C]`` to float32 ``[N, C, H, W]``, contiguous."""
     scale, shift = _scale_and_shift(mean, std)
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32) * scale + shift
+    result = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
+    result *= scale
+    result += shift
+    return result
 
 
 def _scale_and_shift(mean: Sequence[float], std: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

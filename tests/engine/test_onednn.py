@@ -80,7 +80,7 @@ def test_a_family(name, chosen):
 
 
 def test_networks_have_the_layers_that_train_fast():
-    """oneDNN cannot be given convolutions of Paddle's own class; every family has those that stand in for its layers."""
+    """oneDNN cannot be given convolutions of Paddle's own class; every family has what stands in for its layers."""
     files = sorted(Path(imgcls.models.__file__).parent.glob("*.py"))
     assert len(files) > 30
     texts = {file.name: file.read_text(encoding="utf-8") for file in files}

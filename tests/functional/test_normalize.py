@@ -44,6 +44,15 @@ def test_numpy_twin(images):
     np.testing.assert_allclose(array, normalize(paddle.to_tensor(images), MEAN, STD).numpy(), rtol=0, atol=1e-6)
 
 
+def test_images_with_a_gradient_have_the_same_bits(images):
+    """They go through Paddle's operators, as on a GPU; others through numpy, where there is no other device."""
+    tensor = paddle.to_tensor(images.astype(np.float32), stop_gradient=False)
+    result = normalize(tensor, MEAN, STD)
+    np.testing.assert_array_equal(result.numpy(), normalize(paddle.to_tensor(images), MEAN, STD).numpy())
+    gradient = paddle.grad([result.sum()], [tensor])[0].numpy()
+    np.testing.assert_allclose(gradient, np.broadcast_to(1 / (255 * np.array(STD)), images.shape), rtol=1e-6)
+
+
 def test_one_channel():
     grey = np.full((1, 4, 4, 1), 255, np.uint8)
     assert normalize(paddle.to_tensor(grey), [0.5], [0.25]).numpy() == pytest.approx(np.full((1, 1, 4, 4), 2.0))
