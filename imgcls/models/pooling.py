@@ -26,5 +26,6 @@ class MaxPool2D(nn.MaxPool2D):
         kernel, stride = self.ksize, self.stride or self.ksize
         if not (isinstance(kernel, int) and isinstance(stride, int)):
             return False
-        # those places know of no last window that is partly outside
-        return not self.ceil_mode or all((side + 2 * self.padding - kernel) % stride == 0 for side in x.shape[2:])
+        # those places know of no last window that is partly outside; a side of a graph may not be known
+        fits = [side > 0 and (side + 2 * self.padding - kernel) % stride == 0 for side in x.shape[2:]]
+        return not self.ceil_mode or all(fits)
