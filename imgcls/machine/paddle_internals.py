@@ -171,9 +171,11 @@ class Conv2D(nn.Conv2D):
 
     @paddle.jit.not_to_static
     def _onednn(self, x: paddle.Tensor) -> paddle.Tensor:
-        """The operators of a graph: the convolution, marked if it is to be, and the bias."""
-        bias, before = self.bias, self.__dict__.copy()
+        """The operators of a graph: the filter times 1, the convolution, marked if it is to be, and the bias."""
+        weight, bias, before = self.weight, self.bias, self.__dict__.copy()
         self.__dict__["bias"] = None  # found before the parameter of that name
+        if self.onednn:
+            self.__dict__["weight"] = paddle.scale(weight, 1.0)
         try:
             out = nn.Conv2D.forward(self, x)
         finally:
@@ -205,8 +207,9 @@ def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> i
     """Let graphs of a network compute chosen ones of its ``Conv2D`` by oneDNN, forward and backward; returns how many.
 
     Paddle takes the kernels of oneDNN where an operator says ``use_mkldnn``, and turns layouts as needed. The
-    gradient of a filter leaves the graph in oneDNN's layout, wrong without a word, unless ``plain_between_onednn``
-    has changed that graph. Operators must follow each other.
+    gradient of a filter would leave the graph in oneDNN's layout, wrong without a word, if the filter did not
+    pass through an operator that knows plain layouts only: also in the graph that Paddle makes for images of another
+    size, which ``plain_between_onednn`` never sees. Operators must follow each other.
     """
     if not has_onednn_graphs():
         return 0
@@ -221,7 +224,7 @@ def plain_between_onednn(network: nn.Layer, images: paddle.Tensor) -> int:
     """Let the network's graph, which has not been run, do the rest of the work of ``mark_for_onednn``.
 
     What a convolution of oneDNN has computed, forward or backward, is brought into plain layout once, where it
-    would be for each operator that reads it, if at all: the next one, that one's gradient in the other graph, and so
+    would be for each operator that reads it: the next one, that one's gradient in the other graph, and so
     on. (The gradient of a ``concat`` that takes it as it is ends the process.) Between such operators the kernels of
     oneDNN for activations find plain layout on both sides; with another one on either side they take hundreds of
     times as long. They work on all threads: of ReLU and ReLU6 the same bits in a third of the time, of the swishes
@@ -248,14 +251,13 @@ ACTIVATIONS = ("relu", "relu6", "hard_swish", "swish", "silu")
 class _PlainBetween:
     """Changes a graph before, and after, Paddle has added the operators of its gradients."""
 
-    GRADIENTS = ("Input@GRAD", "Filter@GRAD")
-    TURNED: Mapping[str, Sequence[str]] = {
-        "conv2d": ("Output",),
-        "depthwise_conv2d": ("Output",),
-        "conv2d_grad": GRADIENTS,
-        "depthwise_conv2d_grad": GRADIENTS,
+    TURNED: Mapping[str, str] = {
+        "conv2d": "Output",
+        "depthwise_conv2d": "Output",
+        "conv2d_grad": "Input@GRAD",
+        "depthwise_conv2d_grad": "Input@GRAD",
     }
-    """By operator, which outputs are brought into plain layout."""
+    """By operator, which output is brought into plain layout."""
 
     def __init__(self, activations: set[str]) -> None:
         self.activations = activations
@@ -283,8 +285,7 @@ class _PlainBetween:
                 continue
             if operator.type not in self.TURNED or not operator.attr("use_mkldnn"):
                 continue
-            names = [name for output in self.TURNED[operator.type] for name in operator.output(output)]
-            for name in filter(block.has_var, names):  # no gradient of images
+            for name in filter(block.has_var, operator.output(self.TURNED[operator.type])):  # no gradient of images
                 variable = block.var(name)
                 turned = f"{name}.onednn"
                 block.create_var(name=turned, dtype=variable.dtype, shape=variable.shape, type=variable.type)
