@@ -41,7 +41,7 @@ def watch(process, log: Path, updates: int) -> tuple[np.ndarray, set[int]]:
     seen = {process.pid}
 
     def over() -> bool:
-        time.sleep(0.03)
+        time.sleep(0.005)
         done = re.findall(r"step (\d+):", log.read_text()) if log.exists() else []
         if done:
             with suppress(FileNotFoundError, ProcessLookupError):  # workers end with an epoch
@@ -59,7 +59,7 @@ def watch(process, log: Path, updates: int) -> tuple[np.ndarray, set[int]]:
 @pytest.mark.parametrize(
     ("workers", "epochs", "updates"),
     [
-        (2, 1, 200),
+        (2, 1, 300),
         pytest.param(2, 1, 5000, marks=pytest.mark.full),
         pytest.param(0, 1, 5000, marks=pytest.mark.full),
         pytest.param(2, 40, 40, marks=pytest.mark.full),
@@ -74,12 +74,13 @@ def test_memory_is_flat(workers, epochs, updates, start, tmp_path, capsys):
     rows, seen = watch(process, tmp_path / "outputs" / "tiny" / "train.log", total)
     finish(process)
     share = rows[:, 0] / total
-    warm, late = (np.median(rows[(share >= first) & (share <= last), 1:], axis=0) for first, last in (WARM, LATE))
+    looks = [rows[(share >= first) & (share <= last), 1:] for first, last in (WARM, LATE)]
+    warm, late = (np.median(part, axis=0) for part in looks)
     with capsys.disabled():
         print(f"\n{epochs} x {updates} updates, {workers} workers, {len(seen)} processes, {len(rows)} looks:")
         for name, *values in zip(GROWTH_MB, warm, late, rows[:, 1:].max(axis=0), strict=True):
             print("  {}: {:.2f} MB, then {:.2f}, at most {:.2f}".format(name, *values))
-    assert len(rows) > 40
+    assert min(map(len, looks)) >= 3
     assert len(seen) > workers
     for name, before, after in zip(GROWTH_MB, warm, late, strict=True):
         assert after - before < GROWTH_MB[name], name
