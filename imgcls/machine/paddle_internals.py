@@ -208,8 +208,9 @@ def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> i
 
     Paddle takes the kernels of oneDNN where an operator says ``use_mkldnn``, and turns layouts as needed. The
     gradient of a filter would leave the graph in oneDNN's layout, wrong without a word, if the filter did not
-    pass through an operator that knows plain layouts only: also in the graph that Paddle makes for images of another
-    size, which ``plain_between_onednn`` never sees. Operators must follow each other.
+    pass through an operator that knows plain layouts only: so it is in the graph that Paddle makes for images of
+    another size. ``plain_between_onednn`` never sees that one; in the graph that it changes, it needs no such
+    operator. Operators must follow each other.
     """
     if not has_onednn_graphs():
         return 0
@@ -251,21 +252,29 @@ ACTIVATIONS = ("relu", "relu6", "hard_swish", "swish", "silu")
 class _PlainBetween:
     """Changes a graph before, and after, Paddle has added the operators of its gradients."""
 
-    TURNED: Mapping[str, str] = {
-        "conv2d": "Output",
-        "depthwise_conv2d": "Output",
-        "conv2d_grad": "Input@GRAD",
-        "depthwise_conv2d_grad": "Input@GRAD",
+    TURNED: Mapping[str, Sequence[str]] = {
+        "conv2d": ["Output"],
+        "depthwise_conv2d": ["Output"],
+        "conv2d_grad": ["Input@GRAD", "Filter@GRAD"],
+        "depthwise_conv2d_grad": ["Input@GRAD", "Filter@GRAD"],
     }
-    """By operator, which output is brought into plain layout."""
+    """By operator, which outputs are brought into plain layout."""
 
     def __init__(self, activations: set[str]) -> None:
         self.activations = activations
 
     def before_append_backward(self, forward_program):
-        for operator in forward_program.global_block().ops:
+        block = forward_program.global_block()
+        copies = {one.output("Out")[0]: one for one in block.ops if one.type == "scale" and one.attr("scale") == 1.0}
+        for operator in list(block.ops):
             if operator.type in ACTIVATIONS and operator.output("Out")[0] in self.activations:
                 operator._set_attr("use_mkldnn", True)
+            if operator.type in ("conv2d", "depthwise_conv2d") and operator.attr("use_mkldnn"):
+                (filter_name,) = operator.input("Filter")
+                copy = copies.get(filter_name)
+                if copy is not None:  # which ``_onednn`` of ``Conv2D`` has made for this one alone
+                    operator._rename_input(filter_name, copy.input("X")[0])
+                    block._remove_op(block.ops.index(copy))
         return forward_program
 
     def after_append_backward(self, whole_program, backward_start_idx: int):
@@ -285,7 +294,8 @@ class _PlainBetween:
                 continue
             if operator.type not in self.TURNED or not operator.attr("use_mkldnn"):
                 continue
-            for name in filter(block.has_var, operator.output(self.TURNED[operator.type])):  # no gradient of images
+            outputs = [name for slot in self.TURNED[operator.type] for name in operator.output(slot)]
+            for name in filter(block.has_var, outputs):  # no gradient of images, nor of what is frozen
                 variable = block.var(name)
                 turned = f"{name}.onednn"
                 block.create_var(name=turned, dtype=variable.dtype, shape=variable.shape, type=variable.type)
@@ -314,6 +324,27 @@ def kernel_size(convolution: nn.Layer) -> Sequence[int]:
 
 ADD_ALONG_AXIS = getattr(getattr(paddle, "_legacy_C_ops", None), "elementwise_add", None)
 """``None`` in a Paddle that has it no more."""
+
+
+def transpose(x: paddle.Tensor, order: Sequence[int]) -> paddle.Tensor:
+    """``paddle.transpose``, on a CPU in eager mode with numbers in their new order at once.
+
+    Paddle gives a view, and each operator that reads one, forward or backward, copies it first: on a CPU in
+    twenty times the time that the older operator takes for numbers in order.
+    """
+    if TRANSPOSE is None or not is_eager_on_cpu(x):
+        return paddle.transpose(x, order)
+    return TRANSPOSE(x, "axis", order)[0]
+
+
+TRANSPOSE = getattr(getattr(paddle, "_legacy_C_ops", None), "transpose2", None)
+"""``None`` in a Paddle that has it no more."""
+
+
+@paddle.jit.not_to_static
+def is_eager_on_cpu(x: paddle.Tensor) -> bool:
+    """Whether operators compute at once, and on a processor; never while a graph is made."""
+    return paddle.in_dynamic_mode() and x.place.is_cpu_place()
 
 
 @contextlib.contextmanager

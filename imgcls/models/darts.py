@@ -96,7 +96,7 @@ class FactorizedReduce(MapLayer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = F.relu(x)
         # The row and column of zeros give the halves one size when the image has an odd one.
-        shifted = self.crop(F.pad(x, [0, 1, 0, 1], data_format=self.data_format), slice(1, None))
+        shifted = self.crop(F.pad(x, [0, 1, 0, 1], data_format=self.data_format), 1, 0)
         return self.bn(paddle.concat([self.conv_1(x), self.conv_2(shifted)], axis=self.channel_axis))
 
 

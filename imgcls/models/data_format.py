@@ -9,6 +9,7 @@ import paddle
 from paddle import nn
 
 from imgcls.machine.paddle_internals import set_layer_data_format
+from imgcls.models.views import cropped, transpose
 
 
 class MapLayer(nn.Layer):
@@ -28,11 +29,9 @@ class MapLayer(nn.Layer):
     def width_axis(self) -> int:
         return self.data_format.index("W")
 
-    def crop(self, x: paddle.Tensor, rows_and_columns: slice) -> paddle.Tensor:
-        """A square part of the maps ``x``."""
-        if self.data_format == "NHWC":
-            return x[:, rows_and_columns, rows_and_columns]
-        return x[:, :, rows_and_columns, rows_and_columns]
+    def crop(self, x: paddle.Tensor, first: int, last: int) -> paddle.Tensor:
+        """The maps ``x`` without so many of their first and last rows and columns."""
+        return cropped(x, [self.height_axis, self.width_axis], first, last)
 
 
 def set_data_format(network: nn.Layer, data_format: str) -> None:
@@ -45,9 +44,9 @@ def set_data_format(network: nn.Layer, data_format: str) -> None:
 
 def from_nchw(x: paddle.Tensor, data_format: str) -> paddle.Tensor:
     """Images or maps ``[N, C, H, W]`` in ``data_format``."""
-    return x if data_format == "NCHW" else x.transpose([0, 2, 3, 1])
+    return x if data_format == "NCHW" else transpose(x, [0, 2, 3, 1])
 
 
 def to_nchw(x: paddle.Tensor, data_format: str) -> paddle.Tensor:
     """Images or maps in ``data_format`` as ``[N, C, H, W]``."""
-    return x if data_format == "NCHW" else x.transpose([0, 3, 1, 2])
+    return x if data_format == "NCHW" else transpose(x, [0, 3, 1, 2])

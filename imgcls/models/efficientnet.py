@@ -90,7 +90,7 @@ class MBConv(MapLayer):
         if not self.residual:
             return out
         if self.margin:
-            x = self.crop(x, slice(self.margin, -self.margin))
+            x = self.crop(x, self.margin, self.margin)
         return x + self.drop_connect(out)
 
 

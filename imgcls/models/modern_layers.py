@@ -20,6 +20,7 @@ from imgcls.errors import UserError
 from imgcls.machine.paddle_internals import batch_norm_parts
 from imgcls.models.data_format import MapLayer
 from imgcls.models.layers import Network, activation, conv2d
+from imgcls.models.views import transpose
 
 TRUNCATED = nn.initializer.TruncatedNormal(std=0.02)
 
@@ -82,12 +83,12 @@ class ChannelNorm(MapLayer, nn.LayerNorm):
 
 def maps_to_last(x: paddle.Tensor, data_format: str) -> paddle.Tensor:
     """Maps in ``data_format`` as ``[N, H, W, C]``."""
-    return x if data_format == "NHWC" else x.transpose([0, 2, 3, 1])
+    return x if data_format == "NHWC" else transpose(x, [0, 2, 3, 1])
 
 
 def last_to_maps(x: paddle.Tensor, data_format: str) -> paddle.Tensor:
     """``[N, H, W, C]`` as maps in ``data_format``."""
-    return x if data_format == "NHWC" else x.transpose([0, 3, 1, 2])
+    return x if data_format == "NHWC" else transpose(x, [0, 3, 1, 2])
 
 
 class Scale(nn.Layer):
@@ -189,8 +190,8 @@ def attention(
 
 def fused_attention(query: paddle.Tensor, key: paddle.Tensor, value: paddle.Tensor) -> paddle.Tensor:
     """``attention`` without bias through Paddle's own function, which takes tokens before heads."""
-    tokens_first = [x.transpose([0, 2, 1, 3]) for x in (query, key, value)]
-    return F.scaled_dot_product_attention(*tokens_first).transpose([0, 2, 1, 3])
+    tokens_first = [transpose(x, [0, 2, 1, 3]) for x in (query, key, value)]
+    return transpose(F.scaled_dot_product_attention(*tokens_first), [0, 2, 1, 3])
 
 
 @paddle.jit.not_to_static

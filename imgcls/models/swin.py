@@ -25,6 +25,7 @@ from imgcls.models.modern_layers import (
     parameters_by_block,
     whole_size,
 )
+from imgcls.models.views import transpose, unbind
 
 # width and heads of the first stage, which double from stage to stage, and blocks of the four
 SIZES = {"tiny": (96, 3, (2, 2, 6, 2)), "small": (96, 3, (2, 2, 18, 2)), "base": (128, 4, (2, 2, 18, 2))}
@@ -77,14 +78,14 @@ class WindowAttention(nn.Layer):
     def forward(self, x: paddle.Tensor, window: tuple[int, int], mask: np.ndarray | None) -> paddle.Tensor:
         places, channels = x.shape[1:]
         qkv = self.project(x).reshape([-1, places, 3, self.heads, channels // self.heads])
-        query, key, value = qkv.transpose([2, 0, 3, 1, 4])
+        query, key, value = unbind(transpose(qkv, [2, 0, 3, 1, 4]))
         bias = self.bias(window)
         if mask is not None:  # [windows of an image, heads, places, places], once for all images
             bias = bias + paddle.to_tensor(mask)
             split = [-1, len(mask), self.heads, places, channels // self.heads]
             query, key, value = (each.reshape(split) for each in (query, key, value))
         out = self.attend(query, key, value, bias).reshape([-1, self.heads, places, channels // self.heads])
-        return self.proj(out.transpose([0, 2, 1, 3]).reshape([-1, places, channels]))
+        return self.proj(transpose(out, [0, 2, 1, 3]).reshape([-1, places, channels]))
 
     def project(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.qkv(x)
@@ -98,7 +99,7 @@ class WindowAttention(nn.Layer):
         across = 2 * largest[1] - 1
         middle = (largest[0] - 1) * across + largest[1] - 1
         index = offset_index(*window, across) + middle
-        return table[paddle.to_tensor(index.ravel())].reshape([*index.shape, self.heads]).transpose([2, 0, 1])
+        return transpose(table[paddle.to_tensor(index.ravel())].reshape([*index.shape, self.heads]), [2, 0, 1])
 
     def attend(
         self, query: paddle.Tensor, key: paddle.Tensor, value: paddle.Tensor, bias: paddle.Tensor
@@ -174,10 +175,10 @@ class Block(nn.Layer):
             x = fill_up(x, *rest)
         high, wide = height + rest[0], width + rest[1]
         down, across = high // window[0], wide // window[1]
-        blocks = x.reshape([-1, down, window[0], across, window[1], channels]).transpose([0, 1, 3, 2, 4, 5])
+        blocks = transpose(x.reshape([-1, down, window[0], across, window[1], channels]), [0, 1, 3, 2, 4, 5])
         mask = shift_mask(high, wide, window, shift) if any(shift) else None
         out = self.attn(blocks.reshape([-1, window[0] * window[1], channels]), window, mask)
-        blocks = out.reshape([-1, down, across, *window, channels]).transpose([0, 1, 3, 2, 4, 5])
+        blocks = transpose(out.reshape([-1, down, across, *window, channels]), [0, 1, 3, 2, 4, 5])
         x = blocks.reshape([-1, high, wide, channels])
         if any(rest):
             x = x[:, :height, :width]
@@ -198,7 +199,7 @@ class PatchMerging(nn.Layer):
         if height % 2 or width % 2:
             x = fill_up(x, height % 2, width % 2)
         down, across = (height + 1) // 2, (width + 1) // 2
-        x = x.reshape([-1, down, 2, across, 2, channels]).transpose([0, 1, 3, 4, 2, 5])
+        x = transpose(x.reshape([-1, down, 2, across, 2, channels]), [0, 1, 3, 4, 2, 5])
         x = x.reshape([-1, down, across, 4 * channels])
         return self.reduction(self.norm(x)) if self.version == 1 else self.norm(self.reduction(x))
 
@@ -261,7 +262,7 @@ class Swin(SourceNetwork):
         self.add_head(self.num_features, num_classes, dropout)
 
     def stage_maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        whole_size(x if self.data_format == "NCHW" else x.transpose([0, 3, 1, 2]), "Its windows")
+        whole_size(x if self.data_format == "NCHW" else transpose(x, [0, 3, 1, 2]), "Its windows")
         x = self.patch_embed["norm"](maps_to_last(self.patch_embed["proj"](x), self.data_format))
         maps = []
         for stage in self.layers:

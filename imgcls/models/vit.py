@@ -24,6 +24,7 @@ from imgcls.models.modern_layers import (
     run,
     whole_size,
 )
+from imgcls.models.views import transpose, unbind
 
 # width, blocks, heads
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
@@ -44,9 +45,9 @@ class Attention(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         width = x.shape[2]
         qkv = self.qkv(x).reshape([0, x.shape[1], 3, self.heads, width // self.heads])
-        query, key, value = qkv.transpose([2, 0, 3, 1, 4])
+        query, key, value = unbind(transpose(qkv, [2, 0, 3, 1, 4]))
         out = attention(query, key, value)
-        return self.proj(out.transpose([0, 2, 1, 3]).reshape([0, x.shape[1], width]))
+        return self.proj(transpose(out, [0, 2, 1, 3]).reshape([0, x.shape[1], width]))
 
 
 class Block(nn.Layer):
@@ -140,7 +141,7 @@ class ViT(SourceNetwork):
     def embed(self, maps: paddle.Tensor) -> paddle.Tensor:
         """Tokens of patches ``[N, width, h, w]`` with their positions, behind the class token and the registers."""
         height, width = whole_size(maps, "Its embeddings of positions")
-        tokens = maps.flatten(2).transpose([0, 2, 1])
+        tokens = transpose(maps.flatten(2), [0, 2, 1])
         prefix = [self.cls_token] if self.reg_token is None else [self.cls_token, self.reg_token]
         # not expand(), of whose answer a graph forgets that the batch may be of any size
         prefix = [token + paddle.zeros_like(tokens[:, :1]) for token in prefix]
@@ -163,7 +164,8 @@ class ViT(SourceNetwork):
     def as_map(self, tokens: paddle.Tensor, x: paddle.Tensor) -> paddle.Tensor:
         """The patches among the tokens of images ``x``, ``[N, width, h, w]``."""
         height, width = (side // self.patch for side in whole_size(x, "Its embeddings of positions"))
-        return tokens[:, -height * width :].transpose([0, 2, 1]).reshape([0, self.num_features, height, width])
+        patches = transpose(tokens[:, -height * width :], [0, 2, 1])
+        return patches.reshape([0, self.num_features, height, width])
 
     def split_at_map(self, x: paddle.Tensor) -> tuple[paddle.Tensor, Callable[[paddle.Tensor], paddle.Tensor]]:
         """At the last block, which is where the class token reads the patches for the last time."""
@@ -173,7 +175,7 @@ class ViT(SourceNetwork):
         prefix = tokens[:, : tokens.shape[1] - patches.shape[2] * patches.shape[3]]
 
         def rest(patches: paddle.Tensor) -> paddle.Tensor:
-            joined = paddle.concat([prefix, patches.flatten(2).transpose([0, 2, 1])], axis=1)
+            joined = paddle.concat([prefix, transpose(patches.flatten(2), [0, 2, 1])], axis=1)
             return self.forward_head(self.norm(self.blocks[-1](joined)))
 
         return patches, rest

@@ -433,10 +433,14 @@ def test_activations_between_convolutions_of_onednn(others):
     forward = ["relu", *("hard_swish", "silu", "swish")[: len(others)], "relu6"]
     assert marked == [[], [*forward, *(f"{name}_grad" for name in reversed(forward))]]
     turned = [one for one in operators[1] if one.type.startswith("conv2d")]
-    outputs = [name for one in turned for name in one.output("Output" if one.type == "conv2d" else "Input@GRAD")]
+    slots = {"conv2d": ["Output"], "conv2d_grad": ["Input@GRAD", "Filter@GRAD"]}
+    outputs = [name for one in turned for slot in slots[one.type] for name in one.output(slot)]
     outputs = [name for name in outputs if operators[1][0].block.has_var(name)]
-    assert len(outputs) == 3  # of two convolutions, and of the gradient of one's input
+    assert len(outputs) == 5  # of two convolutions, and the gradients of two filters and of one's input
     assert all(name.endswith(".onednn") for name in outputs)
+    filters = [name for one in turned for name in one.input("Filter")]
+    assert filters == [one.weight.name for one in (layer.first, layer.second, layer.second, layer.first)]
+    assert "scale" not in {one.type for one in operators[1]}
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted by Linux")
