@@ -10,6 +10,7 @@ from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_probability
 from imgcls.models.data_format import MapLayer
+from imgcls.models.layer_norm import LayerNorm
 from imgcls.models.layers import conv2d
 from imgcls.models.modern_layers import (
     MLP,
@@ -72,7 +73,7 @@ class Block(MapLayer):
     def __init__(self, channels: int, scale: float | None, drop_path: float):
         super().__init__()
         self.conv_dw = conv2d(channels, channels, 7, groups=channels, bias=True, init=TRUNCATED)
-        self.norm = nn.LayerNorm(channels, EPSILON)
+        self.norm = LayerNorm(channels, EPSILON)
         self.mlp = (MLP if scale else ResponseMLP)(channels, 4 * channels)
         self.scale = Scale(channels, scale) if scale else nn.Identity()
         self.drop_path = DropPath(drop_path)
@@ -137,7 +138,7 @@ class ConvNeXt(SourceNetwork):
         self.num_features = widths[-1]
         mlps = (name for name, layer in self.named_sublayers() if isinstance(layer, nn.Linear))
         self.kernels = list(mlps) if size in KERNELS_IN_SOURCE else []
-        self.norm = nn.LayerNorm(self.num_features, EPSILON)
+        self.norm = LayerNorm(self.num_features, EPSILON)
         self.add_head(self.num_features, num_classes, dropout)
 
     def source_kernels(self) -> Iterable[str]:

@@ -19,6 +19,7 @@ from paddle.nn import functional as F
 from imgcls.errors import UserError
 from imgcls.machine.paddle_internals import batch_norm_parts
 from imgcls.models.data_format import MapLayer
+from imgcls.models.layer_norm import LayerNorm
 from imgcls.models.layers import Network, activation, conv2d
 from imgcls.models.views import transpose
 
@@ -71,14 +72,14 @@ def drop_path_rates(rate: float, blocks: int) -> list[float]:
     return [rate * number / max(blocks - 1, 1) for number in range(blocks)]
 
 
-class ChannelNorm(MapLayer, nn.LayerNorm):
+class ChannelNorm(MapLayer, LayerNorm):
     """Layer norm over the channels of maps, in either data format."""
 
     def __init__(self, channels: int, epsilon: float = 1e-6):
         super().__init__(channels, epsilon)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return last_to_maps(nn.LayerNorm.forward(self, maps_to_last(x, self.data_format)), self.data_format)
+        return last_to_maps(LayerNorm.forward(self, maps_to_last(x, self.data_format)), self.data_format)
 
 
 def maps_to_last(x: paddle.Tensor, data_format: str) -> paddle.Tensor:

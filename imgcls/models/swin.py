@@ -9,6 +9,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from imgcls.models.checks import require_choice, require_positive, require_probability
+from imgcls.models.layer_norm import LayerNorm
 from imgcls.models.layers import conv2d
 from imgcls.models.modern_layers import (
     MLP,
@@ -147,7 +148,7 @@ class Block(nn.Layer):
     def __init__(self, channels: int, heads: int, window: int, shifted: bool, version: int, drop_path: float):
         super().__init__()
         self.window, self.shifted, self.version = window, shifted, version
-        self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.norm1, self.norm2 = LayerNorm(channels), LayerNorm(channels)
         self.attn = (WindowAttention if version == 1 else CosineAttention)(channels, heads, window)
         self.mlp = MLP(channels, 4 * channels)
         self.drop_path = DropPath(drop_path)
@@ -192,7 +193,7 @@ class PatchMerging(nn.Layer):
         super().__init__()
         self.version = version
         self.reduction = linear(4 * channels, 2 * channels, bias=False)
-        self.norm = nn.LayerNorm((4 if version == 1 else 2) * channels)
+        self.norm = LayerNorm((4 if version == 1 else 2) * channels)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         height, width, channels = x.shape[1:]
@@ -250,7 +251,7 @@ class Swin(SourceNetwork):
         require_probability(drop_path=drop_path, dropout=dropout)
         width, heads, depths = SIZES[size]
         proj = conv2d(in_channels, width, 4, stride=4, padding=0, bias=True, init=TRUNCATED)
-        self.patch_embed = nn.Sequential(("proj", proj), ("norm", nn.LayerNorm(width)))
+        self.patch_embed = nn.Sequential(("proj", proj), ("norm", LayerNorm(width)))
         rates = iter(drop_path_rates(drop_path, sum(depths)))
         stages = []
         for number, depth in enumerate(depths):
@@ -258,7 +259,7 @@ class Swin(SourceNetwork):
             stages.append(stage(*shape, number > 0, [next(rates) for _ in range(depth)], checkpointing))
         self.layers = nn.Sequential(*stages)
         self.num_features = width * 2 ** (len(depths) - 1)
-        self.norm = nn.LayerNorm(self.num_features)
+        self.norm = LayerNorm(self.num_features)
         self.add_head(self.num_features, num_classes, dropout)
 
     def stage_maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:

@@ -9,6 +9,7 @@ from paddle import nn
 
 from imgcls.models.checks import require_choice, require_positive, require_probability
 from imgcls.models.data_format import to_nchw
+from imgcls.models.layer_norm import LayerNorm
 from imgcls.models.layers import conv2d
 from imgcls.models.modern_layers import (
     MLP,
@@ -55,7 +56,7 @@ class Block(nn.Layer):
 
     def __init__(self, width: int, heads: int, scale: float | None, drop_path: float):
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width, EPSILON), nn.LayerNorm(width, EPSILON)
+        self.norm1, self.norm2 = LayerNorm(width, EPSILON), LayerNorm(width, EPSILON)
         self.attn = Attention(width, heads)
         self.mlp = MLP(width, 4 * width)
         self.ls1, self.ls2 = (Scale(width, scale) if scale else nn.Identity() for _ in range(2))
@@ -122,7 +123,7 @@ class ViT(SourceNetwork):
         )
         rates = drop_path_rates(drop_path, blocks)
         self.blocks = nn.Sequential(*(Block(width, heads, scale or None, rate) for rate in rates))
-        self.norm = nn.LayerNorm(width, EPSILON)
+        self.norm = LayerNorm(width, EPSILON)
         self.add_head(width, num_classes, dropout)
 
     def positions(self, height: int, width: int) -> paddle.Tensor:
