@@ -21,7 +21,7 @@ from imgcls.errors import UserError
 from imgcls.machine import cpu, memory
 from imgcls.machine.cache import cache_directory
 from imgcls.machine.measured import in_turns, remember, remembered
-from imgcls.machine.paddle_internals import mark_for_onednn
+from imgcls.machine.paddle_graphs import mark_for_onednn
 from imgcls.machine.turns import one_at_a_time
 
 log = logging.getLogger("imgcls")

@@ -8,16 +8,16 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from imgcls.engine.graph_gradients import REWRITTEN
 from imgcls.errors import UserError
 from imgcls.machine import cpu
-from imgcls.machine.paddle_internals import (
+from imgcls.machine.paddle_graphs import (
     has_onednn_graphs,
-    kernel_size,
     mark_for_onednn,
-    methods_translated_once,
     plain_between_onednn,
     unmark_for_onednn,
 )
+from imgcls.machine.paddle_internals import kernel_size, methods_translated_once
 
 log = logging.getLogger("imgcls")
 
@@ -82,7 +82,7 @@ def compile_with_onednn(
         spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
         paddle.jit.to_static(network, input_spec=[spec], full_graph=True)
         with methods_translated_once():
-            activations = plain_between_onednn(network, images)
+            activations = plain_between_onednn(network, images, REWRITTEN)
         found = gradients(network, loss)
         try:
             require_equal(exact, nearby, found)
@@ -90,7 +90,7 @@ def compile_with_onednn(
             _look_again(network, images, loss, exact, nearby, found)
     except BaseException as error:
         layer_by_layer(network)
-        if isinstance(error, RuntimeError):
+        if isinstance(error, RuntimeError | ValueError):
             raise UserError(f"{_ASKED}: this Paddle cannot ({str(error).splitlines()[0]}). {_WITHOUT}") from error
         raise
     log.info(

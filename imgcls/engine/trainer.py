@@ -30,13 +30,8 @@ from imgcls.engine.onednn import compile_with_onednn, layer_by_layer
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.machine import pulse
-from imgcls.machine.paddle_internals import (
-    OpenModel,
-    batch_norm_parts,
-    has_onednn_graphs,
-    name_scope,
-    run_operators_in_order,
-)
+from imgcls.machine.paddle_graphs import has_onednn_graphs, run_operators_in_order
+from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
 
 log = logging.getLogger("imgcls")
 

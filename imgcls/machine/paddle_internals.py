@@ -2,11 +2,11 @@
 
 Nothing here is documented by Paddle, and any release may change it. ``tests/machine/test_paddle_internals.py``
 has a test for each, which fails if the name is gone or means something else. It stands on the lowest
-floor because networks need it as well as the loop that trains them.
+floor because networks need it as well as the loop that trains them. ``paddle_graphs`` is its second sheet.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -187,134 +187,6 @@ class Conv2D(nn.Conv2D):
                 raise RuntimeError(f"{operator.type} where a convolution was expected")
             operator._set_attr("use_mkldnn", True)
         return out if bias is None else _append_add(out, bias, self._channel_dim)
-
-
-def has_onednn_graphs() -> bool:
-    """Whether graphs that train have operators that take oneDNN's kernels: those of Paddle 3 have none."""
-    return not getattr(paddle.framework, "use_pir_api", lambda: False)()
-
-
-def run_operators_in_order() -> None:
-    """Let graphs compute one operator after the other, which stays so in this process.
-
-    Paddle hands operators that do not wait for each other to threads, each of which has its kernels' threads: on a
-    processor they fight for its cores, and hold the memory of both.
-    """
-    paddle.set_flags({"FLAGS_new_executor_serial_run": True})
-
-
-def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> int:
-    """Let graphs of a network compute chosen ones of its ``Conv2D`` by oneDNN, forward and backward; returns how many.
-
-    Paddle takes the kernels of oneDNN where an operator says ``use_mkldnn``, and turns layouts as needed. The
-    gradient of a filter would leave the graph in oneDNN's layout, wrong without a word, if the filter did not
-    pass through an operator that knows plain layouts only: so it is in the graph that Paddle makes for images of
-    another size. ``plain_between_onednn`` never sees that one; in the graph that it changes, it needs no such
-    operator. Operators must follow each other.
-    """
-    if not has_onednn_graphs():
-        return 0
-    run_operators_in_order()
-    convolutions = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, Conv2D)]
-    for layer in convolutions:
-        layer.onednn = bool(chosen(layer))
-    return sum(layer.onednn for layer in convolutions)
-
-
-def plain_between_onednn(network: nn.Layer, images: paddle.Tensor) -> int:
-    """Let the network's graph, which has not been run, do the rest of the work of ``mark_for_onednn``.
-
-    What a convolution of oneDNN has computed, forward or backward, is brought into plain layout once, where it
-    would be for each operator that reads it: the next one, that one's gradient in the other graph, and so
-    on. (The gradient of a ``concat`` that takes it as it is ends the process.) Between such operators the kernels of
-    oneDNN for activations find plain layout on both sides; with another one on either side they take hundreds of
-    times as long. They work on all threads: of ReLU and ReLU6 the same bits in a third of the time, of the swishes
-    the same numbers to rounding in a quarter.
-
-    Returns:
-        How many of these activations oneDNN computes, once the graph is run.
-    """
-    program, partial_program = network.forward.get_concrete_program(images)
-    operators = program.main_program.global_block().ops
-    read = {name for operator in operators for name in operator.input_arg_names}
-    chosen = {
-        operator.output("Out")[0]
-        for operator in operators
-        if operator.type in ACTIVATIONS and operator.output("Out")[0] in read  # what leaves is Paddle's own
-    }
-    partial_program.set_hooker(_PlainBetween(chosen))
-    return len(chosen)
-
-
-ACTIVATIONS = ("relu", "relu6", "hard_swish", "swish", "silu")
-
-
-class _PlainBetween:
-    """Changes a graph before, and after, Paddle has added the operators of its gradients."""
-
-    TURNED: Mapping[str, Sequence[str]] = {
-        "conv2d": ["Output"],
-        "depthwise_conv2d": ["Output"],
-        "conv2d_grad": ["Input@GRAD", "Filter@GRAD"],
-        "depthwise_conv2d_grad": ["Input@GRAD", "Filter@GRAD"],
-    }
-    """By operator, which outputs are brought into plain layout."""
-
-    def __init__(self, activations: set[str]) -> None:
-        self.activations = activations
-
-    def before_append_backward(self, forward_program):
-        block = forward_program.global_block()
-        copies = {one.output("Out")[0]: one for one in block.ops if one.type == "scale" and one.attr("scale") == 1.0}
-        for operator in list(block.ops):
-            if operator.type in ACTIVATIONS and operator.output("Out")[0] in self.activations:
-                operator._set_attr("use_mkldnn", True)
-            if operator.type in ("conv2d", "depthwise_conv2d") and operator.attr("use_mkldnn"):
-                (filter_name,) = operator.input("Filter")
-                copy = copies.get(filter_name)
-                if copy is not None:  # which ``_onednn`` of ``Conv2D`` has made for this one alone
-                    operator._rename_input(filter_name, copy.input("X")[0])
-                    block._remove_op(block.ops.index(copy))
-        return forward_program
-
-    def after_append_backward(self, whole_program, backward_start_idx: int):
-        block, number = whole_program.global_block(), 0
-        while number < len(block.ops):
-            operator = block.ops[number]
-            number += 1
-            if operator.type == "stack_grad" and all(map(block.has_var, operator.output("X@GRAD"))):
-                block._insert_op(
-                    number,
-                    type="unbind",  # the same, five times as fast
-                    inputs={"X": operator.input("Y@GRAD")},
-                    outputs={"Out": operator.output("X@GRAD")},
-                    attrs={"axis": operator.attr("axis")},
-                )
-                block._remove_op(number - 1)
-                continue
-            if operator.type not in self.TURNED or not operator.attr("use_mkldnn"):
-                continue
-            outputs = [name for slot in self.TURNED[operator.type] for name in operator.output(slot)]
-            for name in filter(block.has_var, outputs):  # no gradient of images, nor of what is frozen
-                variable = block.var(name)
-                turned = f"{name}.onednn"
-                block.create_var(name=turned, dtype=variable.dtype, shape=variable.shape, type=variable.type)
-                operator._rename_output(name, turned)
-                # knows plain layout only, so that the executor turns what it is given, and copies nothing itself
-                block._insert_op(number, type="share_data", inputs={"X": [turned]}, outputs={"Out": [name]})
-                backward_start_idx += number <= backward_start_idx
-                number += 1
-        return whole_program, backward_start_idx
-
-    def after_infer(self, infer_program):
-        return infer_program
-
-
-def unmark_for_onednn(network: nn.Layer) -> None:
-    """Graphs of the network are Paddle's own again."""
-    for layer in network.sublayers(include_self=True):
-        if isinstance(layer, Conv2D):
-            layer.onednn = None
 
 
 def kernel_size(convolution: nn.Layer) -> Sequence[int]:

@@ -28,7 +28,8 @@ from imgcls.engine.trainer import Trainer
 from imgcls.errors import UserError
 from imgcls.functional.normalize import normalize
 from imgcls.functional.schedules import build_schedule
-from imgcls.machine.paddle_internals import Conv2D, has_onednn_graphs
+from imgcls.machine.paddle_graphs import has_onednn_graphs
+from imgcls.machine.paddle_internals import Conv2D
 from imgcls.machine.processes import end_before_destructors
 from imgcls.models.registry import build_model
 from imgcls.run.launcher import end_with_parent, in_rank

@@ -8,7 +8,7 @@ import pytest
 
 import imgcls.models
 from imgcls.machine import paddle_internals
-from imgcls.machine.paddle_internals import has_onednn_graphs
+from imgcls.machine.paddle_graphs import has_onednn_graphs
 from imgcls.models.views import cropped, transpose, unbind
 
 CASES = {

@@ -1,0 +1,237 @@
+"""The second sheet of ``paddle_internals``: private names of Paddle about graphs that train on a CPU.
+
+``tests/machine/test_paddle_graphs.py`` has the tests.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import paddle
+from paddle import nn
+from paddle.base.framework import Operator
+
+from imgcls.machine.paddle_internals import Conv2D
+
+
+def has_onednn_graphs() -> bool:
+    """Whether graphs that train have operators that take oneDNN's kernels: those of Paddle 3 have none."""
+    return not getattr(paddle.framework, "use_pir_api", lambda: False)()
+
+
+def run_operators_in_order() -> None:
+    """Let graphs compute one operator after the other, which stays so in this process.
+
+    Paddle hands operators that do not wait for each other to threads, each of which has its kernels' threads: on a
+    processor they fight for its cores, and hold the memory of both.
+    """
+    paddle.set_flags({"FLAGS_new_executor_serial_run": True})
+
+
+def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> int:
+    """Let graphs of a network compute chosen ones of its ``Conv2D`` by oneDNN, forward and backward; returns how many.
+
+    Paddle takes the kernels of oneDNN where an operator says ``use_mkldnn``, and turns layouts as needed. The
+    gradient of a filter would leave the graph in oneDNN's layout, wrong without a word, if the filter did not
+    pass through an operator that knows plain layouts only: so it is in the graph that Paddle makes for images of
+    another size. ``plain_between_onednn`` never sees that one; in the graph that it changes, it needs no such
+    operator. Operators must follow each other.
+    """
+    if not has_onednn_graphs():
+        return 0
+    run_operators_in_order()
+    convolutions = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, Conv2D)]
+    for layer in convolutions:
+        layer.onednn = bool(chosen(layer))
+    return sum(layer.onednn for layer in convolutions)
+
+
+Rewriting = Mapping[str, Callable[["GradientPlace"], Mapping[str, str]]]
+"""By operator, what puts others in its place, or leaves it there, and returns names of gradients that are not computed
+any more, each with that of the same numbers."""
+
+
+def plain_between_onednn(network: nn.Layer, images: paddle.Tensor, rewriting: Rewriting) -> int:
+    """Let the network's graph, which has not been run, do the rest of the work of ``mark_for_onednn``.
+
+    What a convolution of oneDNN has computed, forward or backward, is brought into plain layout once, where it
+    would be for each operator that reads it: the next one, that one's gradient in the other graph, and so
+    on. (The gradient of a ``concat`` that takes it as it is ends the process.) Between such operators the kernels of
+    oneDNN for activations find plain layout on both sides; with another one on either side they take hundreds of
+    times as long. They work on all threads: of ReLU and ReLU6 the same bits in a third of the time, of the swishes
+    the same numbers to rounding in a quarter.
+
+    Args:
+        rewriting: of the gradients' operators, when Paddle has added them.
+
+    Returns:
+        How many of these activations oneDNN computes, once the graph is run.
+    """
+    program, partial_program = network.forward.get_concrete_program(images)
+    operators = program.main_program.global_block().ops
+    read = {name for operator in operators for name in operator.input_arg_names}
+    chosen = {
+        operator.output("Out")[0]
+        for operator in operators
+        if operator.type in ACTIVATIONS and operator.output("Out")[0] in read  # what leaves is Paddle's own
+    }
+    partial_program.set_hooker(_PlainBetween(chosen, rewriting))
+    return len(chosen)
+
+
+ACTIVATIONS = ("relu", "relu6", "hard_swish", "swish", "silu", "gelu")
+
+
+class _PlainBetween:
+    """Changes a graph before, and after, Paddle has added the operators of its gradients."""
+
+    TURNED: Mapping[str, Sequence[str]] = {
+        "conv2d": ["Output"],
+        "depthwise_conv2d": ["Output"],
+        "conv2d_grad": ["Input@GRAD", "Filter@GRAD"],
+        "depthwise_conv2d_grad": ["Input@GRAD", "Filter@GRAD"],
+    }
+    """By operator, which outputs are brought into plain layout."""
+
+    def __init__(self, activations: set[str], rewriting: Rewriting) -> None:
+        self.activations, self.rewriting = activations, rewriting
+
+    def before_append_backward(self, forward_program):
+        block = forward_program.global_block()
+        copies = {one.output("Out")[0]: one for one in block.ops if one.type == "scale" and one.attr("scale") == 1.0}
+        for operator in list(block.ops):
+            if operator.type in ACTIVATIONS and operator.output("Out")[0] in self.activations:
+                operator._set_attr("use_mkldnn", True)
+            if operator.type in ("conv2d", "depthwise_conv2d") and operator.attr("use_mkldnn"):
+                (filter_name,) = operator.input("Filter")
+                copy = copies.get(filter_name)
+                if copy is not None:  # which ``_onednn`` of ``Conv2D`` has made for this one alone
+                    operator._rename_input(filter_name, copy.input("X")[0])
+                    block._remove_op(block.ops.index(copy))
+        return forward_program
+
+    def after_append_backward(self, whole_program, backward_start_idx: int):
+        block, number = whole_program.global_block(), 0
+        self._rewrite(block)
+        while number < len(block.ops):
+            operator = block.ops[number]
+            number += 1
+            if operator.type not in self.TURNED or not operator.attr("use_mkldnn"):
+                continue
+            outputs = [name for slot in self.TURNED[operator.type] for name in operator.output(slot)]
+            for name in filter(block.has_var, outputs):  # no gradient of images, nor of what is frozen
+                variable = block.var(name)
+                turned = f"{name}.onednn"
+                block.create_var(name=turned, dtype=variable.dtype, shape=variable.shape, type=variable.type)
+                operator._rename_output(name, turned)
+                # knows plain layout only, so that the executor turns what it is given, and copies nothing itself
+                block._insert_op(number, type="share_data", inputs={"X": [turned]}, outputs={"Out": [name]})
+                backward_start_idx += number <= backward_start_idx
+                number += 1
+        return whole_program, backward_start_idx
+
+    def _rewrite(self, block) -> None:
+        computed = {name for one in block.ops if not one.type.endswith("_grad") for name in one.output_arg_names}
+        same: dict[str, str] = {}
+        for operator in list(block.ops):
+            for name in same.keys() & set(operator.input_arg_names):
+                operator._rename_input(name, same[name])
+            if operator.type in self.rewriting and operator in block.ops:
+                same.update(self.rewriting[operator.type](GradientPlace(block, operator, computed)))
+
+    def after_infer(self, infer_program):
+        return infer_program
+
+
+def unmark_for_onednn(network: nn.Layer) -> None:
+    """Graphs of the network are Paddle's own again."""
+    for layer in network.sublayers(include_self=True):
+        if isinstance(layer, Conv2D):
+            layer.onednn = None
+
+
+class GradientPlace:
+    """Where others are put in place of an operator, in the block of a program with gradients.
+
+    Args:
+        computed: names of what the graph computes going forward.
+    """
+
+    def __init__(self, block, operator, computed: set[str]) -> None:
+        self.block, self.operator, self.computed = block, operator, computed
+
+    def input(self, slot: str) -> str:
+        """The name of what the operator is given there; empty where it is given nothing."""
+        return next(iter(self.operator.input(slot)), "")
+
+    def output(self, slot: str) -> str:
+        """The name of what it computes there; empty where nobody asks for it."""
+        return next(iter(self.outputs(slot)), "")
+
+    def outputs(self, slot: str) -> list[str]:
+        """The names of all that it computes there and somebody asks for."""
+        return list(filter(self.block.has_var, self.operator.output(slot)))
+
+    def attribute(self, name: str) -> Any:
+        return self.operator.attr(name)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """-1 where a side is not known."""
+        return tuple(self.block.var(name).shape)
+
+    def leaves(self, gradient: str) -> bool:
+        """Whether it is that of a parameter, or of what the graph is given, and asked for by its name."""
+        return gradient.split("@GRAD")[0] not in self.computed
+
+    def put(
+        self,
+        kind: str,
+        given: Mapping[str, str | Sequence[str]],
+        slot: str = "Out",
+        name: str | Sequence[str] = "",
+        like: str = "",
+        **attributes: Any,
+    ) -> str:
+        """One more operator before this one.
+
+        Args:
+            given: names by slot.
+            name: of what it computes; a new one unless given.
+            like: what has the type of its numbers; the first of ``given`` unless named.
+
+        Returns:
+            The name of what it computes, of the first where there are several.
+        """
+        inputs = {key: [one] if isinstance(one, str) else list(one) for key, one in given.items()}
+        like = like or next(iter(inputs.values()))[0]
+        name = name or f"{like}.{kind}.{len(self.block.vars)}"
+        outputs = {slot: [name] if isinstance(name, str) else list(name)}
+        if kind == "reshape2":
+            outputs["XShape"] = [f"{name}.shape"]
+        for new in (one for names in outputs.values() for one in names if not self.block.has_var(one)):
+            self.block.create_var(name=new, dtype=self.block.var(like).dtype)
+        index = self.block.ops.index(self.operator)
+        if kind.endswith("_grad"):
+            self._put_described(index, kind, inputs, outputs, attributes)
+        else:
+            self.block._insert_op(index, type=kind, inputs=inputs, outputs=outputs, attrs=attributes)
+        return outputs[slot][0]
+
+    def _put_described(self, index: int, kind: str, inputs: dict, outputs: dict, attributes: dict) -> None:
+        """Of a gradient's operator Paddle tells Python nothing, so that its description is written here."""
+        description = self.block.desc._insert_op(index)
+        description.set_type(kind)
+        for slot, names in inputs.items():
+            description.set_input(slot, names)
+        for slot, names in outputs.items():
+            description.set_output(slot, names)
+        setters = {bool: description._set_bool_attr, float: description._set_float32_attr}
+        for attribute, value in attributes.items():
+            setters.get(type(value), description._set_str_attr)(attribute, value)
+        description.infer_var_type(self.block.desc)
+        description.infer_shape(self.block.desc)
+        self.block.ops.insert(index, Operator(self.block, description))
+
+    def remove(self, *others) -> None:
+        """The operator, and ``others``."""
+        for operator in (*others, self.operator):
+            self.block._remove_op(self.block.ops.index(operator))

@@ -1,0 +1,126 @@
+"""Gradients in graphs by other operators: against those of eager mode, and that these are the ones which are used."""
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+from paddle.nn import functional as F
+from paddles import ON_PADDLE_3
+
+from imgcls.engine.graph_gradients import REWRITTEN
+from imgcls.machine.paddle_graphs import mark_for_onednn, plain_between_onednn, unmark_for_onednn
+from imgcls.machine.paddle_internals import Conv2D
+from imgcls.models.layer_norm import LayerNorm
+from imgcls.models.views import transpose, unbind
+
+pytestmark = pytest.mark.skipif(ON_PADDLE_3, reason="graphs of PaddlePaddle 2")
+PLACES, WIDTH = 9, 8
+
+
+class Tokens(nn.Layer):
+    """Patches of an image as tokens ``[N, 9, 8]``, what ``body`` makes of them, and a head."""
+
+    def __init__(self, body: nn.Layer):
+        super().__init__()
+        self.patches, self.body, self.head = Conv2D(3, WIDTH, 4, stride=4), body, nn.Linear(WIDTH, 3)
+
+    def forward(self, images):
+        tokens = transpose(self.patches(images).flatten(2), [0, 2, 1])
+        return self.head(self.body(tokens).mean(1))
+
+
+class Of(nn.Layer):
+    """``function`` of tokens, and of a parameter of that shape."""
+
+    def __init__(self, function, *shape):
+        super().__init__()
+        self.function, normal = function, nn.initializer.Normal()
+        self.value = self.create_parameter(list(shape), default_initializer=normal) if shape else None
+
+    def forward(self, tokens):
+        return self.function(tokens) if self.value is None else self.function(tokens, self.value)
+
+
+def frozen(layer, *numbers):
+    for number in numbers:
+        layer.parameters()[number].stop_gradient = True
+    return layer
+
+
+def of_random(layer):
+    for tensor in layer.parameters():
+        tensor.set_value(paddle.randn(tensor.shape))
+    return layer
+
+
+def halves(tokens, matrix):
+    both = paddle.matmul(tokens, matrix).reshape([-1, PLACES, 2, WIDTH])
+    return unbind(transpose(both, [2, 0, 1, 3]))
+
+
+SUM, PRODUCT, NORM = "elementwise_add_grad", "elementwise_mul_grad", "layer_norm_grad"
+CASES = {  # what the tokens go through; operators in its graph and how many, beside those of the patches and the head
+    "residual": (lambda: Of(lambda x: F.silu(x) + x), {SUM: 0}),
+    "bias": (lambda: nn.Linear(WIDTH, WIDTH), {SUM: 0, "reduce_sum": 1}),
+    "frozen bias": (lambda: frozen(nn.Linear(WIDTH, WIDTH), 1), {SUM: 0, "reduce_sum": 0}),
+    "frozen matrix": (lambda: frozen(nn.Linear(WIDTH, WIDTH), 0), {SUM: 0, "reduce_sum": 1}),
+    "positions": (lambda: Of(lambda x, p: x + p, 1, PLACES, WIDTH), {SUM: 1}),
+    "a parameter of the tokens' shape": (lambda: Of(lambda x, p: (x[0] + p).unsqueeze(0), PLACES, WIDTH), {SUM: 1}),
+    "factors": (lambda: Of(lambda x, p: x * p, WIDTH), {PRODUCT: 0, "reduce_sum": 1}),
+    "frozen factors": (lambda: frozen(Of(lambda x, p: x * p, WIDTH), 0), {PRODUCT: 0, "reduce_sum": 0}),
+    "factors of places": (lambda: Of(lambda x, p: x * p, PLACES, 1), {PRODUCT: 1}),
+    "tokens times tokens": (lambda: Of(lambda x: x * F.silu(x)), {PRODUCT: 1}),
+    "layer norm": (lambda: of_random(LayerNorm(WIDTH)), {NORM: 0, "batch_norm_grad": 1, "reduce_sum": 3}),
+    "frozen weight": (lambda: frozen(of_random(LayerNorm(WIDTH)), 0), {NORM: 0, "batch_norm_grad": 1}),
+    "frozen shift": (lambda: frozen(of_random(LayerNorm(WIDTH)), 1), {NORM: 0, "batch_norm_grad": 1, "reduce_sum": 2}),
+    "no shift": (lambda: of_random(LayerNorm(WIDTH, bias_attr=False)), {NORM: 0, "batch_norm_grad": 1}),
+    "norm of two axes": (lambda: of_random(nn.LayerNorm([PLACES, WIDTH])), {NORM: 1}),
+    "both entries": (
+        lambda: Of(lambda x, m: paddle.multiply(*halves(x, m)), WIDTH, 2 * WIDTH),
+        {"slice_grad": 0, "stack": 1},
+    ),
+    "one entry": (lambda: Of(lambda x, m: halves(x, m)[1], WIDTH, 2 * WIDTH), {"slice_grad": 1, "stack": 0}),
+    "stacked": (lambda: Of(lambda x: paddle.stack([x, F.silu(x)], 3)[..., 1]), {"stack_grad": 0, "unbind": 1}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_gradients_of_eager_mode(case):
+    make, expected_operators = CASES[case]
+    paddle.seed(0)
+    network, images = Tokens(make()), paddle.randn([2, 3, 12, 12])
+    trained = [one for one in network.parameters() if not one.stop_gradient]
+
+    def gradients():
+        return [one.numpy() for one in paddle.grad((network(images) ** 2).sum(), trained)]
+
+    expected = gradients()
+    assert mark_for_onednn(network, lambda one: True) == 1
+    paddle.jit.to_static(network, input_spec=[paddle.static.InputSpec([None, 3, 12, 12])], full_graph=True)
+    plain_between_onednn(network, images, REWRITTEN)
+    found = gradients()
+    graph = network.forward.get_concrete_program(images)[1].train_program.global_block()
+    unmark_for_onednn(network)
+    operators = [one.type for one in graph.ops]
+    outside = {SUM: 2}  # a convolution's bias, and the head's, of ``[N, C]``: both Paddle's own
+    counts = {name: operators.count(name) - outside.get(name, 0) for name in expected_operators}
+    assert counts == expected_operators
+    assert len(found) == len(trained)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
+
+
+def test_gelu_is_computed_by_onednn():
+    """And its gradient, to rounding."""
+    paddle.seed(0)
+    network, images = Tokens(nn.GELU()), paddle.randn([2, 3, 12, 12])
+    exact = paddle.grad((network(images) ** 2).sum(), network.parameters())
+    mark_for_onednn(network, lambda one: True)
+    paddle.jit.to_static(network, input_spec=[paddle.static.InputSpec([None, 3, 12, 12])], full_graph=True)
+    assert plain_between_onednn(network, images, REWRITTEN) == 1
+    found = paddle.grad((network(images) ** 2).sum(), network.parameters())
+    for one, other in zip(found, exact, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
+    graph = network.forward.get_concrete_program(images)[1].train_program.global_block()
+    unmark_for_onednn(network)
+    assert all(one.attr("use_mkldnn") for one in graph.ops if one.type in ("gelu", "gelu_grad"))
