@@ -1,10 +1,15 @@
 """Parameters that are not to be trained, by pattern."""
 
+import logging
+
 import paddle
 
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
+from imgcls.models.layer_norm import LayerNorm
 from imgcls.models.patterns import matching
+
+log = logging.getLogger("imgcls")
 
 
 def freeze(network: paddle.nn.Layer, patterns: list[str], batch_norms: bool = False) -> list[paddle.nn.Layer]:
@@ -31,6 +36,7 @@ def freeze(network: paddle.nn.Layer, patterns: list[str], batch_norms: bool = Fa
                 parameter.stop_gradient = True
     if parameters and all(parameter.stop_gradient for parameter in parameters.values()):
         raise UserError("model.freeze names every parameter; there is nothing left to train.")
+    _warn_of_norms(network)
     return [layer for layer in network.sublayers() if _is_frozen(layer)] if patterns or batch_norms else []
 
 
@@ -45,6 +51,18 @@ def freeze_body(network: paddle.nn.Layer) -> tuple[list[paddle.Tensor], list[pad
     for parameter in body:
         parameter.stop_gradient = True
     return body, [layer for layer in network.sublayers() if _is_frozen(layer)]
+
+
+def _warn_of_norms(network: paddle.nn.Layer) -> None:
+    """Of those in networks of others, see ``LayerNorm``."""
+    for name, layer in network.named_sublayers():
+        if isinstance(layer, paddle.nn.LayerNorm) and not isinstance(layer, LayerNorm) and _is_frozen(layer):
+            log.warning(
+                "%s is frozen, a paddle.nn.LayerNorm: on a CPU Paddle computes wrong gradients for layers before one. "
+                "If any of them is trained, take imgcls.models.layer_norm.LayerNorm in its place.",
+                name,
+            )
+            return
 
 
 def _is_frozen(layer: paddle.nn.Layer) -> bool:

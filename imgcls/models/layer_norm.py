@@ -13,9 +13,9 @@ from imgcls.machine.paddle_internals import is_eager_on_cpu
 class LayerNorm(nn.LayerNorm):
     """``nn.LayerNorm``, to the same bits.
 
-    On a CPU Paddle 2.6.2 leaves the weight out of the gradient of ``x`` where the gradient of the weight is not asked
-    for: below a frozen norm, and for the gradient of images or maps alone, as a saliency map takes it. So the weight
-    depends on ``x`` here, by nothing, which makes Paddle compute both whenever it computes one.
+    On a CPU Paddle (2.6.2, 3.3.1) leaves the weight out of the gradient of ``x`` where the gradient of the weight is
+    not asked for: below a frozen norm, and for the gradient of images or maps alone, as a saliency map takes it. So the
+    weight depends on ``x`` here, by nothing, which makes Paddle compute both whenever it computes one.
     """
 
     def __init__(self, channels: int, epsilon: float = 1e-5, **options: Any):

@@ -1,14 +1,18 @@
 """Batch norms that keep what they know while everything around them is trained."""
 
+import logging
+
 import numpy as np
 import paddle
 import pytest
+from paddle import nn
 
 import imgcls
 from imgcls.engine.freezing import freeze
 from imgcls.engine.optimizers import build_optimizer
 from imgcls.engine.sync_batch_norm import synchronise_batch_norms
 from imgcls.errors import UserError
+from imgcls.models.layer_norm import LayerNorm
 
 
 @pytest.mark.parametrize("synchronised", [False, True])
@@ -38,3 +42,14 @@ def test_a_network_without_batch_norms_stays_as_it_is():
     assert not any(parameter.stop_gradient for parameter in network.parameters())
     with pytest.raises(UserError, match="names every parameter"):
         freeze(network, ["*"], batch_norms=True)
+
+
+@pytest.mark.parametrize(("norm", "warned"), [(nn.LayerNorm, True), (LayerNorm, False)])
+def test_a_frozen_norm_of_paddle_is_told_of(norm, warned, caplog):
+    """Only of those whose gradients are wrong, and only where they are."""
+    network = nn.Sequential(nn.Linear(2, 3), norm(3), nn.Linear(3, 4))
+    with caplog.at_level(logging.WARNING, "imgcls"):
+        freeze(network, ["0.*"])
+        assert not caplog.messages
+        freeze(network, ["1.*"])
+    assert [message.startswith("1 is frozen, a paddle.nn.LayerNorm") for message in caplog.messages] == [True] * warned
