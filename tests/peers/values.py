@@ -27,3 +27,8 @@ def value(name, shape):
 
 def images(size):
     return np.random.RandomState(7).uniform(-2, 2, (2, 3, size, size)).astype(np.float32)
+
+
+def given(shape):
+    """The gradient of logits in that shape."""
+    return np.random.RandomState(11).standard_normal(tuple(shape)).astype(np.float32)

@@ -7,7 +7,8 @@ The form ``deploy`` is what timm fuses its network to; with ``torchvision`` it i
 The weights are those of ``rule.py``, under which signals keep their size: with noise on timm's own initial values those
 of EfficientNetV2-S grow to 30,000, and PyTorch's own logits in float32 and in float64 differ by a third of their size.
 
-Writes ``weights.pth``, ``weights.safetensors`` and ``logits.npy``; of a file of ours the logits alone.
+Writes ``weights.pth``, ``weights.safetensors``, ``logits.npy`` and ``gradients.npz``, of the parameters, and of the
+images as ``images``, for ``values.given``; of a file of ours the logits alone.
 """
 
 import sys
@@ -23,7 +24,7 @@ from timm.utils import reparameterize_model
 sys.path.insert(0, str(Path(__file__).parent))
 
 from rule import gain, value
-from values import CLASSES, images
+from values import CLASSES, given, images
 
 IGNORED = ("num_batches_tracked",)
 
@@ -50,8 +51,14 @@ def main() -> None:
     else:
         torch.save(network.state_dict(), Path(directory) / "weights.pth")
         save_file(network.state_dict(), Path(directory) / "weights.safetensors")
-    with torch.no_grad():
-        np.save(Path(directory) / "logits.npy", network(torch.from_numpy(images(int(side)))).numpy())
+    pictures = torch.from_numpy(images(int(side))).requires_grad_(True)
+    logits = network(pictures)
+    np.save(Path(directory) / "logits.npy", logits.detach().numpy())
+    if not ours:
+        logits.backward(torch.from_numpy(given(logits.shape)))
+        tensors = {"images": pictures, **dict(network.named_parameters())}
+        gradients = {key: tensor.grad.numpy() for key, tensor in tensors.items() if tensor.grad is not None}
+        np.savez(Path(directory) / "gradients.npz", **gradients)
 
 
 main()
