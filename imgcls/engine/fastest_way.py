@@ -15,13 +15,14 @@ from typing import Any
 import paddle
 from paddle import nn
 
+from imgcls.engine.graph_gradients import REWRITTEN
 from imgcls.engine.onednn import above_1x1, compile_with_onednn, gradients, layer_by_layer
 from imgcls.engine.ranks import Ranks
 from imgcls.errors import UserError
 from imgcls.machine import cpu, memory
 from imgcls.machine.cache import cache_directory
 from imgcls.machine.measured import in_turns, remember, remembered
-from imgcls.machine.paddle_graphs import mark_for_onednn
+from imgcls.machine.paddle_graphs import ACTIVATIONS, mark_for_onednn
 from imgcls.machine.turns import one_at_a_time
 
 log = logging.getLogger("imgcls")
@@ -230,7 +231,8 @@ def _file(network: nn.Layer, images: paddle.Tensor, ranks: int) -> Path:
     """By all that the choice depends on."""
     known = (
         *(cpu.name(), cpu.usable_cores(), [os.environ.get(name) for name in cpu.THREAD_VARIABLES]),
-        *(paddle.__version__, list(GRAPHS), images.shape, *([ranks] if ranks > 1 else [])),
+        *(paddle.__version__, list(GRAPHS), ACTIVATIONS, list(REWRITTEN)),
+        *(images.shape, *([ranks] if ranks > 1 else [])),
         *(type(network).__name__, [(name, one.shape, one.stop_gradient) for name, one in network.named_parameters()]),
     )
     digest = hashlib.sha256(repr(known).encode()).hexdigest()[:32]
