@@ -6,6 +6,7 @@ are there before. Variables that count when a library loads cannot be changed fo
 a program is started as usual. The ranks that a program starts are forked in the same way, and are its children.
 """
 
+import atexit
 import contextlib
 import ctypes
 import fcntl
@@ -21,6 +22,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -199,7 +201,30 @@ def become(request: dict) -> None:
     own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:2] = [request["cwd"], *filter(None, own)]
     sys.argv[:] = [request["module"], *request["arguments"]]
-    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise
+        end(ended.code or 0)
+        raise
+    end(0)
+
+
+def end(status: int) -> None:
+    """Do what Python does at its end, but for taking everything apart that the forks share: a seventh of a second.
+
+    Threads are waited for, functions for the exit are called, output is written. Returns if that cannot be, and
+    Python then ends as it does.
+    """
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(status)
 
 
 def starts_others(request: dict) -> bool:
