@@ -39,6 +39,8 @@ OF_RANKS = ("FLAGS_selected_gpus",)
 """What each rank is told of a device; to a Paddle for CPUs it says nothing."""
 LAUNCHER = "paddle.distributed.launch"
 LIBRARIES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "imgcls.app.program", "imgcls.app.training")
+WORDS = ("+a.b=1", "+a.c=0.5", "+a.d=[1,1]", "+a.e=x-y_z/v.w", "+a.f=true", "+a.g=null", "+a.h={i:1e-3}", "+a.j='k l'")
+"""Of every kind that commands have: the parser learns from each how to read the next."""
 PR_SET_CHILD_SUBREAPER = 36
 BEYOND = 500
 """Descriptors from here on are in nobody's way."""
@@ -315,7 +317,7 @@ def serve_parent(connection: socket.socket) -> dict:
 
 
 def load() -> None:
-    """Load the libraries, and have done once what fills their own caches: a configuration composed, a figure drawn."""
+    """Load the libraries, and have done once what fills their own caches: configurations made, a figure drawn."""
     from imgcls.machine.installation import require_paddle
 
     require_paddle()
@@ -324,7 +326,10 @@ def load() -> None:
     program = sys.modules["imgcls.app.program"]
     program.register_sources()
     with hydra.initialize_config_dir(str(program.conf_directory()), version_base="1.3"):
-        hydra.compose("train")
+        hydra.compose("train", WORDS)
+        program.typed(hydra.compose("train"), "train")
+    for name in program.SCHEMAS:
+        program._schema(name)
     figure = sys.modules["matplotlib.figure"].Figure(layout="constrained")
     figure.subplots().plot([1, 2], label="line")
     figure.legend()
