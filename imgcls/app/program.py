@@ -41,6 +41,7 @@ from imgcls.app.pretrained import as_its_weights_see
 from imgcls.app.run_name import require_run_name
 from imgcls.app.submitted_jobs import queued_again
 from imgcls.errors import USER_ERROR_STATUS, Interrupted, UserError, listed
+from imgcls.machine import installation
 from imgcls.machine.installation import versions
 from imgcls.machine.modules import import_modules
 from imgcls.machine.processes import end_before_destructors
@@ -92,6 +93,7 @@ def entry_point(name: str) -> Callable:
         @wraps(function)
         def main() -> None:
             prepare_streams()
+            installation.in_program = True
             try:
                 status = _run(name, function)
             except SystemExit as end:  # of Hydra's own flags

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from imgcls.app.program import report
 from imgcls.errors import Interrupted
-from imgcls.machine import pulse
+from imgcls.machine import installation, pulse
 from imgcls.machine.installation import require_paddle
 from imgcls.machine.modules import import_modules
 from imgcls.machine.processes import end_before_destructors
@@ -25,6 +25,7 @@ def main() -> int:
     prepare_streams()
     end_with_parent()
     pulse.begin()
+    installation.in_program = True
     directory, *checkpoint = map(Path, sys.argv[1:])
     config = OmegaConf.create(sys.stdin.buffer.read().decode("utf-8"))
     try:

@@ -1,6 +1,7 @@
 """Is there a Paddle that this library can run on? Asked once, before the first import of it."""
 
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -13,6 +14,9 @@ from imgcls.machine.signals import held_back
 
 INSTALL = 'Install it with: pip install "imgcls[cpu]" (or "imgcls[gpu]" on a machine with CUDA).'
 DISTRIBUTIONS = ("paddlepaddle", "paddlepaddle-gpu")
+
+in_program = False
+"""Whether this process is a program's alone: all that is there once Paddle is loaded then stays to its end."""
 
 Version = tuple[int, ...]
 
@@ -81,7 +85,7 @@ def require_paddle() -> None:
     warnings.filterwarnings("ignore", "When training, we now always track global mean and variance")
     # Paddle 3 looks for a compiler's cache at every import; nothing here is compiled.
     warnings.filterwarnings("ignore", "No ccache found", UserWarning)
-    with held_back(), _without_thread_warning():
+    with held_back(), _without_thread_warning(), _without_collections():
         import paddle  # noqa: F401
 
 
@@ -171,3 +175,20 @@ def _without_thread_warning():
         for line in captured.getvalue().splitlines():
             if "OMP_NUM_THREADS" not in line:
                 print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _without_collections():
+    """Paddle makes hundreds of thousands of objects, and nearly all stay: none is looked at for garbage meanwhile.
+
+    In a program none is later either, nor one by one at its end; that took a quarter of a short command.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if in_program:
+            gc.freeze()
+        if collects:
+            gc.enable()
