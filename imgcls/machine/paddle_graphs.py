@@ -58,7 +58,7 @@ def plain_between_onednn(network: nn.Layer, images: paddle.Tensor, rewriting: Re
     on. (The gradient of a ``concat`` that takes it as it is ends the process.) Between such operators the kernels of
     oneDNN for activations find plain layout on both sides; with another one on either side they take hundreds of
     times as long. They work on all threads: of ReLU and ReLU6 the same bits in a third of the time, of the swishes
-    the same numbers to rounding in a quarter.
+    and GELU the same numbers to rounding in a quarter.
 
     Args:
         rewriting: of the gradients' operators, when Paddle has added them.
