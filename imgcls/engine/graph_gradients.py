@@ -24,6 +24,8 @@ def of_sum(place: Place) -> Same:
     others = {place.output("X@GRAD"), bias} - {"", *same}
     if others == {bias} and has_channels_last(place, given, place.input("Y"), place.attribute("axis")):
         sum_rows(place, given, bias)
+    elif others == {bias} and has_channels_first(place, given, place.input("Y"), place.attribute("axis")):
+        sum_maps(place, given, bias)
     elif others:
         return {}
     place.remove()
@@ -94,6 +96,20 @@ def sum_rows(place: Place, matrix: str, name: str = "", weights: str = "") -> st
     return place.put("reduce_sum", {"X": sums}, name=name, dim=axes, keep_dim=False, reduce_all=False)
 
 
+def sum_maps(place: Place, maps: str, name: str) -> str:
+    """``[C]`` of ``[N, C, H, W]``: rows by a product with a column of ones."""
+    width, dtype = place.shape(maps)[-1], place.block.var(maps).dtype
+    ones = place.put("fill_constant", {}, like=maps, shape=[width, 1], value=1.0, dtype=dtype)
+    sums = place.put("matmul_v2", {"X": maps, "Y": ones}, trans_x=False, trans_y=False)
+    return place.put("reduce_sum", {"X": sums}, name=name, dim=[0, 2, 3], keep_dim=False, reduce_all=False)
+
+
+def has_channels_first(place: Place, name: str, vector: str, axis: int) -> bool:
+    """Whether ``axis`` is that of the channels of ``[N, C, H, W]``, and a vector ``[C]``, all sides but N known."""
+    shape = place.shape(name)
+    return len(shape) == 4 and min(shape[1:]) > 0 and axis == 1 and place.shape(vector) == shape[1:2]
+
+
 def has_channels_last(place: Place, name: str, vector: str, axis: int) -> bool:
     """Whether ``axis`` is the last one of ``[..., rows, C]``, and a vector ``[C]``, all sides but the first known."""
     shape = place.shape(name)
@@ -126,7 +142,86 @@ def of_stack(place: Place) -> Same:
     return {}
 
 
+def of_depthwise_filter(place: Place) -> Same:
+    """That of a wide filter by a depthwise convolution: the maps with the gradients for filters.
+
+    The images lie one below the other, with rows of zeros between, as one image of many rows::
+
+        [N, C, H, W]  ->  [1, C, N (H + gap), W]      the gradients: [C, 1, N (H' + gap'), W']
+
+    and where the filter moved by strides, those of the gradients are apart by as much.
+    """
+    gradient, maps, given = place.output("Filter@GRAD"), place.input("Input"), place.input("Output@GRAD")
+    plan = _moves(place) if gradient and place.attribute("use_mkldnn") else None
+    if plan is None:
+        return {}
+    strides, padding, gaps = plan
+    _, channels, _, width = place.shape(maps)
+    sides = place.shape(place.input("Filter"))[2:]
+    image = _one_below_the_other(place, maps, gaps[0], [1, channels, -1, width])
+    filters = _one_below_the_other(place, given, gaps[1], [channels, 1, -1, place.shape(given)[3]])
+    found = place.put(
+        "depthwise_conv2d",
+        {"Input": image, "Filter": filters},
+        "Output",
+        strides=[1, 1],
+        paddings=padding,
+        dilations=strides,
+        groups=channels,
+        use_mkldnn=True,
+        data_format="NCHW",
+        padding_algorithm="EXPLICIT",
+    )
+    place.put("reshape2", {"X": found}, name=gradient, shape=[channels, 1, *sides])
+    place.leave_out("Filter@GRAD")
+    return {}
+
+
+WIDEST_FAST = 3
+"""Width of the filters for which oneDNN 3.2 has a fast kernel of its own."""
+
+
+def _moves(place: Place) -> tuple[list[int], list[int], tuple[int, int]] | None:
+    """Strides, the new convolution's padding, the zeros below each image and below its gradients; if it can be."""
+    maps, filters, given = (place.shape(place.input(slot)) for slot in ("Input", "Filter", "Output@GRAD"))
+    strides, padding = place.attribute("strides"), place.attribute("paddings")
+    if set(place.attribute("dilations")) != {1} or min(*maps[1:], *given[1:]) < 1:
+        return None
+    if filters[:2] != (maps[1], 1) or filters[3] <= WIDEST_FAST:
+        return None
+    needed = [(given[i] - 1) * strides[i - 2] + filters[i] - maps[i] for i in (2, 3)]
+    above, left = {
+        "EXPLICIT": (padding[0], padding[len(padding) // 2]),  # of two sides, or of all four
+        "SAME": (max(needed[0], 0) // 2, max(needed[1], 0) // 2),
+        "VALID": (0, 0),
+    }[place.attribute("padding_algorithm")]
+    below, right = needed[0] - above, needed[1] - left
+    after_all = filters[2] - strides[0] - above
+    if min(right, after_all) < 0:
+        return None
+    rows = -(-(maps[2] + max(above, below)) // strides[0])  # of an image's gradients, with the zeros
+    return strides, [above, after_all, left, right], (rows * strides[0] - maps[2], rows - given[2])
+
+
+def _one_below_the_other(place: Place, name: str, gap: int, shape: list[int]) -> str:
+    _, channels, _, width = place.shape(name)
+    apart = place.put("transpose2", {"X": name}, axis=[1, 0, 2, 3])
+    dtype = place.block.var(name).dtype
+    zeros = place.put(
+        "fill_constant_batch_size_like",
+        {"Input": name},
+        shape=[channels, -1, gap, width],
+        input_dim_idx=0,
+        output_dim_idx=1,
+        value=0.0,
+        dtype=dtype,
+    )
+    apart = place.put("concat", {"X": [apart, zeros]}, axis=2) if gap else apart
+    return place.put("reshape2", {"X": apart}, shape=shape)
+
+
 REWRITTEN: Rewriting = {
+    "depthwise_conv2d_grad": of_depthwise_filter,
     "elementwise_add_grad": of_sum,
     "elementwise_mul_grad": of_product,
     "layer_norm_grad": of_layer_norm,

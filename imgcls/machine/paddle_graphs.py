@@ -205,7 +205,7 @@ class GradientPlace:
         like = like or next(iter(inputs.values()))[0]
         name = name or f"{like}.{kind}.{len(self.block.vars)}"
         outputs = {slot: [name] if isinstance(name, str) else list(name)}
-        if kind == "reshape2":
+        if kind in ("reshape2", "transpose2"):
             outputs["XShape"] = [f"{name}.shape"]
         for new in (one for names in outputs.values() for one in names if not self.block.has_var(one)):
             self.block.create_var(name=new, dtype=self.block.var(like).dtype)
@@ -230,6 +230,10 @@ class GradientPlace:
         description.infer_var_type(self.block.desc)
         description.infer_shape(self.block.desc)
         self.block.ops.insert(index, Operator(self.block, description))
+
+    def leave_out(self, slot: str) -> None:
+        """The operator does not compute this any more."""
+        self.operator.desc.set_output(slot, [])
 
     def remove(self, *others) -> None:
         """The operator, and ``others``."""

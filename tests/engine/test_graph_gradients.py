@@ -102,12 +102,90 @@ def test_the_gradients_of_eager_mode(case):
     graph = network.forward.get_concrete_program(images)[1].train_program.global_block()
     unmark_for_onednn(network)
     operators = [one.type for one in graph.ops]
-    outside = {SUM: 2}  # a convolution's bias, and the head's, of ``[N, C]``: both Paddle's own
+    outside = {SUM: 1, "reduce_sum": 1}  # the head's bias, of ``[N, C]``, is Paddle's own; that of the patches is not
     counts = {name: operators.count(name) - outside.get(name, 0) for name in expected_operators}
     assert counts == expected_operators
     assert len(found) == len(trained)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
+
+
+class Depthwise(nn.Layer):
+    """A depthwise convolution between two others."""
+
+    def __init__(self, size, channels=8, **options):
+        super().__init__()
+        multiplier = options.pop("multiplier", 1)
+        self.first = Conv2D(3, channels, 3, padding=1)
+        self.depthwise = Conv2D(channels, channels * multiplier, size, groups=channels, **options)
+        self.last, self.head = Conv2D(channels * multiplier, 8, 1), nn.Linear(8, 3)
+
+    def forward(self, images):
+        maps = F.relu(self.depthwise(F.relu(self.first(images))))
+        return self.head(F.relu(self.last(maps)).mean([2, 3]))
+
+
+WIDE = {  # filters whose gradients are a convolution; whether they are
+    "5 x 5": (5, {"padding": 2}, True),
+    "7 x 7, channels of no block": (7, {"padding": 3, "channels": 12}, True),
+    "no bias": (5, {"padding": 2, "bias_attr": False}, True),
+    "strides": (5, {"padding": 2, "stride": 2}, True),
+    "other strides": (5, {"padding": 2, "stride": (1, 2)}, True),
+    "as the original's": (5, {"padding": "SAME", "stride": 2}, True),
+    "all inside": (5, {"padding": "VALID"}, True),
+    "little around": (5, {"padding": 1}, True),
+    "more on one side": (5, {"padding": [1, 3, 2, 0]}, True),
+    "high": ((7, 5), {"padding": (3, 2)}, True),
+    "long": ((1, 5), {"padding": (0, 2)}, True),
+    "narrow": (3, {"padding": 1}, False),
+    "far apart": (5, {"padding": 4, "dilation": 2}, False),
+    "two of each": (5, {"padding": 2, "multiplier": 2}, False),
+    "columns left over": (5, {"stride": 3}, False),
+    "zeros alone": (5, {"padding": 5}, False),
+}
+
+
+@pytest.mark.parametrize("case", WIDE)
+def test_gradients_of_depthwise_filters(case):
+    """Those of eager mode, for any number of images; where they are no convolution, they stay Paddle's."""
+    size, options, rewritten = WIDE[case]
+    paddle.seed(0)
+    network = Depthwise(size, **options)
+    batches = [paddle.randn([count, 3, 13, 18]) for count in (3, 1, 4)]
+
+    def gradients():
+        found = [paddle.grad((network(images) ** 2).sum(), network.parameters()) for images in batches]
+        return [one.numpy() for gradients in found for one in gradients]
+
+    expected = gradients()
+    mark_for_onednn(network, lambda one: one is network.depthwise)
+    paddle.jit.to_static(network, input_spec=[paddle.static.InputSpec([None, 3, 13, 18])], full_graph=True)
+    plain_between_onednn(network, batches[0], REWRITTEN)
+    found = gradients()
+    graph = network.forward.get_concrete_program(batches[0])[1].train_program.global_block()
+    unmark_for_onednn(network)
+    assert [one.type for one in graph.ops].count("depthwise_conv2d") == 1 + rewritten
+    (gradient,) = (one for one in graph.ops if one.type == "depthwise_conv2d_grad")
+    assert bool(gradient.output("Filter@GRAD")) != rewritten
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
+
+
+def test_frozen_filters_have_no_gradients():
+    """And nothing is computed for them."""
+    network, images = Depthwise(5, padding=2), paddle.randn([2, 3, 12, 12])
+    network.depthwise.weight.stop_gradient = True
+    trained = [one for one in network.parameters() if not one.stop_gradient]
+    expected = paddle.grad((network(images) ** 2).sum(), trained)
+    mark_for_onednn(network, lambda one: one is network.depthwise)
+    paddle.jit.to_static(network, input_spec=[paddle.static.InputSpec([None, 3, 12, 12])], full_graph=True)
+    plain_between_onednn(network, images, REWRITTEN)
+    found = paddle.grad((network(images) ** 2).sum(), trained)
+    graph = network.forward.get_concrete_program(images)[1].train_program.global_block()
+    unmark_for_onednn(network)
+    assert [one.type for one in graph.ops].count("depthwise_conv2d") == 1
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5 * float(other.abs().max()))
 
 
 def test_gelu_is_computed_by_onednn():
