@@ -184,17 +184,31 @@ class Row:
         rules = [rule.words.removeprefix("be ") for rule in self.rules]
         if self.kind is list and self.rules and self.rules[0].example:
             return f"be a list in brackets, of {rules[0].removeprefix('a list of ')}, such as {self.rules[0].example}"
-        says_all = rules and (self.kind is str or self.kind not in KINDS)
-        kind = [] if says_all else [KINDS.get(self.kind, "of another kind")]
+        says_all = rules and (self.kind is str or self.kind not in (list, *KINDS))
+        kind = [] if says_all else [self._list() if self.kind is list else KINDS.get(self.kind, "of another kind")]
         return f"be {', '.join([*kind, *rules])}{', or null' * self.optional}"
 
+    def _list(self) -> str:
+        (of,) = get_args(self.type)
+        words, example = LISTS[get_origin(of) or of]
+        choices = next((rule.choices for rule in self.rules if rule.choices), None)
+        return f"a list in brackets, of {words}, such as {f'[{choices[0]}]' if choices else example}"
+
+
+LISTS = {
+    int: ("whole numbers", "[1,2]"),
+    float: ("numbers", "[0.5,1.0]"),
+    bool: ("true and false", "[false,true]"),
+    str: ("texts", "[a,b]"),
+    dict: ("mappings", "[{key: value}]"),
+}
+"""What a list holds, and one."""
 
 KINDS = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
     str: "a text",
-    list: "a list in brackets, such as [1,2]",
     dict: "a mapping, such as {key: value}",
 }
 

@@ -217,7 +217,7 @@ def _one_below_the_other(place: Place, name: str, gap: int, shape: list[int]) ->
         dtype=dtype,
     )
     apart = place.put("concat", {"X": [apart, zeros]}, axis=2) if gap else apart
-    return place.put("reshape2", {"X": apart}, shape=shape)
+    return place.put("reshape2", {"X": apart}, name=apart, shape=shape)  # in place: Paddle copies it otherwise
 
 
 REWRITTEN: Rewriting = {
