@@ -7,6 +7,7 @@ asked; ``{"do": "make", "key": ..., ...}`` prepares a contestant and answers wit
 """
 
 import json
+import signal
 import subprocess
 import tempfile
 import time
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imgcls.errors import UserError
-from imgcls.machine import cpu
+from imgcls.machine import cpu, processes
 
 REST_SECONDS = 0.25
 """Between contestants: for so long the threads of the last one go on turning, in wait of more work."""
@@ -101,7 +102,10 @@ class Program:
         self.process.wait()
         self.errors.seek(0)
         lines = [line for line in self.errors.read().splitlines() if line.strip()]
-        return f"ended with status {self.process.returncode}" + (f": {lines[-1].strip()}" if lines else "")
+        ended = processes.how_it_ended(self.process.returncode)
+        if self.process.returncode == -signal.SIGKILL:
+            return f"{ended}, most likely because the machine ran out of memory"
+        return ended + (f": {lines[-1].strip()}" if lines else "")
 
     def __enter__(self) -> "Program":
         return self

@@ -33,6 +33,11 @@ def end_with_parent(parent: int, thread_lasts: bool = True) -> None:
         sys.exit(1)
 
 
+def how_it_ended(code: int) -> str:
+    """What a process did, for a message, by its exit status; below zero a signal's number."""
+    return f"was killed (signal {signal.Signals(-code).name})" if code < 0 else f"ended with status {code}"
+
+
 def end_before_destructors() -> None:
     """Let this process end when Python has, without the destructors of Paddle's objects; to be called last.
 

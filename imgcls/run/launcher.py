@@ -282,7 +282,7 @@ class _Ranks:
         halted = [place for place, code in enumerate(codes) if code is None and self._is_halted(place)]
         if halted and blame >= CONSEQUENCE:
             return self._named(halted[0], f"{HALTED}, and the others gave up on it", restartable=True)
-        return self._named(local, _how_it_ended(codes[local]), restartable=USER_ERROR_STATUS not in codes)
+        return self._named(local, processes.how_it_ended(codes[local]), restartable=USER_ERROR_STATUS not in codes)
 
     def _hanging(self, codes: list[int | None]) -> int | None:
         """The place of a process that has been silent for too long; a halted one before others."""
@@ -357,10 +357,6 @@ def _blame(code: int) -> int:
     if code == USER_ERROR_STATUS:
         return 0
     return 1 if code < 0 and code != -signal.SIGABRT else 2 if code > 0 else 3
-
-
-def _how_it_ended(code: int) -> str:
-    return f"was killed (signal {signal.Signals(-code).name})" if code < 0 else f"ended with status {code}"
 
 
 def _tail(path: Path) -> str:

@@ -58,6 +58,13 @@ def test_what_ends_is_a_reason_with_its_last_words(program):
     assert results["one"].reason.startswith("ended with status 1")
 
 
+def test_what_the_machine_has_killed_for_want_of_memory_is_said():
+    dies = "import os, signal, sys; sys.stdin.readline(); os.kill(os.getpid(), signal.SIGKILL)"
+    with Program([sys.executable, "-c", dies], [os.environ]) as program:
+        answer = program.ask(do="make")
+    assert answer == {"error": "was killed (signal SIGKILL), most likely because the machine ran out of memory"}
+
+
 def test_the_machines_busy_time_grows_with_work():
     before = cpu.busy_seconds()
     began = os.times().user
