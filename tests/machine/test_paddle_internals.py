@@ -308,6 +308,16 @@ def test_bfloat16_on_this_processor():
     assert internals.supports_bfloat16() is ("avx512f" in flags)
 
 
+@pytest.mark.parametrize(
+    ("limit", "kept"), [("AVX2", True), ("avx2_vnni_2", True), ("AVX", True), ("AVX512_CORE", False), ("ALL", False)]
+)
+def test_bfloat16_where_onednn_is_kept_from_instructions(monkeypatch, limit, kept):
+    """It raises an error then, instead of computing."""
+    before = internals.supports_bfloat16()
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert internals.supports_bfloat16() is (before and not kept)
+
+
 RANK = """
 import paddle
 from imgcls.engine.ranks import join
