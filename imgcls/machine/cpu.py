@@ -21,6 +21,9 @@ CORES_OF_TASK = "SLURM_CPUS_PER_TASK"
 IDLE_VARIABLE = "KMP_BLOCKTIME"
 """Milliseconds for which an idle thread turns before it sleeps: 1 costs the network nothing that was measured."""
 
+ONEDNN_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Variables that name the newest set of instructions which oneDNN may use."""
+
 MEMORY_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads")
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
@@ -109,6 +112,12 @@ def keep_activations() -> None:
     """
     if os.environ.get(SWITCH, "1") != "0":
         _keep_freed_memory(ALL, below=1024 * MEBIBYTE)
+
+
+def onednn_is_kept_from_avx512() -> bool:
+    """By a variable, whatever the processor has; OpenVINO goes by it, too."""
+    limits = [os.environ.get(name, "").upper() for name in ONEDNN_LIMITS]
+    return any(one == "AVX" or one.startswith(("SSE", "AVX2")) for one in limits)
 
 
 def inherited_environment() -> dict[str, str]:

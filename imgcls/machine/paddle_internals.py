@@ -6,7 +6,6 @@ floor because networks need it as well as the loop that trains them. ``paddle_gr
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,6 +20,8 @@ from paddle.jit.dy2static.program_translator import FunctionCache
 from paddle.nn.functional import conv
 from paddle.optimizer import Optimizer
 from paddle.optimizer.lr import LRScheduler
+
+from imgcls.machine import cpu
 
 
 class OpenModel(paddle.Model):
@@ -317,11 +318,6 @@ def methods_translated_once() -> Iterator[None]:
         FunctionCache.convert_with_cache = translate
 
 
-ONEDNN_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
-"""Variables that keep oneDNN from instructions of newer processors, by the name of a set of them."""
-
-
 def supports_bfloat16() -> bool:
     """Whether oneDNN can compute in bfloat16 on this processor, with the instructions that it may use."""
-    limits = [os.environ.get(name, "").upper() for name in ONEDNN_LIMITS]
-    return core.supports_bfloat16() and not any(one == "AVX" or one.startswith(("SSE", "AVX2")) for one in limits)
+    return core.supports_bfloat16() and not cpu.onednn_is_kept_from_avx512()
