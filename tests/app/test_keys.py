@@ -215,6 +215,25 @@ def test_a_list_or_another_odd_value_is_refused(key, value, line):
     assert line in refusal(*changed(key, value))
 
 
+LISTS = {
+    "benchmark.compile": "of true and false, such as [false,true], name at least one",
+    "benchmark.processes": "of whole numbers, such as [1,2], at least 1",
+    "benchmark.networks": "of texts, such as [a,b], name at least one",
+    "benchmark.data_formats": "of texts, such as [NCHW], one of NCHW, NHWC",
+}
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_a_list_is_said_with_what_it_holds(key):
+    assert rows(SCHEMAS["benchmark"])[key].must().startswith(f"be a list in brackets, {LISTS[key]}")
+
+
+def test_every_key_says_what_it_must_be():
+    told = [row.must() for schema in SCHEMAS.values() for row in rows(schema).values()]
+    assert len(told) > 900
+    assert all(words.startswith("be ") and "of another kind" not in words for words in told)
+
+
 @pytest.mark.parametrize("program", SCHEMAS)
 def test_what_conf_says_is_accepted(program):
     check(composed(program), program)
