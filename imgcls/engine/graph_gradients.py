@@ -14,7 +14,7 @@ Same = dict[str, str]
 
 
 def of_sum(place: Place) -> Same:
-    """Those of both maps are the same; that of a bias is summed up in a fifth of the time."""
+    """Those of both maps are the same; that of a bias is summed up in a fifth to a third of the time."""
     given, bias = place.input("Out@GRAD"), place.output("Y@GRAD")
     same = {}
     for slot in ("X", "Y"):
