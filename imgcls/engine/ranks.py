@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paddle
 from paddle.distributed import fleet
 
 from imgcls.errors import UserError
 from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import one_group, rendezvous_store
+from imgcls.machine.shared_array import SentArray, borrowed
 
 LISTENING = "0A"
 PORT_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
@@ -64,6 +66,18 @@ class Ranks:
         values = [json.loads(self._get(f"{key}/{rank}")) for rank in range(self.count)]
         self.barrier()
         return values
+
+    def shared_memory(self, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Bytes, zeros at first, that all ranks see; ``None`` on every one where any cannot: they are on several
+        machines, or in containers that hide their processes from each other, or have another system than Linux."""
+        lent, name = None, ""
+        if self.first:
+            with contextlib.suppress(OSError, OverflowError, AttributeError):  # too little memory; no such system call
+                lent = SentArray(shape)
+                name = lent.lend()
+        name = self.broadcast(name)
+        array = lent.array if lent else borrowed(name, shape)
+        return array if all(self.gather_values(array is not None)) else None
 
     def all_or_none(self, act: Callable[[], None], undo: Callable[[], None]) -> None:
         """Do something on every rank, or, where one of them is refused it, on none: else some would wait for others.

@@ -27,6 +27,7 @@ from imgcls.engine.callback import Callback
 from imgcls.engine.fastest_way import EAGER, take_fastest
 from imgcls.engine.meters import EvaluationMeter
 from imgcls.engine.onednn import compile_with_onednn, layer_by_layer
+from imgcls.engine.shared_gradients import SharedGradients, share_gradients
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.machine import pulse
@@ -182,6 +183,7 @@ class Trainer(OpenModel):
         self._meter = EvaluationMeter((1,))
         self._accumulator_names = name_scope()
         self._own_statistics = self._statistics_of_ranks()
+        self._shared_gradients: SharedGradients | None = None
 
     def prepare(self, optimizer: paddle.optimizer.Optimizer) -> None:
         """Set the optimizer; the loss follows from the batch (see ``batch_loss``)."""
@@ -189,6 +191,7 @@ class Trainer(OpenModel):
         self.amp.keep_masters(self.network, optimizer)
         if self.ranks.count > 1:
             optimizer = fleet.distributed_optimizer(optimizer)
+            self._shared_gradients = self._shared_gradients or share_gradients(self.network.parameters(), self.ranks)
         super().prepare(optimizer)
 
     def take_features(self, frozen: Sequence[paddle.nn.Layer] | None) -> None:
@@ -266,14 +269,14 @@ class Trainer(OpenModel):
             batch = on_batch(batch)
         self._train_mode()
         self._compile_once(batch.images, batch)
-        loss = self._backward(batch)
+        loss = self._exchange(self._backward(batch))
         # Paddle numbers an optimizer's state tensors per process; in a scope of our own they always
         # start at 0, so that a checkpoint's names fit wherever it is loaded.
         with self._accumulator_names():
             self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.clear_grad()
-        self.last_loss = self._exchange(loss) if self.ranks.count > 1 else loss
+        self.last_loss = loss
         if self.scaler.skipped_in_a_row:
             self.totals.skipped += 1
         else:
@@ -416,7 +419,8 @@ class Trainer(OpenModel):
         for number, (part, weight) in enumerate(parts, start=1):
             for norm in self._sync_norms:
                 norm.takes_part = weight > 0
-            with parallel.no_sync() if parallel and number < len(parts) else nullcontext():
+            apart = number < len(parts) or self._shared_gradients is not None
+            with parallel.no_sync() if parallel and apart else nullcontext():
                 with self.amp.autocast():
                     outputs = network(part.images)
                 part_loss = batch_loss(outputs, part, self.loss)
@@ -424,29 +428,37 @@ class Trainer(OpenModel):
                     part_loss = part_loss * weight
                 self.scaler.scale(part_loss).backward()
             loss = loss + part_loss.detach()
-        if self.on_features and self.ranks.count > 1:
-            self._average_gradients()
         return loss
 
     @paddle.no_grad()
-    def _average_gradients(self) -> None:
-        """What ``DataParallel`` does with those of the whole network."""
-        for parameter in self.network.parameters():
-            if parameter.grad is not None:
-                parameter.grad.set_value(self.ranks.sum(parameter.grad.clone()) / self.ranks.count)
-
-    @paddle.no_grad()
     def _exchange(self, loss: paddle.Tensor) -> paddle.Tensor:
-        """One message an update: the loss, batch-norm statistics kept per rank, and whether a signal has come."""
+        """The mean loss of all ranks; gradients become the means of all, if backward has not made them so.
+
+        One message an update: the loss, batch-norm statistics kept per rank, and whether a signal has come.
+        """
+        if self.ranks.count == 1:
+            return loss
+        if self._shared_gradients:
+            self._shared_gradients.give()
+        elif self.on_features:
+            self._average_gradients()
         statistics = [] if self.on_features else self._own_statistics
         message = [loss.reshape([1]), paddle.full([1], float(self.signalled), loss.dtype)]
         message += [tensor.flatten() for tensor in statistics]
         sizes = [tensor.shape[0] for tensor in message]
         loss, signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
         self._signals = signals[0]
+        if self._shared_gradients:
+            self._shared_gradients.take()
         for tensor, mean in zip(statistics, means, strict=True):
             tensor.set_value(mean.reshape(tensor.shape))
         return loss[0]
+
+    def _average_gradients(self) -> None:
+        """What ``DataParallel`` does with those of the whole network."""
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.set_value(self.ranks.sum(parameter.grad.clone()) / self.ranks.count)
 
     def _statistics_of_ranks(self) -> list[paddle.Tensor]:
         """Running statistics that an update makes different on each rank: those of ordinary batch norms."""

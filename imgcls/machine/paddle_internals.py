@@ -6,10 +6,12 @@ floor because networks need it as well as the loop that trains them. ``paddle_gr
 """
 
 import contextlib
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import paddle
 from paddle import nn
 from paddle.amp import GradScaler
@@ -114,6 +116,21 @@ def one_group() -> Iterator[None]:
         yield
     finally:
         paddle.distributed.new_group = make
+
+
+def numbers_of(tensor: paddle.Tensor) -> np.ndarray:
+    """Its numbers, flat, in its own memory: what is written there is the tensor's, as long as the tensor lives.
+
+    Args:
+        tensor: float32 or float64, on a CPU.
+
+    Raises:
+        ValueError: it is a view of another tensor, in another order than its numbers.
+    """
+    if not tensor.is_contiguous():
+        raise ValueError(f"a view of numbers in another order: {tensor.shape} by steps of {tensor.strides}")
+    number = {paddle.float32: ctypes.c_float, paddle.float64: ctypes.c_double}[tensor.dtype]
+    return np.ctypeslib.as_array((number * int(tensor.size)).from_address(tensor.data_ptr()))
 
 
 class BatchNormParts(NamedTuple):

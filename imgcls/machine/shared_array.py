@@ -33,6 +33,10 @@ class SentArray:
         os.ftruncate(self._file, math.prod(shape) * np.dtype(dtype).itemsize)
         self.array = shared_array(shape, dtype, self._file)
 
+    def lend(self) -> str:
+        """A name by which other processes of this user and machine find the memory, as long as this object lives."""
+        return f"{os.getpid()} {self._file} {_identity(self._file)}"
+
     def __reduce__(self) -> tuple:
         return _received, (reduction.DupFd(self._file), self.array.shape, self.array.dtype)
 
@@ -45,3 +49,24 @@ def _received(file: object, shape: tuple[int, ...], dtype: np.dtype) -> SentArra
     sent._file = file.detach()
     sent.array = shared_array(shape, dtype, sent._file)
     return sent
+
+
+def borrowed(name: str, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray | None:
+    """The array that another process lends (see ``SentArray.lend``); ``None`` where it cannot be had."""
+    try:
+        process, number, identity = name.split(" ")
+        file = os.open(f"/proc/{int(process)}/fd/{int(number)}", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError):
+        return None
+    try:
+        return shared_array(shape, dtype, file) if _identity(file) == identity else None
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(file)
+
+
+def _identity(file: int) -> str:
+    """What no other file of this machine has while this one is open, nor, but by chance, one of another machine."""
+    status = os.fstat(file)
+    return f"{status.st_dev}:{status.st_ino}:{status.st_ctime_ns}:{status.st_size}"

@@ -89,16 +89,22 @@ def mobilenet_in_double_precision() -> nn.Layer:
     return network.to(dtype="float64")
 
 
-class CountingReducer:
-    """Stands before Paddle's exchange of gradients and counts how often it is set up."""
+class Counting:
+    """Stands before what exchanges gradients and counts how often it is asked to."""
 
-    def __init__(self, reducer):
-        self.reducer = reducer
-        self.exchanges = 0
+    def __init__(self, exchange, name: str):
+        self.exchange, self.exchanges = exchange, 0
+        setattr(self, name, self.count(getattr(exchange, name)))
 
-    def prepare_for_backward(self, outputs):
-        self.exchanges += 1
-        self.reducer.prepare_for_backward(outputs)
+    def count(self, function):
+        def counted(*arguments):
+            self.exchanges += 1
+            return function(*arguments)
+
+        return counted
+
+    def __getattr__(self, name: str):
+        return getattr(self.exchange, name)
 
 
 class Record(Callback):
@@ -152,15 +158,17 @@ def run(
         network = synchronise_batch_norms(network)
     seen = (lambda images: preprocess(images).astype("float64")) if real else preprocess
     trainer = Trainer(network, seen, seed=5, accumulate=accumulate, compile=compile)
-    reducer = None
-    if current().count > 1:
-        parallel = trainer.data_parallel
-        reducer = parallel._reducer = CountingReducer(parallel._reducer)
     loader = make_loader(samples, training=True)
     schedule = build_schedule(
         "cosine_step", base_lr=0.01 if optimizer == "adamw" else 0.1, steps_per_epoch=len(loader), epochs=epochs
     )
     trainer.prepare(make_optimizer(optimizer, network, schedule, clip))
+    exchange = None
+    if trainer._shared_gradients:
+        exchange = trainer._shared_gradients = Counting(trainer._shared_gradients, "give")
+    elif current().count > 1:
+        parallel = trainer.data_parallel
+        exchange = parallel._reducer = Counting(parallel._reducer, "prepare_for_backward")
     record, ema = Record(), EMA(0.9)
     trainer.fit(loader, epochs, [*([Mixup(mixup, stop_epoch=None)] if mixup else []), ema, LRSchedule(), record])
     evaluated = trainer.evaluate(make_loader(13, training=False))
@@ -168,7 +176,8 @@ def run(
         "losses": np.array(record.losses),
         "epoch_loss": np.array(trainer.totals.mean_loss()),
         "samples": np.array(trainer.totals.samples),
-        "exchanges": np.array(reducer.exchanges if reducer else len(record.losses)),
+        "shared": np.array(trainer._shared_gradients is not None),
+        "exchanges": np.array(exchange.exchanges if exchange else len(record.losses)),
         **{f"eval/{name}": np.array(value) for name, value in evaluated.items()},
         **{f"weights/{name}": tensor.numpy() for name, tensor in network.state_dict().items()},
         **{f"ema/{name}": tensor.numpy() for name, tensor in ema.shadow.items()},

@@ -5,13 +5,15 @@ Bytes are those that the kernel counted on the ranks' TCP connections.
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
 from locations import ROOT
-from tiny_run import finish, starter
+from tiny_run import starter
+from together import finish_ranks
 
 from imgcls.data.formats.samples import Samples
 from imgcls.models.registry import build_model
@@ -41,18 +43,20 @@ def update(ranks: int, parameters: int, statistics: int, synchronised_channels: 
     return ring(ranks, parameters + 2) + norms
 
 
+def measure(directory: Path, kinds: Iterable[str], **ranks: int) -> dict[str, list[dict]]:
+    """What each rank has noted, by kind of batch norms."""
+    with starter(Path(__file__).parent) as start:
+        for norms in kinds:
+            finish_ranks(start, directory / "logs", "traffic", directory, norms, UPDATES, **ranks)
+    return {
+        norms: [json.loads(file.read_text()) for file in sorted(directory.glob(f"{norms}-*.json"))] for norms in kinds
+    }
+
+
 @pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.full)])
 def costs(request, tmp_path_factory):
-    """What each rank has noted, for networks whose batch norms are ``own`` and ``synchronised``."""
-    directory = tmp_path_factory.mktemp("costs")
-    ranks = (f"job.processes={request.param}", directory / "logs", "traffic")
-    with starter(Path(__file__).parent) as start:
-        for norms in ("own", "synchronised"):
-            finish(start(*ranks, directory, norms, UPDATES, program="launched"))
-    return {
-        norms: [json.loads((directory / f"{norms}-{rank}.json").read_text()) for rank in range(request.param)]
-        for norms in ("own", "synchronised")
-    }
+    """For networks whose batch norms are ``own`` and ``synchronised``; each rank a machine, as far as it knows."""
+    return measure(tmp_path_factory.mktemp("costs"), ("own", "synchronised"), machines=request.param)
 
 
 @pytest.mark.parametrize("norms", ["own", "synchronised"])
@@ -66,6 +70,17 @@ def test_bytes_of_an_update(costs, norms, capsys):
         assert 0 < received - expected < exchanges * HEADERS * (len(ranks) - 1)
     with capsys.disabled():
         print(f"\n{len(ranks)} ranks, norms {norms}: {received:,.0f} bytes an update, {expected:,.0f} by the formula")
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.full)])
+def test_gradients_of_one_machine_stay_in_its_memory(tmp_path, processes):
+    """What crosses is the message beside them."""
+    ranks = measure(tmp_path, ["own"], processes=processes)["own"]
+    assert len(ranks) == processes
+    for cost in ranks:
+        expected = update(processes, 0, cost["statistics"], [])
+        received = np.diff(cost["received"]).mean()
+        assert 0 < received - expected < HEADERS * (processes - 1)
 
 
 def test_bytes_of_the_start(costs):

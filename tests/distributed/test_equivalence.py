@@ -6,26 +6,32 @@ import numpy as np
 import pytest
 from scenarios import REFUSED, SCENARIOS
 from tiny_run import finish, starter
+from together import finish_ranks
 
 EQUAL = [name for name in SCENARIOS if name not in ("local_bn", "double")]
+APART = [name for name in ("sync_bn", "local_bn", "everything", "double", "onednn_everything") if name in SCENARIOS]
+"""What is computed on two machines, too, as far as the processes know: gradients go over their connection."""
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """What each scenario gave, for one process and for two."""
+    """What each scenario gave, for one process and for two; with ``apart``, for two on as many machines."""
     directory = tmp_path_factory.mktemp("scenarios")
     with pytest.MonkeyPatch.context() as environment, starter(Path(__file__).parent) as start:
         environment.setenv("IMGCLS_CACHE", str(directory / "cache"))
-        for processes in (1, 2):
-            output = directory / str(processes)
+        every = (*SCENARIOS, REFUSED)
+        for kind, ranks, names in (("1", {}, every), ("2", {"processes": 2}, every), ("apart", {"machines": 2}, APART)):
+            output = directory / kind
             output.mkdir()
-            wanted = (output, *SCENARIOS, REFUSED)
-            if processes == 1:
-                finish(start(*wanted, program="scenarios"))
+            if ranks:
+                finish_ranks(start, output / "logs", "scenarios", output, *names, **ranks)
             else:
-                ranks = (f"job.processes={processes}", output / "logs", "scenarios")
-                finish(start(*ranks, *wanted, program="launched"))
-    return lambda name: [dict(np.load(directory / str(processes) / f"{name}.npz")) for processes in (1, 2)]
+                finish(start(output, *names, program="scenarios"))
+
+    def loaded(name: str, apart: bool = False) -> list[dict[str, np.ndarray]]:
+        return [dict(np.load(directory / kind / f"{name}.npz")) for kind in ("1", "apart" if apart else "2")]
+
+    return loaded
 
 
 @pytest.mark.parametrize("name", EQUAL)
@@ -33,9 +39,22 @@ def test_two_processes_equal_one(results, name):
     """Every loss, the evaluation, weights, statistics and averages, to float rounding."""
     one, two = results(name)
     assert one.keys() == two.keys()
-    for key, value in one.items():
+    assert two.pop("shared")
+    for key, value in ((key, value) for key, value in one.items() if key != "shared"):
         tolerance = {"rtol": 1e-4, "atol": 2e-6} if key.startswith(("weights", "ema")) else {"rtol": 1e-5}
         np.testing.assert_allclose(two[key], value, **tolerance, err_msg=key)
+
+
+@pytest.mark.parametrize("name", APART)
+def test_two_machines_give_the_bits_of_one(results, name):
+    """By ``DataParallel``, as on GPUs: a half of each of two gradients is half of their sum."""
+    _, two = results(name)
+    _, apart = results(name, apart=True)
+    assert apart.keys() == two.keys()
+    assert two.pop("shared")
+    assert not apart.pop("shared")
+    for key, value in two.items():
+        np.testing.assert_array_equal(apart[key], value, err_msg=key)
 
 
 def test_what_makes_much_of_rounding_is_equal_in_double_precision(results):

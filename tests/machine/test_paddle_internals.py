@@ -106,6 +106,28 @@ def test_the_optimizer_of_a_model(layer):
     assert model.data_parallel is None  # of several ranks: below
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_of_a_tensor_are_its_own(dtype):
+    tensor = paddle.arange(6, dtype=dtype).reshape([2, 3])
+    numbers = internals.numbers_of(tensor)
+    assert numbers.dtype == dtype
+    assert numbers.tolist() == [0, 1, 2, 3, 4, 5]
+    numbers[4] = 7
+    assert tensor[1, 1].item() == 7
+    layer = paddle.nn.Linear(2, 3)
+    layer(paddle.ones([4, 2])).sum().backward()
+    np.add(internals.numbers_of(layer.weight.grad), 1, out=internals.numbers_of(layer.weight.grad))
+    assert layer.weight.grad.tolist() == [[5] * 3] * 2
+
+
+def test_a_view_has_no_numbers_in_order():
+    weight = paddle.create_parameter([2, 3], "float32")
+    paddle.matmul(paddle.ones([1, 3]), weight.t()).sum().backward()
+    with pytest.raises(ValueError, match=r"\[2, 3\] by steps of \[1, 2\]"):
+        internals.numbers_of(weight.grad)
+    assert internals.numbers_of(weight.grad.contiguous()).tolist() == [1] * 6
+
+
 def test_a_pass_over_a_loader(layer):
     """Train and evaluation go through it, batches reach the model, logs come back."""
 

@@ -1,0 +1,89 @@
+"""Gradients of parameters of every kind, exchanged through memory: each rank writes what it has then.
+
+Run as a program: ``python sharing.py <directory>``; rank ``n`` writes ``<n>.json``.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from imgcls.engine.ranks import join
+from imgcls.engine.shared_gradients import share_gradients
+from imgcls.machine.processes import end_before_destructors
+from imgcls.run.launcher import end_with_parent
+
+UPDATES = 3
+
+
+def gradient(name: str, rank: int, update: int) -> list[list[float]] | None:
+    """What a rank has found; integers, whose sums are exact."""
+    if name == "nobody's" or (name == "of some" and rank == 1) or (name == "of one" and (rank != 2 or update != 1)):
+        return None
+    return np.random.default_rng([len(name), rank, update]).integers(-99, 99, (3, 5)).astype(float).tolist()
+
+
+DTYPES = {
+    "in order": "float32",
+    "turned": "float32",
+    "double": "float64",
+    "of some": "float32",
+    "of one": "float32",
+    "nobody's": "float32",
+}
+
+
+def parameters() -> dict[str, paddle.Tensor]:
+    return {name: paddle.create_parameter([3, 5], dtype) for name, dtype in DTYPES.items()}
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """Inside, this process opens no file."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open("/", os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, most[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+
+
+def main(directory: Path) -> None:
+    end_with_parent()
+    paddle.set_device("cpu")
+    ranks = join()
+    trained = parameters()
+    shared = share_gradients(trained.values(), ranks)
+    found = []
+    for update in range(UPDATES):
+        for name, parameter in trained.items():
+            values = gradient(name, ranks.rank, update)
+            parameter.clear_gradient()  # as optimizers do: to zeros, where there was one
+            if values is not None:
+                factor = paddle.to_tensor(values, DTYPES[name])
+                used, factor = (parameter.t(), factor.t()) if name == "turned" else (parameter, factor)
+                (used * factor).sum().backward()
+        shared.give()
+        ranks.sum(paddle.zeros([1]))
+        shared.take()
+        found.append({name: None if one.grad is None else one.grad.tolist() for name, one in trained.items()})
+    with no_more_files() if ranks.rank == 1 else contextlib.nullcontext():
+        without = share_gradients(trained.values(), ranks) is None
+    too_much = ranks.shared_memory((2**40, 2**20)) is None
+    half = share_gradients([paddle.create_parameter([2], "float16")], ranks) is None
+    said = {"found": found, "without": without, "too_much": too_much, "half": half}
+    (directory / f"{ranks.rank}.json").write_text(json.dumps(said))
+    ranks.barrier()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
+    end_before_destructors()

@@ -1,0 +1,38 @@
+"""Three real processes average gradients through memory that all see."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sharing import DTYPES, UPDATES, gradient
+from tiny_run import starter
+from together import finish_ranks
+
+RANKS = 3
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """By each rank."""
+    directory = tmp_path_factory.mktemp("sharing")
+    with starter(Path(__file__).parent) as start:
+        finish_ranks(start, directory / "logs", "sharing", directory, processes=RANKS)
+    return [json.loads((directory / f"{rank}.json").read_text()) for rank in range(RANKS)]
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_each_rank_has_the_mean(said, name):
+    """Of all: one without a gradient counts as zeros, and where nobody had one yet there is none."""
+    had = False
+    for update in range(UPDATES):
+        given = [gradient(name, rank, update) for rank in range(RANKS)]
+        had = had or any(given)
+        total = np.sum([values or np.zeros((3, 5)) for values in given], axis=0, dtype=DTYPES[name])
+        for one in said:
+            assert one["found"][update][name] == ((total / np.array(RANKS, DTYPES[name])).tolist() if had else None)
+
+
+def test_where_one_cannot_none_does(said):
+    """One that may open no more files; memory that no machine has; numbers that are added up elsewhere."""
+    assert all(one[reason] for one in said for reason in ("without", "too_much", "half"))
