@@ -21,6 +21,7 @@ from imgcls.errors import UserError
 from imgcls.machine import pulse
 from imgcls.machine.paddle_internals import one_group, rendezvous_store
 from imgcls.machine.shared_array import SentArray, borrowed
+from imgcls.machine.sockets import send_at_once
 
 LISTENING = "0A"
 PORT_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
@@ -157,6 +158,8 @@ def join() -> Ranks:
             os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
         _await_master()
         with quiet(), one_group():
+            rendezvous_store()
+            send_at_once(_master()[1])
             fleet.init(is_collective=True, log_level="ERROR")
         _joined = Ranks(paddle.distributed.get_rank(), paddle.distributed.get_world_size())
     return current()
@@ -177,12 +180,18 @@ def quiet() -> Iterator[None]:
 
 def _await_master() -> None:
     """Wait for rank 0 to listen, if it is on this machine: Paddle retries only every 3 seconds."""
-    host, _, port = os.environ.get("PADDLE_MASTER", "").rpartition(":")
+    host, port = _master()
     if os.environ.get("PADDLE_TRAINER_ID") == "0" or host not in ("127.0.0.1", "localhost"):
         return
     deadline = time.monotonic() + LISTENER_PATIENCE
-    while not _is_listening(int(port)) and time.monotonic() < deadline:
+    while not _is_listening(port) and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def _master() -> tuple[str, int]:
+    """Host and port of the store, where the launcher names them, as all new ones do; else nothing and 0."""
+    host, _, port = os.environ.get("PADDLE_MASTER", "").rpartition(":")
+    return host, int(port or 0)
 
 
 def _is_listening(port: int) -> bool:

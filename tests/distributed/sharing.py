@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import resource
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from imgcls.machine.processes import end_before_destructors
 from imgcls.run.launcher import end_with_parent
 
 UPDATES = 3
+STORE = int(os.environ.get("PADDLE_MASTER", ":0").rpartition(":")[2])
 
 
 def gradient(name: str, rank: int, update: int) -> list[list[float]] | None:
@@ -56,6 +58,16 @@ def no_more_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, most)
 
 
+def connections_of_the_store() -> list[bool]:
+    """Of each, whether it sends at once what Paddle writes in pieces."""
+    said = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(link.name))) as one:
+            if one.type == socket.SOCK_STREAM and STORE in (one.getsockname()[1], one.getpeername()[1]):
+                said.append(bool(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+    return said
+
+
 def main(directory: Path) -> None:
     end_with_parent()
     paddle.set_device("cpu")
@@ -79,7 +91,13 @@ def main(directory: Path) -> None:
         without = share_gradients(trained.values(), ranks) is None
     too_much = ranks.shared_memory((2**40, 2**20)) is None
     half = share_gradients([paddle.create_parameter([2], "float16")], ranks) is None
-    said = {"found": found, "without": without, "too_much": too_much, "half": half}
+    said = {
+        "found": found,
+        "without": without,
+        "too_much": too_much,
+        "half": half,
+        "at_once": connections_of_the_store(),
+    }
     (directory / f"{ranks.rank}.json").write_text(json.dumps(said))
     ranks.barrier()
 

@@ -36,3 +36,10 @@ def test_each_rank_has_the_mean(said, name):
 def test_where_one_cannot_none_does(said):
     """One that may open no more files; memory that no machine has; numbers that are added up elsewhere."""
     assert all(one[reason] for one in said for reason in ("without", "too_much", "half"))
+
+
+def test_the_store_does_not_wait_for_acknowledgements(said):
+    """A barrier takes 180 ms where it does: Paddle writes each message in pieces."""
+    first, *others = (one["at_once"] for one in said)
+    assert first == [True] * (RANKS + 1)  # its own connection, and what its server has accepted of each
+    assert others == [[True]] * (RANKS - 1)
