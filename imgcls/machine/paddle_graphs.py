@@ -224,12 +224,33 @@ class GradientPlace:
             description.set_input(slot, names)
         for slot, names in outputs.items():
             description.set_output(slot, names)
-        setters = {bool: description._set_bool_attr, float: description._set_float32_attr}
+        setters = {
+            bool: description._set_bool_attr,
+            float: description._set_float32_attr,
+            list: description._set_int32s_attr,
+        }
         for attribute, value in attributes.items():
             setters.get(type(value), description._set_str_attr)(attribute, value)
         description.infer_var_type(self.block.desc)
         description.infer_shape(self.block.desc)
         self.block.ops.insert(index, Operator(self.block, description))
+
+    def maker(self, name: str) -> Operator:
+        """The operator of the graph that computes it."""
+        return next(one for one in self.block.ops if name in one.output_arg_names)
+
+    def stays(self, name: str) -> bool:
+        """Whether another operator goes forward from it; what leaves the graph must be as Paddle makes it."""
+        readers = (one.output_arg_names for one in self.block.ops if name in one.input_arg_names)
+        return any("@GRAD" not in made for names in readers for made in names)
+
+    def replace(self, operator: Operator, kind: str, slots: Sequence[str], **attributes: Any) -> None:
+        """Another operator in place of one, with its inputs, and its outputs in ``slots``."""
+        inputs = {slot: operator.input(slot) for slot in operator.input_names}
+        outputs = {slot: operator.output(slot) for slot in slots}
+        index = self.block.ops.index(operator)
+        self.block._remove_op(index)
+        self.block._insert_op(index, type=kind, inputs=inputs, outputs=outputs, attrs=attributes)
 
     def leave_out(self, slot: str) -> None:
         """The operator does not compute this any more."""

@@ -335,6 +335,11 @@ def methods_translated_once() -> Iterator[None]:
         FunctionCache.convert_with_cache = translate
 
 
+def onednn_has_avx512() -> bool:
+    """Whether oneDNN may use AVX-512 (``avx512_core``), which is what Paddle looks for when asked for bfloat16."""
+    return supports_bfloat16()
+
+
 def supports_bfloat16() -> bool:
     """Whether oneDNN can compute in bfloat16 on this processor, with the instructions that it may use."""
     return core.supports_bfloat16() and not cpu.onednn_is_kept_from_avx512()

@@ -7,10 +7,12 @@ from paddle import nn
 from paddle.nn import functional as F
 from paddles import ON_PADDLE_3
 
+from imgcls.engine import graph_gradients
 from imgcls.engine.graph_gradients import REWRITTEN
 from imgcls.machine.paddle_graphs import mark_for_onednn, plain_between_onednn, unmark_for_onednn
-from imgcls.machine.paddle_internals import Conv2D
+from imgcls.machine.paddle_internals import Conv2D, onednn_has_avx512
 from imgcls.models.layer_norm import LayerNorm
+from imgcls.models.pooling import MaxPool2D
 from imgcls.models.views import transpose, unbind
 
 pytestmark = pytest.mark.skipif(ON_PADDLE_3, reason="graphs of PaddlePaddle 2")
@@ -186,6 +188,68 @@ def test_frozen_filters_have_no_gradients():
     assert [one.type for one in graph.ops].count("depthwise_conv2d") == 1
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5 * float(other.abs().max()))
+
+
+class Pools(nn.Layer):
+    """Max pooling between convolutions, of ReLUs with many zeros."""
+
+    def __init__(self, *pools):
+        super().__init__()
+        self.first, self.pools, self.last = Conv2D(3, 24, 3, padding=1), nn.Sequential(*pools), Conv2D(24, 5, 1)
+
+    def forward(self, images):
+        return self.last(self.pools(F.relu(self.first(images) - 0.5))).mean([2, 3])
+
+
+class LastPool(Pools):
+    """One that leaves the graph."""
+
+    def forward(self, images):
+        return self.pools(self.last(F.relu(self.first(images))))
+
+
+POOLS = {  # pools, and how many of them oneDNN computes where it has AVX-512
+    "by places": (Pools, lambda: [MaxPool2D(3, 2, padding=1)], 1),
+    "as Paddle's": (Pools, lambda: [nn.MaxPool2D(2, 2)], 1),
+    "partly outside": (Pools, lambda: [MaxPool2D(3, 2, ceil_mode=True)], 1),
+    "not square": (Pools, lambda: [nn.MaxPool2D((2, 3), (1, 2), padding=(1, 0))], 1),
+    "as the original's": (Pools, lambda: [MaxPool2D(2, stride=1, padding="SAME")], 1),
+    "several of one shape": (Pools, lambda: [MaxPool2D(3, 1, padding=1), nn.MaxPool2D(3, 1, 1), MaxPool2D(5, 1, 2)], 3),
+    "of several shapes": (Pools, lambda: [MaxPool2D(3, 1, padding=1), nn.MaxPool2D(2), MaxPool2D(3, 1)], 3),
+    "of all": (Pools, lambda: [nn.AdaptiveMaxPool2D(1)], 0),
+    "means": (Pools, lambda: [nn.AvgPool2D(2)], 0),
+    "one that leaves": (LastPool, lambda: [MaxPool2D(3, 2, padding=1)], 0),
+}
+
+
+@pytest.mark.parametrize("avx512", [False, True])
+@pytest.mark.parametrize("case", POOLS)
+def test_gradients_of_max_pools(case, avx512, monkeypatch):
+    """Those of eager mode, for any number of images."""
+    if avx512 and not onednn_has_avx512():
+        pytest.skip("oneDNN has no AVX-512 here")
+    monkeypatch.setattr(graph_gradients, "onednn_has_avx512", lambda: avx512)
+    kind, pools, rewritten = POOLS[case]
+    paddle.seed(0)
+    network = kind(*pools())
+    batches = [paddle.randn([count, 3, 13, 19]) for count in (3, 1, 4)]
+
+    def gradients():
+        found = [paddle.grad((network(images) ** 2).sum(), network.parameters()) for images in batches]
+        return [one.numpy() for gradients in found for one in gradients]
+
+    expected = gradients()
+    mark_for_onednn(network, lambda one: True)
+    paddle.jit.to_static(network, input_spec=[paddle.static.InputSpec([None, 3, 13, 19])], full_graph=True)
+    plain_between_onednn(network, batches[0], REWRITTEN)
+    found = gradients()
+    graph = network.forward.get_concrete_program(batches[0])[1].train_program.global_block()
+    unmark_for_onednn(network)
+    marked = [one.type for one in graph.ops if one.type.startswith("pool2d") and one.attr("use_mkldnn")]
+    counts = {"pool2d": 2 * rewritten, "pool2d_grad": rewritten}
+    assert {name: marked.count(name) for name in counts} == (counts if avx512 else dict.fromkeys(counts, 0))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
 
 
 def test_gelu_is_computed_by_onednn():

@@ -328,6 +328,7 @@ def test_a_method_is_translated_once(tmp_path, monkeypatch):
 def test_bfloat16_on_this_processor():
     flags = Path("/proc/cpuinfo").read_text()
     assert internals.supports_bfloat16() is ("avx512f" in flags)
+    assert internals.onednn_has_avx512() is ("avx512f" in flags)
 
 
 @pytest.mark.parametrize(
