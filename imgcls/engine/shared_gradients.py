@@ -42,15 +42,15 @@ class SharedGradients:
         ]
 
     def give(self) -> None:
-        """Let the others see this rank's gradients, of as many parameters as have any."""
+        """Let the others see this rank's part of the mean, of as many parameters as have a gradient."""
         place = self._place()
         for number, parameter in enumerate(self._parameters):
             self._given[*place, number] = parameter.grad is not None
             if parameter.grad is not None:
-                np.copyto(self._numbers[number][place], _numbers_of_gradient(parameter))
+                np.divide(_numbers_of_gradient(parameter), self._ranks.count, out=self._numbers[number][place])
 
     def take(self) -> None:
-        """Gradients become the mean over all ranks, added up in their order: the same bits on each.
+        """Gradients become the mean over all ranks, its parts added up in their order: the same bits on each.
 
         A rank without a gradient where others have one counts as zeros.
         """
@@ -70,7 +70,6 @@ class SharedGradients:
                 np.copyto(mean, first)
             for other in others:
                 np.add(mean, other, out=mean)
-            np.divide(mean, self._ranks.count, out=mean)
         self._updates += 1
 
     def _place(self) -> tuple[int, int]:

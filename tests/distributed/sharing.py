@@ -25,7 +25,7 @@ STORE = int(os.environ.get("PADDLE_MASTER", ":0").rpartition(":")[2])
 
 
 def gradient(name: str, rank: int, update: int) -> list[list[float]] | None:
-    """What a rank has found; integers, whose sums are exact."""
+    """What a rank has found, if anything."""
     if name == "nobody's" or (name == "of some" and rank == 1) or (name == "of one" and (rank != 2 or update != 1)):
         return None
     return np.random.default_rng([len(name), rank, update]).integers(-99, 99, (3, 5)).astype(float).tolist()
