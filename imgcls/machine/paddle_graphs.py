@@ -53,11 +53,11 @@ any more, each with that of the same numbers."""
 def plain_between_onednn(network: nn.Layer, images: paddle.Tensor, rewriting: Rewriting) -> int:
     """Let the network's graph, which has not been run, do the rest of the work of ``mark_for_onednn``.
 
-    What a convolution of oneDNN has computed, forward or backward, is brought into plain layout once, where it
-    would be for each operator that reads it: the next one, that one's gradient in the other graph, and so
-    on. (The gradient of a ``concat`` that takes it as it is ends the process.) Between such operators the kernels of
-    oneDNN for activations find plain layout on both sides; with another one on either side they take hundreds of
-    times as long. They work on all threads: of ReLU and ReLU6 the same bits in a third of the time, of the swishes
+    What a convolution or a pooling of oneDNN has computed, forward or backward, is brought into plain layout once,
+    where it would be for each operator that reads it: the next one, that one's gradient in the other graph, and
+    so on. (The gradient of a ``concat`` that takes it as it is ends the process.) Between such operators the kernels
+    of oneDNN for activations find plain layout on both sides; with another one on either side they take hundreds
+    of times as long. They work on all threads: of ReLU and ReLU6 the same bits in a third of the time, of the swishes
     and GELU the same numbers to rounding in a quarter.
 
     Args:
@@ -89,6 +89,8 @@ class _PlainBetween:
         "depthwise_conv2d": ["Output"],
         "conv2d_grad": ["Input@GRAD", "Filter@GRAD"],
         "depthwise_conv2d_grad": ["Input@GRAD", "Filter@GRAD"],
+        "pool2d": ["Out"],
+        "pool2d_grad": ["X@GRAD"],
     }
     """By operator, which outputs are brought into plain layout."""
 

@@ -128,7 +128,7 @@ def numbers_of(tensor: paddle.Tensor) -> np.ndarray:
         ValueError: it is a view of another tensor, in another order than its numbers.
     """
     if not tensor.is_contiguous():
-        raise ValueError(f"a view of numbers in another order: {tensor.shape} by steps of {tensor.strides}")
+        raise ValueError(f"a view of numbers in another order: {list(tensor.shape)} by steps of {list(tensor.strides)}")
     number = {paddle.float32: ctypes.c_float, paddle.float64: ctypes.c_double}[tensor.dtype]
     return np.ctypeslib.as_array((number * int(tensor.size)).from_address(tensor.data_ptr()))
 

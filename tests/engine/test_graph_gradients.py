@@ -208,6 +208,15 @@ class LastPool(Pools):
         return self.pools(self.last(F.relu(self.first(images))))
 
 
+class BetweenConcatenations(Pools):
+    """The gradient of one takes over the layout of what it was given, and ends the process if that is not plain."""
+
+    def forward(self, images):
+        maps = F.relu(self.first(images))
+        maps = paddle.concat([self.pools(paddle.concat([maps, maps * 2], 1))], 1)
+        return (self.last(F.relu(maps[:, :24])) + self.last(maps[:, 24:])).mean([2, 3])
+
+
 POOLS = {  # pools, and how many of them oneDNN computes where it has AVX-512
     "by places": (Pools, lambda: [MaxPool2D(3, 2, padding=1)], 1),
     "as Paddle's": (Pools, lambda: [nn.MaxPool2D(2, 2)], 1),
@@ -218,6 +227,7 @@ POOLS = {  # pools, and how many of them oneDNN computes where it has AVX-512
     "of several shapes": (Pools, lambda: [MaxPool2D(3, 1, padding=1), nn.MaxPool2D(2), MaxPool2D(3, 1)], 3),
     "of all": (Pools, lambda: [nn.AdaptiveMaxPool2D(1)], 0),
     "means": (Pools, lambda: [nn.AvgPool2D(2)], 0),
+    "between concatenations": (BetweenConcatenations, lambda: [MaxPool2D(3, 2, padding=1)], 1),
     "one that leaves": (LastPool, lambda: [MaxPool2D(3, 2, padding=1)], 0),
 }
 
