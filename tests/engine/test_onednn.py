@@ -1,5 +1,6 @@
 """Graphs with oneDNN's convolutions: their gradients are those of the layers one by one, or they are refused."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,22 @@ def largest_of_each_family():
     for name in list_models():
         families.setdefault(model_info(name).family, []).append(name)
     return [min(names, key=lambda name: model_info(name).macs or 0) for names in families.values()]
+
+
+MOST_PARAMETERS = 500e6
+"""Of a network whose gradients, a handful of times, have room in 24 GB: ResNeXt101_32x48d has more."""
+
+
+def published():
+    infos = [model_info(name) for name in list_models()]
+    return [one.name for one in infos if one.published and not one.modern and one.params < MOST_PARAMETERS]
+
+
+@pytest.fixture(autouse=True)
+def memory_of_networks():
+    """Is given back after each test: few objects, none of which the collector of garbage would look for."""
+    yield
+    gc.collect()
 
 
 def task(network, side, count=3):
@@ -78,6 +95,18 @@ def test_a_family(name, chosen):
     with paddle.no_grad():
         answers = network(images).numpy()
     assert np.abs(answers - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@on_2
+@pytest.mark.full
+@pytest.mark.parametrize("name", published())
+def test_every_published_network(name):
+    """As ``trainer.compile=onednn`` trains it, on smaller images."""
+    paddle.seed(1)
+    network = build_model(name, num_classes=5)
+    network.train()
+    compile_with_onednn(network, *task(network, 96))
+    assert "forward" in vars(network)
 
 
 def test_networks_have_the_layers_that_train_fast():
