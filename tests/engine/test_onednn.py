@@ -43,8 +43,9 @@ def published():
 
 @pytest.fixture(autouse=True)
 def memory_of_networks():
-    """Is given back after each test: few objects, none of which the collector of garbage would look for."""
+    """Is given back after each test, as far as it can be: Paddle keeps what graphs have computed when they are gone."""
     yield
+    paddle.base.core.clear_executor_cache()
     gc.collect()
 
 
