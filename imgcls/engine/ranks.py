@@ -191,7 +191,7 @@ def _await_master() -> None:
 def _master() -> tuple[str, int]:
     """Host and port of the store, where the launcher names them, as all new ones do; else nothing and 0."""
     host, _, port = os.environ.get("PADDLE_MASTER", "").rpartition(":")
-    return host, int(port or 0)
+    return host, int(port) if port.isdecimal() else 0
 
 
 def _is_listening(port: int) -> bool:
