@@ -1,5 +1,7 @@
 """Gradients in a graph that trains on a CPU, by other operators of Paddle, which take a part of the time.
 
+Max pooling is computed by another one going forward, too.
+
 The numbers are the same to rounding. Where a shape is not known, or an operator has what is not expected here, it is
 left as it is.
 """

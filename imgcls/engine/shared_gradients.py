@@ -29,7 +29,7 @@ class SharedGradients:
     Use ``share_gradients`` to make one.
 
     Args:
-        places: bytes that all ranks see, ``[2, ranks, bytes_needed(parameters)]``.
+        places: bytes that all ranks see, ``[2, ranks, bytes of a rank]``, see ``_starts``.
     """
 
     def __init__(self, parameters: Sequence[paddle.Tensor], ranks: Ranks, places: np.ndarray):
