@@ -27,7 +27,7 @@ from imgcls.engine.callback import Callback
 from imgcls.engine.fastest_way import EAGER, take_fastest
 from imgcls.engine.meters import EvaluationMeter
 from imgcls.engine.onednn import compile_with_onednn, layer_by_layer
-from imgcls.engine.shared_gradients import SharedGradients, share_gradients
+from imgcls.engine.shared_means import SharedMeans, share_means
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.machine import pulse
@@ -183,7 +183,7 @@ class Trainer(OpenModel):
         self._meter = EvaluationMeter((1,))
         self._accumulator_names = name_scope()
         self._own_statistics = self._statistics_of_ranks()
-        self._shared_gradients: SharedGradients | None = None
+        self._shared_means: SharedMeans | None = None
 
     def prepare(self, optimizer: paddle.optimizer.Optimizer) -> None:
         """Set the optimizer; the loss follows from the batch (see ``batch_loss``)."""
@@ -191,7 +191,9 @@ class Trainer(OpenModel):
         self.amp.keep_masters(self.network, optimizer)
         if self.ranks.count > 1:
             optimizer = fleet.distributed_optimizer(optimizer)
-            self._shared_gradients = self._shared_gradients or share_gradients(self.network.parameters(), self.ranks)
+            self._shared_means = self._shared_means or share_means(
+                self.network.parameters(), self._own_statistics, self.ranks
+            )
         super().prepare(optimizer)
 
     def take_features(self, frozen: Sequence[paddle.nn.Layer] | None) -> None:
@@ -419,7 +421,7 @@ class Trainer(OpenModel):
         for number, (part, weight) in enumerate(parts, start=1):
             for norm in self._sync_norms:
                 norm.takes_part = weight > 0
-            apart = number < len(parts) or self._shared_gradients is not None
+            apart = number < len(parts) or self._shared_means is not None
             with parallel.no_sync() if parallel and apart else nullcontext():
                 with self.amp.autocast():
                     outputs = network(part.images)
@@ -434,22 +436,24 @@ class Trainer(OpenModel):
     def _exchange(self, loss: paddle.Tensor) -> paddle.Tensor:
         """The mean loss of all ranks; gradients become the means of all, if backward has not made them so.
 
-        One message an update: the loss, batch-norm statistics kept per rank, and whether a signal has come.
+        One message an update: the loss, and whether a signal has come; of ranks that have no memory in common, also
+        the batch-norm statistics that each keeps.
         """
         if self.ranks.count == 1:
             return loss
-        if self._shared_gradients:
-            self._shared_gradients.give()
+        with_statistics = not self.on_features
+        if self._shared_means:
+            self._shared_means.give(statistics=with_statistics)
         elif self.on_features:
             self._average_gradients()
-        statistics = [] if self.on_features else self._own_statistics
+        statistics = self._own_statistics if with_statistics and not self._shared_means else []
         message = [loss.reshape([1]), paddle.full([1], float(self.signalled), loss.dtype)]
         message += [tensor.flatten() for tensor in statistics]
         sizes = [tensor.shape[0] for tensor in message]
         loss, signals, *means = paddle.split(self.ranks.sum(paddle.concat(message)) / self.ranks.count, sizes)
         self._signals = signals[0]
-        if self._shared_gradients:
-            self._shared_gradients.take()
+        if self._shared_means:
+            self._shared_means.take(statistics=with_statistics)
         for tensor, mean in zip(statistics, means, strict=True):
             tensor.set_value(mean.reshape(tensor.shape))
         return loss[0]

@@ -97,9 +97,9 @@ class Counting:
         setattr(self, name, self.count(getattr(exchange, name)))
 
     def count(self, function):
-        def counted(*arguments):
+        def counted(*arguments, **options):
             self.exchanges += 1
-            return function(*arguments)
+            return function(*arguments, **options)
 
         return counted
 
@@ -164,8 +164,8 @@ def run(
     )
     trainer.prepare(make_optimizer(optimizer, network, schedule, clip))
     exchange = None
-    if trainer._shared_gradients:
-        exchange = trainer._shared_gradients = Counting(trainer._shared_gradients, "give")
+    if trainer._shared_means:
+        exchange = trainer._shared_means = Counting(trainer._shared_means, "give")
     elif current().count > 1:
         parallel = trainer.data_parallel
         exchange = parallel._reducer = Counting(parallel._reducer, "prepare_for_backward")
@@ -176,7 +176,7 @@ def run(
         "losses": np.array(record.losses),
         "epoch_loss": np.array(trainer.totals.mean_loss()),
         "samples": np.array(trainer.totals.samples),
-        "shared": np.array(trainer._shared_gradients is not None),
+        "shared": np.array(trainer._shared_means is not None),
         "exchanges": np.array(exchange.exchanges if exchange else len(record.losses)),
         **{f"eval/{name}": np.array(value) for name, value in evaluated.items()},
         **{f"weights/{name}": tensor.numpy() for name, tensor in network.state_dict().items()},

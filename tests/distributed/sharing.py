@@ -1,4 +1,4 @@
-"""Gradients of parameters of every kind, exchanged through memory: each rank writes what it has then.
+"""Gradients of parameters of every kind and statistics, exchanged through memory: each rank writes what it has then.
 
 Run as a program: ``python sharing.py <directory>``; rank ``n`` writes ``<n>.json``.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import paddle
 
 from imgcls.engine.ranks import join
-from imgcls.engine.shared_gradients import share_gradients
+from imgcls.engine.shared_means import share_means
 from imgcls.machine.processes import end_before_destructors
 from imgcls.run.launcher import end_with_parent
 
@@ -39,6 +39,15 @@ DTYPES = {
     "of one": "float32",
     "nobody's": "float32",
 }
+
+STATISTICS = ["float32", "float64"]
+WITHOUT_STATISTICS = 1
+"""An update."""
+
+
+def statistic(number: int, rank: int, update: int) -> np.ndarray:
+    """What a rank has before an update, ``[3, 2]``."""
+    return np.random.default_rng([number, rank, update]).random((3, 2)).astype(STATISTICS[number])
 
 
 def parameters() -> dict[str, paddle.Tensor]:
@@ -73,8 +82,9 @@ def main(directory: Path) -> None:
     paddle.set_device("cpu")
     ranks = join()
     trained = parameters()
-    shared = share_gradients(trained.values(), ranks)
-    found = []
+    statistics = [paddle.zeros([3, 2], dtype) for dtype in STATISTICS]
+    shared = share_means(trained.values(), statistics, ranks)
+    found, means = [], []
     for update in range(UPDATES):
         for name, parameter in trained.items():
             values = gradient(name, ranks.rank, update)
@@ -83,16 +93,24 @@ def main(directory: Path) -> None:
                 factor = paddle.to_tensor(values, DTYPES[name])
                 used, factor = (parameter.t(), factor.t()) if name == "turned" else (parameter, factor)
                 (used * factor).sum().backward()
-        shared.give()
+        for number, tensor in enumerate(statistics):
+            tensor.set_value(statistic(number, ranks.rank, update))
+        with_statistics = update != WITHOUT_STATISTICS
+        shared.give(statistics=with_statistics)
         ranks.sum(paddle.zeros([1]))
-        shared.take()
+        shared.take(statistics=with_statistics)
+        means.append([tensor.tolist() for tensor in statistics])
         found.append({name: None if one.grad is None else one.grad.tolist() for name, one in trained.items()})
     with no_more_files() if ranks.rank == 1 else contextlib.nullcontext():
-        without = share_gradients(trained.values(), ranks) is None
+        without = share_means(trained.values(), [], ranks) is None
     too_much = ranks.shared_memory((2**40, 2**20)) is None
-    half = share_gradients([paddle.create_parameter([2], "float16")], ranks) is None
+    half = all(
+        share_means(*one, ranks) is None
+        for one in (([paddle.create_parameter([2], "float16")], []), ([], [paddle.zeros([2], "float16")]))
+    )
     said = {
         "found": found,
+        "means": means,
         "without": without,
         "too_much": too_much,
         "half": half,

@@ -1,11 +1,11 @@
-"""Three real processes average gradients through memory that all see."""
+"""Three real processes average gradients and statistics through memory that all see."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sharing import DTYPES, UPDATES, gradient
+from sharing import DTYPES, STATISTICS, UPDATES, WITHOUT_STATISTICS, gradient, statistic
 from tiny_run import starter
 from together import finish_ranks
 
@@ -33,6 +33,17 @@ def test_each_rank_has_the_mean(said, name):
             mean += np.array(values, DTYPES[name]) / mean.dtype.type(RANKS)
         for one in said:
             assert one["found"][update][name] == (mean.tolist() if had else None)
+
+
+@pytest.mark.parametrize("number", range(len(STATISTICS)))
+def test_each_rank_has_the_means_of_statistics(said, number):
+    """But of an update that leaves them out."""
+    for update in range(UPDATES):
+        own = [statistic(number, rank, update) for rank in range(RANKS)]
+        mean = own[0] / RANKS + own[1] / RANKS + own[2] / RANKS
+        for rank, one in enumerate(said):
+            expected = own[rank] if update == WITHOUT_STATISTICS else mean
+            assert one["means"][update][number] == expected.tolist()
 
 
 def test_where_one_cannot_none_does(said):
