@@ -1,6 +1,6 @@
 """Gradients in a graph that trains on a CPU, by other operators of Paddle, which take a part of the time.
 
-Max pooling is computed by another one going forward, too.
+Max pooling and depthwise convolutions are computed by others going forward, too.
 
 The numbers are the same to rounding. Where a shape is not known, or an operator has what is not expected here, it is
 left as it is.
@@ -223,6 +223,38 @@ def _one_below_the_other(place: Place, name: str, gap: int, shape: list[int]) ->
     return place.put("reshape2", {"X": apart}, name=apart, shape=shape)  # in place: Paddle copies it otherwise
 
 
+def depthwise(place: Place) -> Same:
+    """Going forward, of a 3 x 3 filter and a map that keeps its size: the gradient of the one with the filter turned
+    around, which is the same sums.
+
+    oneDNN 3.2 computes that in blocks of channels, and the convolution itself in channels-last, into which Paddle's
+    layout is turned more slowly.
+    """
+    maps, filters = place.shape(place.input("Input")), place.shape(place.input("Filter"))
+    plain = set(place.attribute("strides")) == set(place.attribute("dilations")) == {1}
+    padded = place.attribute("padding_algorithm") == "SAME" or set(place.attribute("paddings")) == {1}
+    if not (place.attribute("use_mkldnn") and plain and padded) or filters != (maps[1], 1, 3, 3):
+        return {}
+    if place.shape(place.output("Output"))[1:] != maps[1:] or min(maps[1:]) < 1:
+        return {}
+    around = place.put("flip", {"X": place.input("Filter")}, axis=[2, 3])
+    place.put(
+        "depthwise_conv2d_grad",
+        {"Input": place.input("Input"), "Filter": around, "Output@GRAD": place.input("Input")},
+        "Input@GRAD",
+        name=place.output("Output"),
+        strides=[1, 1],
+        paddings=[1, 1],
+        dilations=[1, 1],
+        groups=maps[1],
+        use_mkldnn=True,
+        data_format="NCHW",
+        padding_algorithm="EXPLICIT",
+    )
+    place.remove()
+    return {}
+
+
 def of_max_pool(place: Place) -> Same:
     """oneDNN's, forward and backward, in half of the time where it has AVX-512; without, it takes longer than Paddle's.
 
@@ -263,6 +295,7 @@ MAX_POOL = {
 """Attributes of ``pool2d``, and those that its like which notes places does not have."""
 
 REWRITTEN: Rewriting = {
+    "depthwise_conv2d": depthwise,
     "depthwise_conv2d_grad": of_depthwise_filter,
     "elementwise_add_grad": of_sum,
     "elementwise_mul_grad": of_product,

@@ -113,13 +113,14 @@ class _PlainBetween:
 
     def after_append_backward(self, whole_program, backward_start_idx: int):
         block, number = whole_program.global_block(), 0
-        self._rewrite(block)
+        backward_start_idx += self._rewrite(block, backward_start_idx)
         while number < len(block.ops):
             operator = block.ops[number]
             number += 1
             if operator.type not in self.TURNED or not operator.attr("use_mkldnn"):
                 continue
-            outputs = [name for slot in self.TURNED[operator.type] for name in operator.output(slot)]
+            slots = [slot for slot in self.TURNED[operator.type] if slot in operator.output_names]
+            outputs = [name for slot in slots for name in operator.output(slot)]
             for name in filter(block.has_var, outputs):  # no gradient of images, nor of what is frozen
                 variable = block.var(name)
                 turned = f"{name}.onednn"
@@ -131,14 +132,19 @@ class _PlainBetween:
                 number += 1
         return whole_program, backward_start_idx
 
-    def _rewrite(self, block) -> None:
+    def _rewrite(self, block, backward_start_idx: int) -> int:
+        """Returns by how many operators what goes forward has grown."""
         computed = {name for one in block.ops if not one.type.endswith("_grad") for name in one.output_arg_names}
         same: dict[str, str] = {}
-        for operator in list(block.ops):
+        before = grown = len(block.ops)
+        for number, operator in enumerate(list(block.ops)):
+            if number == backward_start_idx:
+                grown = len(block.ops)
             for name in same.keys() & set(operator.input_arg_names):
                 operator._rename_input(name, same[name])
             if operator.type in self.rewriting and operator in block.ops:
                 same.update(self.rewriting[operator.type](GradientPlace(block, operator, computed)))
+        return grown - before
 
     def after_infer(self, infer_program):
         return infer_program
@@ -228,6 +234,7 @@ class GradientPlace:
             description.set_output(slot, names)
         setters = {
             bool: description._set_bool_attr,
+            int: description._set_int32_attr,
             float: description._set_float32_attr,
             list: description._set_int32s_attr,
         }

@@ -127,48 +127,59 @@ class Depthwise(nn.Layer):
         return self.head(F.relu(self.last(maps)).mean([2, 3]))
 
 
-WIDE = {  # filters whose gradients are a convolution; whether they are
-    "5 x 5": (5, {"padding": 2}, True),
-    "7 x 7, channels of no block": (7, {"padding": 3, "channels": 12}, True),
-    "no bias": (5, {"padding": 2, "bias_attr": False}, True),
-    "strides": (5, {"padding": 2, "stride": 2}, True),
-    "other strides": (5, {"padding": 2, "stride": (1, 2)}, True),
-    "as the original's": (5, {"padding": "SAME", "stride": 2}, True),
-    "all inside": (5, {"padding": "VALID"}, True),
-    "little around": (5, {"padding": 1}, True),
-    "more on one side": (5, {"padding": [1, 3, 2, 0]}, True),
-    "high": ((7, 5), {"padding": (3, 2)}, True),
-    "long": ((1, 5), {"padding": (0, 2)}, True),
-    "narrow": (3, {"padding": 1}, False),
-    "far apart": (5, {"padding": 4, "dilation": 2}, False),
-    "two of each": (5, {"padding": 2, "multiplier": 2}, False),
-    "columns left over": (5, {"stride": 3}, False),
-    "zeros alone": (5, {"padding": 5}, False),
+FILTERS = {  # of depthwise convolutions: whether gradients of filters are a convolution, or going forward is a gradient
+    "5 x 5": (5, {"padding": 2}, "filter"),
+    "7 x 7, channels of no block": (7, {"padding": 3, "channels": 12}, "filter"),
+    "no bias": (5, {"padding": 2, "bias_attr": False}, "filter"),
+    "strides": (5, {"padding": 2, "stride": 2}, "filter"),
+    "other strides": (5, {"padding": 2, "stride": (1, 2)}, "filter"),
+    "as the original's": (5, {"padding": "SAME", "stride": 2}, "filter"),
+    "all inside": (5, {"padding": "VALID"}, "filter"),
+    "little around": (5, {"padding": 1}, "filter"),
+    "more on one side": (5, {"padding": [1, 3, 2, 0]}, "filter"),
+    "high": ((7, 5), {"padding": (3, 2)}, "filter"),
+    "long": ((1, 5), {"padding": (0, 2)}, "filter"),
+    "narrow": (3, {"padding": 1}, "forward"),
+    "narrow, channels of no block": (3, {"padding": 1, "channels": 12}, "forward"),
+    "narrow, as the original's, no bias": (3, {"padding": "SAME", "bias_attr": False}, "forward"),
+    "narrow, of four sides": (3, {"padding": [1, 1, 1, 1]}, "forward"),
+    "narrow, more on one side": (3, {"padding": [0, 2, 2, 0]}, ""),
+    "narrow, all inside": (3, {}, ""),
+    "narrow, strides": (3, {"padding": 1, "stride": 2}, ""),
+    "narrow, far apart": (3, {"padding": 2, "dilation": 2}, ""),
+    "narrow, two of each": (3, {"padding": 1, "multiplier": 2}, ""),
+    "low": ((1, 3), {"padding": (0, 1)}, ""),
+    "far apart": (5, {"padding": 4, "dilation": 2}, ""),
+    "two of each": (5, {"padding": 2, "multiplier": 2}, ""),
+    "columns left over": (5, {"stride": 3}, ""),
+    "zeros alone": (5, {"padding": 5}, ""),
 }
 
 
-@pytest.mark.parametrize("case", WIDE)
-def test_gradients_of_depthwise_filters(case):
-    """Those of eager mode, for any number of images; where they are no convolution, they stay Paddle's."""
-    size, options, rewritten = WIDE[case]
+@pytest.mark.parametrize("case", FILTERS)
+def test_depthwise_filters(case):
+    """Numbers and gradients of eager mode, for any number of images; what is not rewritten stays Paddle's."""
+    size, options, rewritten = FILTERS[case]
     paddle.seed(0)
     network = Depthwise(size, **options)
     batches = [paddle.randn([count, 3, 13, 18]) for count in (3, 1, 4)]
 
-    def gradients():
-        found = [paddle.grad((network(images) ** 2).sum(), network.parameters()) for images in batches]
-        return [one.numpy() for gradients in found for one in gradients]
+    def numbers():
+        found = [network(images) for images in batches]
+        gradients = [paddle.grad((one**2).sum(), network.parameters()) for one in found]
+        return [one.numpy() for one in (*found, *(each for all_of in gradients for each in all_of))]
 
-    expected = gradients()
+    expected = numbers()
     mark_for_onednn(network, lambda one: one is network.depthwise)
     paddle.jit.to_static(network, input_spec=[paddle.static.InputSpec([None, 3, 13, 18])], full_graph=True)
     plain_between_onednn(network, batches[0], REWRITTEN)
-    found = gradients()
+    found = numbers()
     graph = network.forward.get_concrete_program(batches[0])[1].train_program.global_block()
     unmark_for_onednn(network)
-    assert [one.type for one in graph.ops].count("depthwise_conv2d") == 1 + rewritten
-    (gradient,) = (one for one in graph.ops if one.type == "depthwise_conv2d_grad")
-    assert bool(gradient.output("Filter@GRAD")) != rewritten
+    assert [one.type for one in graph.ops].count("depthwise_conv2d") == {"": 1, "filter": 2, "forward": 0}[rewritten]
+    *forward, gradient = (one for one in graph.ops if one.type == "depthwise_conv2d_grad")
+    assert len(forward) == (rewritten == "forward")
+    assert bool(gradient.output("Filter@GRAD")) == (rewritten != "filter")
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
 
