@@ -300,7 +300,8 @@ def _devices(config: DictConfig) -> Iterator[str]:
         yield f"trainer.processes=auto: with trainer.nodes={nodes} each machine would choose by itself; say a number."
     ranks = max(gpus or 0, processes, 1) * max(nodes, 1)
     if batch % ranks:
-        yield f"trainer.batch_size={batch} is shared by {ranks} devices: it must be a multiple of {ranks}."
+        kind = "GPUs" if gpus else "processes"
+        yield f"trainer.batch_size={batch} is shared by {ranks} {kind}: it must be a multiple of {ranks}."
     elif batch < ranks * config.trainer.accumulate:
         yield f"trainer.accumulate={config.trainer.accumulate}: a batch of {batch} cannot be split so often."
     if config.trainer.compile not in (False, "auto") and config.trainer.sync_bn and processes > 1:

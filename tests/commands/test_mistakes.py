@@ -52,7 +52,7 @@ CONFIGURATION = {
     "root missing": (["data=folder"], ["data.root is required"]),
     "root wrong": (["data=folder", "data.root=nowhere"], ["nowhere", "no such directory"]),
     "crop": (["transform.size=300", "transform.resize_size=256"], ["centre crop would not fit"]),
-    "batch": (["trainer.batch_size=2", "trainer.processes=4"], ["trainer.batch_size=2", "4 devices"]),
+    "batch": (["trainer.batch_size=2", "trainer.processes=4"], ["trainer.batch_size=2", "4 processes"]),
     "monitor": (
         ["trainer.monitor=accuracy"],
         ["trainer.monitor=accuracy", "loss, top1, top5; on request balanced_accuracy"],

@@ -102,11 +102,14 @@ def test_a_family(name, chosen):
 @pytest.mark.full
 @pytest.mark.parametrize("name", published())
 def test_every_published_network(name):
-    """As ``trainer.compile=onednn`` trains it, on smaller images."""
+    """As ``trainer.compile=onednn`` trains it, on smaller images.
+
+    The last map of InceptionV4 is a single number at 96 pixels, and one rounding changes its gradients by all they are.
+    """
     paddle.seed(1)
     network = build_model(name, num_classes=5)
     network.train()
-    compile_with_onednn(network, *task(network, 96))
+    compile_with_onednn(network, *task(network, 96 if model_info(name).input_size < 299 else 149))
     assert "forward" in vars(network)
 
 
