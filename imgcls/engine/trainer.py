@@ -31,7 +31,7 @@ from imgcls.engine.shared_means import SharedMeans, share_means
 from imgcls.engine.sync_batch_norm import BATCH_NORMS, SyncBatchNorm
 from imgcls.errors import UserError
 from imgcls.machine import pulse
-from imgcls.machine.paddle_graphs import has_onednn_graphs, run_operators_in_order
+from imgcls.machine.paddle_graphs import has_onednn_graphs, run_operators_in_order, take_names_of_any_script
 from imgcls.machine.paddle_internals import OpenModel, batch_norm_parts, name_scope
 
 log = logging.getLogger("imgcls")
@@ -382,6 +382,7 @@ class Trainer(OpenModel):
         if self.compile is True:
             if paddle.device.get_device() == "cpu":
                 run_operators_in_order()
+            take_names_of_any_script()
             spec = paddle.static.InputSpec([None, *images.shape[1:]], images.dtype)
             paddle.jit.to_static(self.network, input_spec=[spec], full_graph=True)
         elif batch is None:  # there is nothing to compare gradients of before

@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import paddle
 from paddle import nn
+from paddle.base import backward
 from paddle.base.framework import Operator
 
 from imgcls.machine.paddle_internals import Conv2D
@@ -27,6 +29,45 @@ def run_operators_in_order() -> None:
     paddle.set_flags({"FLAGS_new_executor_serial_run": True})
 
 
+def take_names_of_any_script() -> None:
+    """Let Paddle add gradients to graphs whose parameters have names beyond ASCII, which stays so in this process.
+
+    It looks for names of gradients by their bytes in ASCII. Those of Res2Net200_vd_26w_4s are of that kind.
+    """
+    if hasattr(backward, "_rename_grad_") and not isinstance(backward._rename_grad_, _OfAnyScript):
+        backward._rename_grad_ = _OfAnyScript(backward._rename_grad_)
+
+
+class _OfAnyScript:
+    """Stands before a function of Paddle's that looks at the operators of a block, and lets it see other names."""
+
+    class Name(str):
+        def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+            return super().encode("utf-8", errors)
+
+    class Seen:
+        """What it is given, with another answer to one question."""
+
+        def __init__(self, seen: Any, question: str, answer: Callable) -> None:
+            self._seen = seen
+            setattr(self, question, answer)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._seen, name)
+
+    def __init__(self, function: Callable) -> None:
+        self.function = function
+
+    def __call__(self, block, *others):
+        def operator(number: int):
+            description = block.desc.op(number)
+            return self.Seen(
+                description, "output_arg_names", lambda: list(map(self.Name, description.output_arg_names()))
+            )
+
+        return self.function(SimpleNamespace(desc=self.Seen(block.desc, "op", operator)), *others)
+
+
 def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> int:
     """Let graphs of a network compute chosen ones of its ``Conv2D`` by oneDNN, forward and backward; returns how many.
 
@@ -39,6 +80,7 @@ def mark_for_onednn(network: nn.Layer, chosen: Callable[[nn.Conv2D], bool]) -> i
     if not has_onednn_graphs():
         return 0
     run_operators_in_order()
+    take_names_of_any_script()
     convolutions = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, Conv2D)]
     for layer in convolutions:
         layer.onednn = bool(chosen(layer))

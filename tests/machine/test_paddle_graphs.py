@@ -1,5 +1,7 @@
 """A test for each private name of Paddle about graphs: that it is there, and means what it is taken for."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +106,30 @@ def test_operators_in_order_have_no_threads_of_their_own():
     freely = started_by_a_graph()
     graphs.run_operators_in_order()
     assert started_by_a_graph() < freely
+
+
+NAMES = """
+import sys
+
+import paddle
+
+from imgcls.machine.paddle_graphs import take_names_of_any_script
+
+if sys.argv[1:]:
+    take_names_of_any_script()
+weight, bias = paddle.ParamAttr("卷积\\x80_权重"), paddle.ParamAttr("偏置")
+layer, images = paddle.nn.Conv2D(3, 4, 3, weight_attr=weight, bias_attr=bias), paddle.randn([2, 3, 8, 8])
+parameters = layer.parameters()
+expected = paddle.grad((layer(images) ** 2).sum(), parameters)
+paddle.jit.to_static(layer, input_spec=[paddle.static.InputSpec([None, 3, 8, 8])], full_graph=True)
+found = paddle.grad((layer(images) ** 2).sum(), parameters)
+print(all(paddle.allclose(*pair, rtol=1e-4).item() for pair in zip(found, expected)), [one.name for one in parameters])
+"""
+
+
+def test_graphs_of_parameters_with_names_beyond_ascii():
+    """Have gradients; without, Paddle 2 gives up."""
+    command = [sys.executable, "-c", NAMES]
+    with_names = subprocess.run([*command, "with"], capture_output=True, text=True, encoding="utf-8")
+    assert with_names.stdout == "True ['卷积\\x80_权重', '偏置']\n", with_names.stderr
+    assert ON_PADDLE_3 or b"ascii" in subprocess.run(command, capture_output=True).stderr
