@@ -178,15 +178,16 @@ class _PlainBetween:
         """Returns by how many operators what goes forward has grown."""
         computed = {name for one in block.ops if not one.type.endswith("_grad") for name in one.output_arg_names}
         same: dict[str, str] = {}
-        before = grown = len(block.ops)
+        grown = 0
         for number, operator in enumerate(list(block.ops)):
-            if number == backward_start_idx:
-                grown = len(block.ops)
+            before = len(block.ops)
             for name in same.keys() & set(operator.input_arg_names):
                 operator._rename_input(name, same[name])
             if operator.type in self.rewriting and operator in block.ops:
                 same.update(self.rewriting[operator.type](GradientPlace(block, operator, computed)))
-        return grown - before
+            if number < backward_start_idx:
+                grown += len(block.ops) - before
+        return grown
 
     def after_infer(self, infer_program):
         return infer_program
