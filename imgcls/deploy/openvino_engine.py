@@ -131,10 +131,13 @@ class _Network:
             self._usual = (-(-len(images) // self._streams), *images.shape[1:])
         parts = [np.ascontiguousarray(part) for part in np.array_split(images, min(self._streams, len(images)))]
         requests = [self._request(part.shape, number) for number, part in enumerate(parts)]
-        for request, part in zip(requests, parts, strict=True):
-            request.start_async([part], share_inputs=True)
-        for request in requests:
-            request.wait()
+        if len(parts) == 1:  # in this thread: to wake another one takes 2 % of ResNet50_vd's time in int8
+            requests[0].infer([parts[0]], share_inputs=True, share_outputs=True)
+        else:
+            for request, part in zip(requests, parts, strict=True):
+                request.start_async([part], share_inputs=True)
+            for request in requests:
+                request.wait()
         # copied, for the next batch is written to the same place
         return np.concatenate([request.get_output_tensor(0).data for request in requests])
 
