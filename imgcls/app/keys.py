@@ -287,6 +287,7 @@ class ProbeConfig:
     epochs: int | None = key(at_least(1))
     views: int = key(at_least(0), unrecorded=0)
     lr: float | None = key(at_least(0))
+    from_classes: bool = key(unrecorded=False)
 
 
 @dataclass

@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,10 @@ from imgcls.machine.text import write_json
 from imgcls.models.registry import build_model
 from imgcls.run.directory import Run
 from imgcls.run.logs import log
+from imgcls.weights.adapt import class_count, keep_classes, of_other_classes
 
 DIRECTORY, ABOUT = "features", "features.json"
+HEAD = "head."
 GIGABYTE = 1e9
 
 
@@ -93,12 +96,49 @@ class HeadTraining:
             splits.append(Split("val", val, plain, views=1, training=False))
         found = prepare_features(config, run, self.trainer, splits)
         self.directory = run.path / DIRECTORY
+        if config.probe.from_classes and not run.start_from:
+            self._start_from_classes(config, train, found[0][0])
         log.info("epochs 1 to %d train the head alone; experiment=all_layers trains everything", self.epochs)
         for part, split, features in zip(self.parts, splits, found, strict=True):
             file = run.path / "bad_files.txt"
             bad_files = BadFiles(config.data.max_errors, file) if config.data.on_error == "skip" else None
             sampler = copy(part.of_images.batch_sampler)
             part.of_features = build_loader(FeatureDataset(split.samples, features), sampler, bad_files=bad_files)
+
+    def _start_from_classes(self, config: DictConfig, train: Samples, features: np.ndarray) -> None:
+        """The last layer begins with means of the rows of the weights' own, which was made for other classes.
+
+        In the mean for a class an old one counts by how probable the old layer finds it in the class's pictures.
+        A class without pictures keeps its fresh row.
+
+        Args:
+            features: ``[N, C, h, w]`` of the training pictures.
+        """
+        network = self.trainer.network
+        former = {name: one for name, one in self.trainer.former_head.items() if name.startswith(HEAD)}
+        if not former or config.data.multi_label:
+            log.info("probe.from_classes: nothing to begin with; the last layer begins as it is")
+            return
+        old_count = class_count(next(iter(former.values())).shape)
+        old = _float32_copy(config, self.trainer, old_count, former)
+        readable = np.flatnonzero(np.isfinite(features.reshape(len(features), -1)[:, 0]))
+        probabilities = _probabilities(old, features, readable, config.trainer.eval_batch_size)
+        labels = train.codes()[readable]
+        shares = np.zeros((train.num_classes, old_count), np.float32)
+        np.add.at(shares, labels, probabilities)
+        counts = np.bincount(labels, minlength=train.num_classes)
+        for name, tensor in network.state_dict().items():
+            if name in former:
+                fresh = tensor.astype("float32").numpy()
+                value = of_other_classes(former[name], shares / np.maximum(counts, 1)[:, np.newaxis])
+                keep_classes(value, fresh, counts == 0)
+                tensor.set_value(self._of_first(value).astype(tensor.dtype))
+        self.trainer.prepare(self.make_optimizer())  # half precision's masters are those of the tensors as they are now
+        log.info("the last layer begins with what that of the weights, of %d classes, says of the pictures", old_count)
+
+    def _of_first(self, value: np.ndarray) -> paddle.Tensor:
+        """That of rank 0: the others' may be a rounding away."""
+        return self.trainer.ranks.sum(paddle.to_tensor(value if self.trainer.ranks.first else np.zeros_like(value)))
 
     def callback(self) -> HeadFirst:
         return HeadFirst(self.epochs, self._train_all)
@@ -220,11 +260,24 @@ def _fill(features: np.ndarray, split: Split, engine: Features, config: DictConf
     features.flush()
 
 
-def _float32_copy(config: DictConfig, trainer: Trainer, num_classes: int) -> paddle.nn.Layer:
-    """The trained network as it is now, without its precision, ranks and graphs."""
+def _probabilities(network: paddle.nn.Layer, features: np.ndarray, chosen: np.ndarray, batch: int) -> np.ndarray:
+    """``[len(chosen), classes]``, of some of the features ``[N, C, h, w]``."""
+    network.eval()
+    parts = [chosen[start : start + batch] for start in range(0, len(chosen), batch)]
+    with paddle.no_grad():
+        logits = [network.forward_head(paddle.to_tensor(features[part])) for part in parts]
+        return np.concatenate([paddle.nn.functional.softmax(one, -1).numpy() for one in logits])
+
+
+def _float32_copy(
+    config: DictConfig, trainer: Trainer, num_classes: int, other: Mapping[str, np.ndarray] = MappingProxyType({})
+) -> paddle.nn.Layer:
+    """The trained network as it is now, but for ``other`` tensors, without its precision, ranks and graphs."""
     model = config.model
     network = build_model(model.name, num_classes=num_classes, data_format=model.data_format, **model.args)
-    load_float32_state(network, trainer.weights())
+    own = network.state_dict() if other else {}  # those of further heads are of another class count, too
+    same = {name: one for name, one in trainer.weights().items() if name not in own or one.shape == own[name].shape}
+    load_float32_state(network, {**own, **same, **other})
     return network
 
 
@@ -232,7 +285,7 @@ def _about(config: DictConfig, trainer: Trainer, splits: list[Split]) -> dict[st
     """All that features are a function of."""
     weights = hashlib.sha256()
     for name, tensor in trainer.weights().items():
-        if not name.startswith("head."):
+        if not name.startswith(HEAD):
             weights.update(name.encode() + tensor.numpy().tobytes())
     model = OmegaConf.to_container(config.model)
     return {

@@ -28,6 +28,7 @@ from imgcls.models.registry import build_model, model_info
 from imgcls.run.logs import log
 from imgcls.weights.hub import is_hub_name
 from imgcls.weights.load import load_pretrained
+from imgcls.weights.report import LoadReport
 
 
 @dataclass(frozen=True)
@@ -201,10 +202,17 @@ def build_network(
     Raises:
         UserError: the weights do not fit, or ``require_all`` and there are none or not all.
     """
+    return network_and_report(model, num_classes, require_all, filled_later)[0]
+
+
+def network_and_report(
+    model: DictConfig, num_classes: int, require_all: bool = False, filled_later: bool = False
+) -> tuple[paddle.nn.Layer, LoadReport]:
+    """As ``build_network``, with what became of the weights' tensors."""
     with _bounds(model.pretrained) if require_all else nullcontext():
         network = build_model(model.name, num_classes=num_classes, data_format=model.data_format, **model.args)
     if filled_later:
-        return network
+        return network, LoadReport()
     if not model.pretrained:
         if require_all:
             raise UserError(
@@ -212,7 +220,7 @@ def build_network(
                 "weights file as the source, or set model.pretrained."
             )
         log.info("%s starts from random weights", model.name)
-        return network
+        return network, LoadReport()
     said = model.get("pretrained_from")
     report = load_pretrained(network, model_info(model.name), model.pretrained, list(model.exclude), said)
     tell_seen(model, report.peer)
@@ -221,7 +229,7 @@ def build_network(
             f"{model.pretrained} does not fill {model.name} with {num_classes} classes: {report.summary()}. "
             "Set model.num_classes to the weights' class count, or train first."
         )
-    return network
+    return network, report
 
 
 def _bounds(weights: str | bool | None) -> AbstractContextManager:

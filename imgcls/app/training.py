@@ -29,7 +29,7 @@ from imgcls.app.resume import (
     starts_anew,
     write_texts,
 )
-from imgcls.app.source import build_network, own_modules, preprocessing
+from imgcls.app.source import network_and_report, own_modules, preprocessing
 from imgcls.app.teacher import distillation, with_photos
 from imgcls.callbacks.checkpoint import recorded_progress, restore
 from imgcls.callbacks.history import History
@@ -242,7 +242,7 @@ def build_trainer(config: DictConfig, samples: Samples, seen: Preprocessing, fil
     """
     settings = config.trainer
     paddle.seed(settings.seed)  # what the weights do not fill
-    network = build_network(config.model, samples.num_classes, filled_later=filled_later)
+    network, report = network_and_report(config.model, samples.num_classes, filled_later=filled_later)
     if settings.sync_bn and current_ranks().count > 1:
         network = synchronise_batch_norms(network)
     frozen = freeze(network, config.model.freeze, config.model.freeze_batch_norms)
@@ -255,6 +255,7 @@ def build_trainer(config: DictConfig, samples: Samples, seen: Preprocessing, fil
         frozen=frozen,
         compile=settings.compile,
         loss=build_loss(config.loss, samples),
+        former_head=report.former_head,
     )
 
 

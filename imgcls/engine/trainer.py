@@ -11,9 +11,10 @@ the same weights, statistics, loss and progress, those of one process with the w
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,8 @@ class Trainer(OpenModel):
             oneDNN's convolutions, see ``compile_with_onednn``. ``auto``: on a CPU and in float32, if that is faster,
             see ``take_fastest``; else not.
         loss: of a training batch, in place of cross entropy; evaluation reports cross entropy.
+        former_head: tensors of the weights' own last layer, by their names here, where it was made for other classes;
+            the head may begin with them, see ``app.probe``.
 
     Raises:
         UserError: emulated bfloat16 is to be compiled, or a GPU to compute with oneDNN.
@@ -136,6 +139,7 @@ class Trainer(OpenModel):
         frozen: Sequence[paddle.nn.Layer] = (),
         compile: bool | str = False,
         loss: Loss | None = None,
+        former_head: Mapping[str, np.ndarray] = MappingProxyType({}),
     ):
         self.ranks = ranks.current()
         self.amp = amp.here()
@@ -161,6 +165,7 @@ class Trainer(OpenModel):
         if self._eager_for:
             log.info("trainer.compile=auto: eager, %s", self._eager_for)
         self.loss = loss
+        self.former_head = former_head
         self.scaler = self.amp.scaler()
         self.frozen = list(frozen)
         self._frozen_of_head: list[paddle.nn.Layer] = []

@@ -36,6 +36,27 @@ def adapt_input_channels(weight: np.ndarray, in_channels: int) -> np.ndarray:
     return weight[:, np.arange(in_channels) % 3] * np.float32(3 / in_channels)
 
 
+def of_other_classes(tensor: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Head tensor whose classes are means of those of another.
+
+    Args:
+        tensor: of ``K`` classes, with axes as in ``is_class_axis_mismatch``.
+        shares: ``[C, K]``, of each old class in each new one.
+    """
+    axis = _class_axis(tensor.shape)
+    return np.moveaxis(np.tensordot(shares, tensor, (1, axis)), 0, axis).astype(tensor.dtype)
+
+
+def keep_classes(tensor: np.ndarray, former: np.ndarray, kept: np.ndarray) -> None:
+    """Of a head tensor give some classes the values of ``former``, in place.
+
+    Args:
+        kept: bool ``[C]``.
+    """
+    axis = _class_axis(tensor.shape)
+    np.moveaxis(tensor, axis, 0)[kept] = np.moveaxis(former, axis, 0)[kept]
+
+
 def to_float32(array: np.ndarray) -> np.ndarray:
     """float16, float64 and bfloat16 (which numpy knows as ``uint16``) as float32; anything else as it is."""
     if array.dtype == np.uint16:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from imgcls.errors import UserError, listed
 
 SHOWN = 6  # tensors a summary names per line; the full lists are in the report
@@ -37,6 +39,7 @@ class LoadReport:
     Attributes:
         loaded: tensors that took their values from the file, adapted ones included.
         reinitialised: head tensors made for another class count; they got fresh values.
+        former_head: the values that the file has for those, by their names here.
         adapted: first convolutions made for another number of input channels.
         missing: tensors the file lacks (only where missing ones were allowed).
         excluded: tensors left as they were by an ``exclude`` pattern.
@@ -49,6 +52,7 @@ class LoadReport:
 
     loaded: list[str] = field(default_factory=list)
     reinitialised: list[Mismatch] = field(default_factory=list)
+    former_head: dict[str, np.ndarray] = field(default_factory=dict)
     adapted: list[Mismatch] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)

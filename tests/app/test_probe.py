@@ -73,6 +73,46 @@ def assert_same_weights(one, two):
             assert np.array_equal(value, after[key]), key
 
 
+PHOTOS = ("data=sample", "transform.size=32", "trainer.epochs=1", "optimizer.lr=0", "optimizer.weight_decay=0")
+PROBED = (*PHOTOS, "trainer.num_workers=0", "probe.enabled=true", "probe.from_classes=true")
+OF_CLASS = [20, 10, 18, 20, 17]
+"""Bundled photos for training."""
+
+
+def test_a_head_begins_with_what_that_of_the_weights_says_of_each_class():
+    """A class's row is the mean of the rows of 1,000 classes, by how probable they are in its pictures."""
+    run = train(*PROBED, "model=squeezenet1_1", run="conv")
+    old = imgcls.create_model("squeezenet1_1", pretrained=True)
+    old.eval()
+    expected = expected_head(run, old)
+    found = weights(run)
+    assert np.allclose(found["head.weight"], np.einsum("ck,kdij->cdij", expected, old.head.weight.numpy()), atol=1e-6)
+    assert np.allclose(found["head.bias"], expected @ old.head.bias.numpy(), atol=1e-6)
+
+
+def expected_head(run, old) -> np.ndarray:
+    """Shares of the old classes in the new ones."""
+    with paddle.no_grad():
+        probable = F.softmax(old.forward_head(paddle.to_tensor(np.load(run / "features" / "train.npy")[0]))).numpy()
+    return np.stack([part.mean(0) for part in np.split(probable, np.cumsum(OF_CLASS)[:-1])])
+
+
+def test_a_head_begins_with_that_of_a_run_of_other_classes():
+    """Whose last layer is a ``Linear``; and where the classes are as many, it is taken as it is."""
+    first = train(*TINY, "data.num_classes=7", run="first")
+    network = ("model=densenet121", "model.args.repeats=[1,1,1,1]", "model.args.growth=4", f"model.pretrained={first}")
+    run = train(*PROBED, *network, run="linear")
+    old = imgcls.create_model("densenet121", repeats=[1, 1, 1, 1], growth=4, num_classes=7, pretrained=first)
+    old.eval()
+    expected, found = expected_head(run, old), weights(run)
+    assert np.allclose(found["head.weight"], old.head.weight.numpy() @ expected.T, atol=1e-6)
+    assert np.allclose(found["head.bias"], expected @ old.head.bias.numpy(), atol=1e-6)
+    as_many = train(*TINY, "data.num_classes=5", run="as_many")
+    again = train(*PROBED, *network[:-1], f"model.pretrained={as_many}", run="again")
+    best = load_pickle(as_many / "checkpoints" / "best" / "network.pdparams")
+    assert np.array_equal(weights(again)["head.weight"], best["head.weight"])
+
+
 def test_features_are_used_again_until_something_changes():
     run = train(*PROBE, "data.train_size=24", "trainer.epochs=1", run="again")
     about = json.loads((run / "features" / "features.json").read_text())
@@ -159,6 +199,13 @@ def test_a_range_test_of_rates_has_no_part_for_the_head(ask, tmp_path):
     result = ask("lr_find", "experiment=linear_probe", cwd=tmp_path)
     assert result.returncode == 2
     assert "leave out probe.enabled and recipes that set it." in result.stderr
+
+
+def test_two_ranks_begin_with_the_same_head(run_program, tmp_path):
+    wanted = (*PROBED, "model=squeezenet1_1", "trainer.batch_size=16")
+    one = train(*wanted, run="one")
+    run_program("train", *wanted, "trainer.processes=2", "run.name=two", cwd=tmp_path)
+    assert np.allclose(weights(one)["head.weight"], weights(tmp_path / "outputs" / "two")["head.weight"], atol=1e-6)
 
 
 @pytest.mark.full
