@@ -116,7 +116,8 @@ class HeadTraining:
         """
         network = self.trainer.network
         former = {name: one for name, one in self.trainer.former_head.items() if name.startswith(HEAD)}
-        if not former or config.data.multi_label:
+        self.trainer.former_head = {}
+        if not former or config.data.multi_label or not all(np.isfinite(one).all() for one in former.values()):
             log.info("probe.from_classes: nothing to begin with; the last layer begins as it is")
             return
         old_count = class_count(next(iter(former.values())).shape)

@@ -255,7 +255,7 @@ def build_trainer(config: DictConfig, samples: Samples, seen: Preprocessing, fil
         frozen=frozen,
         compile=settings.compile,
         loss=build_loss(config.loss, samples),
-        former_head=report.former_head,
+        former_head=report.former_head if config.probe.from_classes else {},
     )
 
 

@@ -110,7 +110,7 @@ def load_into(
     values = {key: _values(arrays[stored[key]], stored[key], source) for key in report.loaded}
     for key, _, want in report.adapted:
         values[key] = adapt.adapt_input_channels(values[key], want[1])
-    report.former_head = {key: _values(arrays[stored[key]], stored[key], source) for key, *_ in report.reinitialised}
+    report.former_head = {key: adapt.to_float32(arrays[stored[key]]) for key, *_ in report.reinitialised}
     if report.reinitialised:
         network.reset_head(adapt.class_count(report.reinitialised[0].want))
     state = network.state_dict()
