@@ -132,7 +132,13 @@ def train(config: DictConfig, open_run: Callable[[], Run], own_callbacks: Sequen
             if samples is not None:
                 _warn_of_one_class(name, samples)
 
-        trainer = build_trainer(config, train_samples, seen, filled_later=run.start_from is not None)
+        trainer = build_trainer(
+            config,
+            train_samples,
+            seen,
+            filled_later=run.start_from is not None,
+            keep_former_head=config.probe.enabled and config.probe.from_classes,
+        )
         if distill:
             if distill.features:
                 require_methods(trainer.network, "distill.features", "forward_features")
@@ -233,12 +239,19 @@ def training_loader(config: DictConfig, samples: Samples, augment: Transform, di
     )
 
 
-def build_trainer(config: DictConfig, samples: Samples, seen: Preprocessing, filled_later: bool = False) -> Trainer:
+def build_trainer(
+    config: DictConfig,
+    samples: Samples,
+    seen: Preprocessing,
+    filled_later: bool = False,
+    keep_former_head: bool = False,
+) -> Trainer:
     """The network with its weights and what trains it, but for the optimizer.
 
     Args:
         samples: of training.
         filled_later: the weights will come from a checkpoint.
+        keep_former_head: for a head that begins with it.
     """
     settings = config.trainer
     paddle.seed(settings.seed)  # what the weights do not fill
@@ -255,7 +268,7 @@ def build_trainer(config: DictConfig, samples: Samples, seen: Preprocessing, fil
         frozen=frozen,
         compile=settings.compile,
         loss=build_loss(config.loss, samples),
-        former_head=report.former_head if config.probe.from_classes else {},
+        former_head=report.former_head if keep_former_head else {},
     )
 
 
