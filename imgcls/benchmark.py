@@ -22,13 +22,13 @@ def main(config: DictConfig) -> None:
     start_log()
     select_device(None)
     log.info(system_line(config_hash(config)))
-    if settings.what != "latency" and (settings.torch_python is None or settings.what != "train"):
+    if settings.what not in ("latency", "auto") and (settings.torch_python is None or settings.what != "train"):
         log.info("%s: %s, %d px, batch %d", settings.what, model.name, model.input_size, settings.batch_size)
     log.setLevel("WARNING")  # the measured runs have a log of their own to write
-    of = {"loader": _loader, "train": _train, "inference": _inference, "latency": _latency}
+    of = {"loader": _loader, "train": _train, "inference": _inference, "latency": _latency, "auto": _auto}
     tables = of.get(settings.what, _figures)
     for table in tables(config):
-        Console().print(table)
+        Console().print(table, soft_wrap=isinstance(table, str))
 
 
 def _loader(config: DictConfig) -> Iterator:
@@ -113,11 +113,24 @@ def _latency(config: DictConfig) -> Iterator:
     )
 
 
+def _auto(config: DictConfig) -> Iterator:
+    from imgcls.benchmarks.fastest_engine import fastest_engines
+
+    settings = config.benchmark
+    return fastest_engines(
+        _networks(settings),
+        batch_size=settings.batch_size,
+        steps=settings.steps,
+        warmup=settings.warmup,
+        repeats=settings.repeats,
+    )
+
+
 def _networks(settings: DictConfig) -> list:
     """What is known of each of ``benchmark.networks``, and the side of its images."""
-    from imgcls.models.registry import model_info
+    from imgcls.models.registry import model_info, named
 
-    infos = [model_info(name) for name in dict.fromkeys(settings.networks)]
+    infos = [model_info(name) for name in named(settings.networks)]
     return [(info, settings.image_size or info.input_size) for info in infos]
 
 

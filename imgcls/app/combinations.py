@@ -16,7 +16,7 @@ from imgcls.data.choices import COLUMNED, FILES, MULTI_LABEL, REMOTE, SHARED
 from imgcls.errors import UserError, close_matches, listed
 from imgcls.machine import hadoop
 from imgcls.machine.store import SCHEMES, scheme_of, waits
-from imgcls.models.registry import list_models
+from imgcls.models.registry import list_models, named
 from imgcls.weights.choices import OURS, PEERS
 
 MASTER = re.compile(r"[^\s:]+:\d+")
@@ -411,10 +411,11 @@ def _search(config: DictConfig) -> Iterator[str]:
 
 
 def _measured(config: DictConfig) -> Iterator[str]:
-    known = list_models()
-    for name in _get(config, "benchmark.networks") or ():
-        if name.lower() not in known:
-            yield f"benchmark.networks: there is no model '{name}'.{close_matches(name.lower(), known)}"
+    for word in _get(config, "benchmark.networks") or ():
+        try:
+            named([word])
+        except UserError as error:
+            yield f"benchmark.networks: {error}"
 
 
 def _processes(config: DictConfig) -> int:

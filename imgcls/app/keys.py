@@ -424,7 +424,7 @@ class ConvertConfig:
 
 @dataclass
 class BenchmarkConfig:
-    what: str = key(one_of("train", "trainer", "model", "inference", "latency", "predict", "loader"))
+    what: str = key(one_of("train", "trainer", "model", "inference", "latency", "auto", "predict", "loader"))
     batch_size: int = key(at_least(1))
     steps: int = key(at_least(1))
     warmup: int = key(at_least(0))

@@ -96,6 +96,14 @@ class Fastest:
         self._run = self._open(candidates[name])
         return name
 
+    def runs(self, images: np.ndarray) -> dict[str, Run]:
+        """The engines that ``choose`` measures for batches like this one.
+
+        Raises:
+            UserError: no engine can run the graph.
+        """
+        return self._agreeing(images, self._candidates(len(images)))
+
     def _candidates(self, count: int) -> dict[str, Candidate]:
         found = {}
         for engine in ENGINES_OF[self._contract.graph]:
@@ -120,6 +128,14 @@ class Fastest:
         is_busy = cpu.is_busy()
         if is_busy:
             log.warning("the machine is busy (load %.1f): on an idle one another engine may be faster", cpu.load())
+        runs = self._agreeing(images, candidates)
+        times = measure(runs, images)
+        choice = Choice(dict(sorted(times.items(), key=lambda entry: entry[1])), False)
+        about = {"model": self._contract.model, "machine": cpu.name(), "batch": list(images.shape)}
+        remember(self._file(images, candidates), choice.milliseconds, is_busy, about)
+        return choice
+
+    def _agreeing(self, images: np.ndarray, candidates: Mapping[str, Candidate]) -> dict[str, Run]:
         runs: dict[str, Run] = {}
         expected = None
         for name, candidate in candidates.items():
@@ -136,11 +152,7 @@ class Fastest:
             runs[name] = run
         if not runs:
             raise UserError(f"No engine that is installed can run {self.directory}; the log says why.")
-        times = measure(runs, images)
-        choice = Choice(dict(sorted(times.items(), key=lambda entry: entry[1])), False)
-        about = {"model": self._contract.model, "machine": cpu.name(), "batch": list(images.shape)}
-        remember(self._file(images, candidates), choice.milliseconds, is_busy, about)
-        return choice
+        return runs
 
     def _file(self, images: np.ndarray, candidates: Mapping[str, Candidate]) -> Path:
         """By all that the choice depends on."""

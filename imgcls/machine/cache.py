@@ -4,6 +4,7 @@ import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from imgcls.errors import UserError
@@ -28,3 +29,17 @@ def cache_directory() -> Path:
         if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
             raise UserError(f"{own} is somebody else's. {CACHE_VARIABLE} names another directory for downloads.")
     return own
+
+
+@contextlib.contextmanager
+def cache_at(directory: Path) -> Iterator[None]:
+    """Keep what is fetched and found in this directory meanwhile: for what nobody needs afterwards."""
+    former = os.environ.get(CACHE_VARIABLE)
+    os.environ[CACHE_VARIABLE] = str(directory)
+    try:
+        yield
+    finally:
+        if former is None:
+            del os.environ[CACHE_VARIABLE]
+        else:
+            os.environ[CACHE_VARIABLE] = former

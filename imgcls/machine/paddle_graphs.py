@@ -116,7 +116,8 @@ def plain_between_onednn(network: nn.Layer, images: paddle.Tensor, rewriting: Re
         for operator in operators
         if operator.type in ACTIVATIONS and operator.output("Out")[0] in read  # what leaves is Paddle's own
     }
-    partial_program.set_hooker(_PlainBetween(chosen, rewriting))
+    leaving = {one.name for one in paddle.utils.flatten(program.outputs) if hasattr(one, "name")}
+    partial_program.set_hooker(_PlainBetween(chosen, rewriting, leaving))
     return len(chosen)
 
 
@@ -133,11 +134,12 @@ class _PlainBetween:
         "depthwise_conv2d_grad": ["Input@GRAD", "Filter@GRAD"],
         "pool2d": ["Out"],
         "pool2d_grad": ["X@GRAD"],
+        "transpose2": ["Out"],
     }
     """By operator, which outputs are brought into plain layout."""
 
-    def __init__(self, activations: set[str], rewriting: Rewriting) -> None:
-        self.activations, self.rewriting = activations, rewriting
+    def __init__(self, activations: set[str], rewriting: Rewriting, leaving: set[str]) -> None:
+        self.activations, self.rewriting, self.leaving = activations, rewriting, leaving
 
     def before_append_backward(self, forward_program):
         block = forward_program.global_block()
@@ -184,7 +186,7 @@ class _PlainBetween:
             for name in same.keys() & set(operator.input_arg_names):
                 operator._rename_input(name, same[name])
             if operator.type in self.rewriting and operator in block.ops:
-                same.update(self.rewriting[operator.type](GradientPlace(block, operator, computed)))
+                same.update(self.rewriting[operator.type](GradientPlace(block, operator, computed, self.leaving)))
             if number < backward_start_idx:
                 grown += len(block.ops) - before
         return grown
@@ -205,10 +207,11 @@ class GradientPlace:
 
     Args:
         computed: names of what the graph computes going forward.
+        leaving: names of what the network answers.
     """
 
-    def __init__(self, block, operator, computed: set[str]) -> None:
-        self.block, self.operator, self.computed = block, operator, computed
+    def __init__(self, block, operator, computed: set[str], leaving: set[str]) -> None:
+        self.block, self.operator, self.computed, self.leaving = block, operator, computed, leaving
 
     def input(self, slot: str) -> str:
         """The name of what the operator is given there; empty where it is given nothing."""
@@ -287,14 +290,24 @@ class GradientPlace:
         description.infer_shape(self.block.desc)
         self.block.ops.insert(index, Operator(self.block, description))
 
-    def maker(self, name: str) -> Operator:
+    def is_computed(self, name: str) -> bool:
+        """Going forward: it is neither a parameter nor given to the graph."""
+        return name in self.computed
+
+    def is_float32(self, name: str) -> bool:
+        return self.block.var(name).dtype == paddle.float32
+
+    def maker(self, name: str) -> Operator | None:
         """The operator of the graph that computes it."""
-        return next(one for one in self.block.ops if name in one.output_arg_names)
+        return next((one for one in self.block.ops if name in one.output_arg_names), None)
+
+    def readers(self, name: str) -> list[Operator]:
+        """The operators of the graph that are given it."""
+        return [one for one in self.block.ops if name in one.input_arg_names]
 
     def stays(self, name: str) -> bool:
         """Whether another operator goes forward from it; what leaves the graph must be as Paddle makes it."""
-        readers = (one.output_arg_names for one in self.block.ops if name in one.input_arg_names)
-        return any("@GRAD" not in made for names in readers for made in names)
+        return any("@GRAD" not in made for one in self.readers(name) for made in one.output_arg_names)
 
     def replace(self, operator: Operator, kind: str, slots: Sequence[str], **attributes: Any) -> None:
         """Another operator in place of one, with its inputs, and its outputs in ``slots``."""

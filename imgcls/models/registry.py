@@ -11,7 +11,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import paddle
 
 WEIGHTS_HOST = "https://paddle-imagenet-models-name.bj.bcebos.com/"
+PUBLISHED = "published"
+"""In place of names: the models of the original whose weights were published."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 ARGUMENT_TYPES = {bool: bool, int: Integral, float: Real, str: str}
@@ -121,6 +124,21 @@ def list_models(pattern: str = "*", published: bool | None = None, modern: bool 
         and published in (None, info.published)
         and modern in (None, info.modern)
     ]
+
+
+def named(words: Iterable[str]) -> list[str]:
+    """Model names for names, patterns and ``published``, which stands for all with published weights.
+
+    Raises:
+        UserError: a word stands for none.
+    """
+    names: dict[str, None] = {}
+    for word in words:
+        found = list_models(published=True) if word.lower() == PUBLISHED else list_models(word)
+        if not found:
+            raise UserError(f"there is no model '{word}'.{close_matches(word.lower().strip('*'), list_models())}")
+        names.update(dict.fromkeys(found))
+    return list(names)
 
 
 def model_info(name: str) -> ModelInfo:

@@ -225,7 +225,7 @@ def test_words_without_a_key(monkeypatch, tmp_path):
         compose("old", "new.pdparams", program="convert").convert
         == compose("convert.source=old", "convert.output=new.pdparams", program="convert").convert
     )
-    for what in ("train", "trainer", "model", "inference", "latency", "predict", "loader"):
+    for what in ("train", "trainer", "model", "inference", "latency", "auto", "predict", "loader"):
         config = compose(what, "model=resnet18", program="benchmark")
         assert (config.benchmark.what, config.model.name) == (what, "resnet18")
 

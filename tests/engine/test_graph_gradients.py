@@ -60,12 +60,36 @@ def halves(tokens, matrix):
     return unbind(transpose(both, [2, 0, 1, 3]))
 
 
+def product_twice(tokens, matrix):
+    product = paddle.matmul(tokens, matrix)
+    return (product + matrix[0]) * product
+
+
+def turned_product(tokens, matrix):
+    return paddle.matmul(tokens, matrix, transpose_y=True) + matrix[0]
+
+
+def channels_first(tokens):
+    maps = transpose(tokens.reshape([0, 3, 3, WIDTH]), [0, 3, 1, 2])
+    return transpose(F.silu(maps), [0, 2, 3, 1]).reshape([0, PLACES, WIDTH])
+
+
 SUM, PRODUCT, NORM = "elementwise_add_grad", "elementwise_mul_grad", "layer_norm_grad"
+LINEAR, RESHAPED, MOVED = "fc", "reshape2_grad", "transpose2 of oneDNN"
 CASES = {  # what the tokens go through; operators in its graph and how many, beside those of the patches and the head
     "residual": (lambda: Of(lambda x: F.silu(x) + x), {SUM: 0}),
-    "bias": (lambda: nn.Linear(WIDTH, WIDTH), {SUM: 0, "reduce_sum": 1}),
-    "frozen bias": (lambda: frozen(nn.Linear(WIDTH, WIDTH), 1), {SUM: 0, "reduce_sum": 0}),
-    "frozen matrix": (lambda: frozen(nn.Linear(WIDTH, WIDTH), 0), {SUM: 0, "reduce_sum": 1}),
+    "bias": (lambda: nn.Linear(WIDTH, WIDTH), {SUM: 0, "reduce_sum": 1, LINEAR: 1}),
+    "frozen bias": (lambda: frozen(nn.Linear(WIDTH, WIDTH), 1), {SUM: 0, "reduce_sum": 0, LINEAR: 1}),
+    "frozen matrix": (lambda: frozen(nn.Linear(WIDTH, WIDTH), 0), {SUM: 0, "reduce_sum": 1, LINEAR: 1}),
+    "another bias": (lambda: Of(lambda x, m: paddle.matmul(x, m) + m[0], WIDTH, WIDTH), {LINEAR: 1}),
+    "no bias": (lambda: nn.Linear(WIDTH, WIDTH, bias_attr=False), {LINEAR: 0}),
+    "a turned matrix": (
+        lambda: Of(lambda x, m: paddle.matmul(x, m, transpose_y=True) + m[0], WIDTH, WIDTH),
+        {LINEAR: 0},
+    ),
+    "a product that is read twice": (lambda: Of(product_twice, WIDTH, WIDTH), {LINEAR: 0}),
+    "a bias of what is no product": (lambda: Of(lambda x, p: F.silu(x) + p, WIDTH), {LINEAR: 0, SUM: 0}),
+    "channels first": (lambda: Of(channels_first), {MOVED: 4, RESHAPED: 0, "transpose2_grad": 0}),
     "positions": (lambda: Of(lambda x, p: x + p, 1, PLACES, WIDTH), {SUM: 1}),
     "a parameter of the tokens' shape": (lambda: Of(lambda x, p: (x[0] + p).unsqueeze(0), PLACES, WIDTH), {SUM: 1}),
     "factors": (lambda: Of(lambda x, p: x * p, WIDTH), {PRODUCT: 0, "reduce_sum": 1}),
@@ -103,11 +127,43 @@ def test_the_gradients_of_eager_mode(case):
     found = gradients()
     graph = network.forward.get_concrete_program(images)[1].train_program.global_block()
     unmark_for_onednn(network)
-    operators = [one.type for one in graph.ops]
-    outside = {SUM: 1, "reduce_sum": 1}  # the head's bias, of ``[N, C]``, is Paddle's own; that of the patches is not
+    of_onednn = (f"{one.type} of oneDNN" for one in graph.ops if one.type == "transpose2" and one.attr("use_mkldnn"))
+    operators = [*(one.type for one in graph.ops), *of_onednn]
+    # the head's bias, of ``[N, C]``, is Paddle's own; that of the patches is not
+    outside = {SUM: 1, "reduce_sum": 1, "transpose2_grad": 1}
     counts = {name: operators.count(name) - outside.get(name, 0) for name in expected_operators}
     assert counts == expected_operators
     assert len(found) == len(trained)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
+
+
+class Answers(Tokens):
+    """What the network answers is what other operators go on from."""
+
+    def forward(self, images):
+        product = paddle.matmul(transpose(self.patches(images).flatten(2), [0, 2, 1]), self.body.weight)
+        maps = product.reshape([0, 3, 3, WIDTH])
+        # not what one operator alone goes on from: of that Paddle 2.6.2 forgets the gradient that it is given
+        return product + self.body.bias, product, F.silu(maps), maps, F.silu(transpose(maps, [0, 3, 1, 2]))
+
+
+def test_what_the_network_answers():
+    """Is what it was."""
+    paddle.seed(0)
+    network, images = Answers(of_random(nn.Linear(WIDTH, WIDTH))), paddle.randn([2, 3, 12, 12])
+    trained = [*network.patches.parameters(), *network.body.parameters()]
+
+    def numbers():
+        answers = network(images)
+        return [one.numpy() for one in (*answers, *paddle.grad(sum((one**2).sum() for one in answers), trained))]
+
+    expected = numbers()
+    mark_for_onednn(network, lambda one: True)
+    paddle.jit.to_static(network, input_spec=[paddle.static.InputSpec([None, 3, 12, 12])], full_graph=True)
+    plain_between_onednn(network, images, REWRITTEN)
+    found = numbers()
+    unmark_for_onednn(network)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
 
