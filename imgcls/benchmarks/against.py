@@ -30,6 +30,20 @@ SAME_NETWORK = {
     "mobilenetv3_small_x1_0": {"torchvision": "mobilenet_v3_small", "timm": "mobilenetv3_small_100"},
     "shufflenetv2": {"torchvision": "shufflenet_v2_x1_0"},
     "efficientnetb0": {"torchvision": "efficientnet_b0", "timm": "efficientnet_b0"},
+    "resnet18_vd": {"timm": "resnet18d"},
+    "resnet50_vd": {"timm": "resnet50d"},
+    "resnext50_32x4d": {"torchvision": "resnext50_32x4d", "timm": "resnext50_32x4d"},
+    "resnext101_32x8d_wsl": {"torchvision": "resnext101_32x8d", "timm": "resnext101_32x8d"},
+    "se_resnext50_32x4d": {"timm": "seresnext50_32x4d"},
+    "res2net50_26w_4s": {"timm": "res2net50_26w_4s"},
+    "hrnet_w18_c": {"timm": "hrnet_w18"},
+    "dpn68": {"timm": "dpn68"},
+    "darknet53": {"timm": "darknet53"},
+    "inceptionv4": {"timm": "inception_v4"},
+    "xception41": {"timm": "xception41"},
+    "alexnet": {"torchvision": "alexnet"},
+    "vgg11": {"torchvision": "vgg11", "timm": "vgg11"},
+    "googlenet": {"torchvision": "googlenet"},
 }
 """Their names, by library, where these are not ours in both."""
 

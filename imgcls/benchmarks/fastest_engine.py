@@ -23,8 +23,13 @@ BOUND = 1.05
 """Times the best engine's time: what is above is named."""
 
 
+FAR = 1.5
+"""Times that of the one taken, by the short measurement: an engine that is not measured at length."""
+
+
 class Chosen(NamedTuple):
-    """Milliseconds for a batch, medians by engine, of which one was taken."""
+    """Milliseconds for a batch, medians by engine, of which one was taken; of those that are far from it, as ``auto``
+    found them."""
 
     engine: str
     milliseconds: Mapping[str, float]
@@ -60,7 +65,7 @@ def fastest_engines(
 
 
 def measure_chosen(info: ModelInfo, size: int, batch_size: int, steps: int, warmup: int, repeats: int) -> Chosen:
-    """First ``auto`` chooses by its own short measurement; then all engines are measured at length.
+    """First ``auto`` chooses by its own short measurement; then the engines that came near are measured at length.
 
     The network has random weights and stands in the form that is exported by default: fused where it can be.
     """
@@ -74,11 +79,12 @@ def measure_chosen(info: ModelInfo, size: int, batch_size: int, steps: int, warm
         del network
         runs = Fastest(Path(directory) / "export").runs(images)
         times = measure(runs, images)
-        seconds = take_times({name: partial(run, images) for name, run in runs.items()}, steps, warmup, repeats)
-    del runs
+        engine = min(times, key=times.get)
+        near = {name: partial(run, images) for name, run in runs.items() if times[name] <= FAR * times[engine]}
+        seconds = take_times(near, steps, warmup, repeats)
+    del runs, near
     gc.collect()
-    milliseconds = {name: 1000 * median(values) for name, values in seconds.items()}
-    return Chosen(min(times, key=times.get), milliseconds)
+    return Chosen(engine, {**times, **{name: 1000 * median(values) for name, values in seconds.items()}})
 
 
 def _second(pair: tuple[str, float]) -> float:

@@ -208,7 +208,8 @@ class Conv2D(nn.Conv2D):
         if self.onednn:
             self.__dict__["weight"] = paddle.scale(weight, 1.0)
         try:
-            out = nn.Conv2D.forward(self, x)
+            with bias_along_axis():
+                out = nn.Conv2D.forward(self, x)
         finally:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -255,14 +256,18 @@ def bias_along_axis() -> Iterator[None]:
     """Graphs that are made in this context add a convolution's bias along an axis, as their optimisers expect it.
 
     Paddle 2.6.2 reshapes the bias first, and then neither its own passes for oneDNN nor other engines take
-    the sum for a part of the convolution. Without effect where Paddle makes its graphs in another way.
+    the sum for a part of the convolution. And maps are padded apart where it does oneDNN good (``_padded``). Without
+    effect where Paddle makes its graphs in another way.
     """
     original = getattr(conv, "_conv_nd", None)
 
     def convolve(x, weight, bias=None, *args, **kwargs):
-        dimension = kwargs.get("channel_dim", 1)
-        if bias is None or args or dimension < 0 or len(bias.shape) != 1 or in_dynamic_or_pir_mode():
+        if args or in_dynamic_or_pir_mode():
             return original(x, weight, bias, *args, **kwargs)
+        x, kwargs = _padded(x, weight, kwargs)
+        dimension = kwargs.get("channel_dim", 1)
+        if bias is None or dimension < 0 or len(bias.shape) != 1:
+            return original(x, weight, bias, **kwargs)
         return _append_add(original(x, weight, None, **kwargs), bias, dimension)
 
     if original is None:
@@ -273,6 +278,22 @@ def bias_along_axis() -> Iterator[None]:
         yield
     finally:
         conv._conv_nd = original
+
+
+WIDEST_PADDED = 7
+"""Of a filter that moves by strides, for which oneDNN 3.2 on AVX2 has a kernel that pads; of wider ones, without it has
+its slowest way, ten times as long (AlexNet's first)."""
+
+
+def _padded(x, weight, convolution: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Maps and the arguments of a convolution in a graph, with the zeros around maps put there before, if need be."""
+    padding, strides = convolution.get("padding", [0]), convolution.get("stride", [1])
+    explicit = convolution.get("padding_algorithm", "EXPLICIT") == "EXPLICIT" and len(padding) == 2 and max(padding) > 0
+    if len(weight.shape) != 4 or max(weight.shape[2:]) <= WIDEST_PADDED or max(strides) == 1 or not explicit:
+        return x, convolution
+    (above, left), data_format = padding, convolution.get("data_format", "NCHW")
+    x = nn.functional.pad(x, [left, left, above, above], data_format=data_format)
+    return x, {**convolution, "padding": [0, 0]}
 
 
 def _append_add(x, bias, axis: int):
