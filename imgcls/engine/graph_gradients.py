@@ -97,8 +97,7 @@ def in_another_shape(place: Place) -> Same:
     """Going forward."""
     x, out = place.input("X"), place.output("Out")
     if place.is_computed(x) and out and not {x, out} & place.leaving:
-        place.put("share_data", {"X": x}, name=out)
-        place.operator._rename_input(x, out)  # in place
+        place.take(x, place.put("share_data", {"X": x}, name=out))  # in place
     return {}
 
 
@@ -119,7 +118,7 @@ def of_channels_moved(place: Place) -> Same:
         return {}
     if place.operator.type == "transpose2":
         if place.is_computed(place.input("X")) and out not in place.leaving:
-            place.operator._set_attr("use_mkldnn", True)
+            place.mark_for_onednn()
     elif not place.leaves(out):
         inverse = [axes.index(number) for number in range(len(axes))]
         place.put("transpose2", {"X": place.input("Out@GRAD")}, name=out, axis=inverse, use_mkldnn=True)
@@ -128,6 +127,26 @@ def of_channels_moved(place: Place) -> Same:
 
 
 MOVED = ([0, 2, 3, 1], [0, 3, 1, 2])
+
+
+def chosen_rows(place: Place) -> Same:
+    """Rows or columns of maps by number, going forward or not: by a product with ones at their places.
+
+    Of columns Paddle copies, and in the gradient adds, one number at a time.
+    """
+    gradient = place.operator.type == "index_select_grad"
+    x, index, axis = place.input("X"), place.input("Index"), place.attribute("dim")
+    given, out = (place.input("Out@GRAD"), place.output("X@GRAD")) if gradient else (x, place.output("Out"))
+    shape = place.shape(x)
+    if len(shape) != 4 or axis not in (2, 3) or shape[axis] < 1 or not out or not place.is_float32(x):
+        return {}
+    ones = place.put("one_hot_v2", {"X": index}, like=x, depth=shape[axis], dtype=place.block.var(x).dtype)
+    if axis == 3:
+        place.put("matmul_v2", {"X": given, "Y": ones}, name=out, trans_x=False, trans_y=not gradient)
+    else:
+        place.put("matmul_v2", {"X": ones, "Y": given}, name=out, trans_x=gradient, trans_y=False)
+    place.remove()
+    return {}
 
 
 def fully_connected(place: Place) -> Same:
@@ -141,10 +160,9 @@ def fully_connected(place: Place) -> Same:
         return {}
     if len(place.shape(matrix)) != 2 or len(place.shape(x)) != len(place.shape(out)):
         return {}
-    gradients = [
-        one for one in place.readers(product) if one.type == "elementwise_add_grad"
-    ]  # which see its shape alone
-    if product in place.leaving or len(place.readers(product)) != 1 + len(gradients):
+    # the gradient of the sum sees the shape alone
+    readers = [one for one in place.readers(product) if one != "elementwise_add_grad"]
+    if product in place.leaving or readers != ["elementwise_add"]:
         return {}
     place.put("fc", {"Input": x, "W": matrix, "Bias": bias}, name=out, in_num_col_dims=len(place.shape(out)) - 1)
     place.remove(maker)
@@ -365,6 +383,8 @@ REWRITTEN: Rewriting = {
     "elementwise_add": fully_connected,
     "elementwise_add_grad": of_sum,
     "elementwise_mul_grad": of_product,
+    "index_select": chosen_rows,
+    "index_select_grad": chosen_rows,
     "layer_norm_grad": of_layer_norm,
     "max_pool2d_with_index_grad": of_max_pool,
     "pool2d_grad": of_max_pool,

@@ -301,13 +301,14 @@ class GradientPlace:
         """The operator of the graph that computes it."""
         return next((one for one in self.block.ops if name in one.output_arg_names), None)
 
-    def readers(self, name: str) -> list[Operator]:
-        """The operators of the graph that are given it."""
-        return [one for one in self.block.ops if name in one.input_arg_names]
+    def readers(self, name: str) -> list[str]:
+        """Types of the operators of the graph that are given it."""
+        return [one.type for one in self.block.ops if name in one.input_arg_names]
 
     def stays(self, name: str) -> bool:
         """Whether another operator goes forward from it; what leaves the graph must be as Paddle makes it."""
-        return any("@GRAD" not in made for one in self.readers(name) for made in one.output_arg_names)
+        readers = (one.output_arg_names for one in self.block.ops if name in one.input_arg_names)
+        return any("@GRAD" not in made for names in readers for made in names)
 
     def replace(self, operator: Operator, kind: str, slots: Sequence[str], **attributes: Any) -> None:
         """Another operator in place of one, with its inputs, and its outputs in ``slots``."""
@@ -316,6 +317,14 @@ class GradientPlace:
         index = self.block.ops.index(operator)
         self.block._remove_op(index)
         self.block._insert_op(index, type=kind, inputs=inputs, outputs=outputs, attrs=attributes)
+
+    def take(self, name: str, other: str) -> None:
+        """The operator is given another one."""
+        self.operator._rename_input(name, other)
+
+    def mark_for_onednn(self) -> None:
+        """The operator takes oneDNN's kernel."""
+        self.operator._set_attr("use_mkldnn", True)
 
     def leave_out(self, slot: str) -> None:
         """The operator does not compute this any more."""

@@ -74,6 +74,13 @@ def channels_first(tokens):
     return transpose(F.silu(maps), [0, 2, 3, 1]).reshape([0, PLACES, WIDTH])
 
 
+def stretched(tokens):
+    maps = transpose(tokens.reshape([0, 3, 3, WIDTH]), [0, 3, 1, 2])
+    maps = paddle.index_select(F.silu(maps), paddle.arange(7) * 3 // 7, 2)
+    maps = paddle.index_select(maps, paddle.floor(paddle.linspace(0, 2, 5) + 0.5).astype("int32"), 3)
+    return transpose(maps * maps, [0, 2, 3, 1]).flatten(1, 2)
+
+
 SUM, PRODUCT, NORM = "elementwise_add_grad", "elementwise_mul_grad", "layer_norm_grad"
 LINEAR, RESHAPED, MOVED = "fc", "reshape2_grad", "transpose2 of oneDNN"
 CASES = {  # what the tokens go through; operators in its graph and how many, beside those of the patches and the head
@@ -90,6 +97,8 @@ CASES = {  # what the tokens go through; operators in its graph and how many, be
     "a product that is read twice": (lambda: Of(product_twice, WIDTH, WIDTH), {LINEAR: 0}),
     "a bias of what is no product": (lambda: Of(lambda x, p: F.silu(x) + p, WIDTH), {LINEAR: 0, SUM: 0}),
     "channels first": (lambda: Of(channels_first), {MOVED: 4, RESHAPED: 0, "transpose2_grad": 0}),
+    "stretched maps": (lambda: Of(stretched), {"index_select": 0, "index_select_grad": 0, "one_hot_v2": 4}),
+    "some tokens": (lambda: Of(lambda x: paddle.index_select(x, paddle.arange(4), 1)), {"index_select_grad": 1}),
     "positions": (lambda: Of(lambda x, p: x + p, 1, PLACES, WIDTH), {SUM: 1}),
     "a parameter of the tokens' shape": (lambda: Of(lambda x, p: (x[0] + p).unsqueeze(0), PLACES, WIDTH), {SUM: 1}),
     "factors": (lambda: Of(lambda x, p: x * p, WIDTH), {PRODUCT: 0, "reduce_sum": 1}),

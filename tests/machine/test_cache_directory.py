@@ -7,7 +7,7 @@ import tempfile
 import pytest
 
 from imgcls.errors import UserError
-from imgcls.machine.cache import cache_directory
+from imgcls.machine.cache import cache_at, cache_directory
 
 
 @pytest.fixture
@@ -32,3 +32,14 @@ def test_what_somebody_else_has_put_there_is_refused(homeless, tmp_path, monkeyp
         cache_directory()
     monkeypatch.setenv("IMGCLS_CACHE", str(tmp_path / "elsewhere"))
     assert cache_directory() == tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize("former", ["", "former"])
+def test_another_one_meanwhile(former, monkeypatch, tmp_path):
+    monkeypatch.delenv("IMGCLS_CACHE", raising=False)
+    if former:
+        monkeypatch.setenv("IMGCLS_CACHE", str(tmp_path / former))
+    before = cache_directory()
+    with cache_at(tmp_path / "meanwhile"):
+        assert cache_directory() == tmp_path / "meanwhile"
+    assert cache_directory() == before

@@ -23,7 +23,7 @@ from imgcls.errors import UserError
 from imgcls.models import registry
 from imgcls.models.__main__ import main
 from imgcls.models.layers import Network, conv2d, fluid_names, linear
-from imgcls.models.registry import build_model, list_models, model_info, register_model
+from imgcls.models.registry import build_model, list_models, model_info, named, register_model
 from imgcls.weights.load import load_into, load_pretrained
 
 SEEN = Preprocessing(size=32, resize_size=36, interpolation="linear", mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -257,3 +257,11 @@ def test_programs(tmp_path):
     page = (tmp_path / "outputs" / "eval" / "report.html").read_text()
     assert '"overlay":null' in page.replace(" ", "")
     assert (tmp_path / "exported" / PROGRAM).is_file()
+
+
+def test_names_patterns_and_all_that_are_published():
+    assert named(["VGG1[13]", "ResNet50", "vgg13"]) == ["vgg11", "vgg13", "resnet50"]
+    assert named(["published"]) == list_models(published=True)
+    assert named(["published", "resnet18_acnet", "convnext_atto"])[-1] == "convnext_atto"
+    with pytest.raises(UserError, match=r"there is no model 'resnt50'\. Did you mean 'resnet50'"):
+        named(["resnet18", "resnt50"])
