@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -91,7 +92,7 @@ def compile_with_onednn(
     except BaseException as error:
         layer_by_layer(network)
         if isinstance(error, RuntimeError | ValueError):
-            raise UserError(f"{_ASKED}: this Paddle cannot ({str(error).splitlines()[0]}). {_WITHOUT}") from error
+            raise UserError(f"{_ASKED}: this Paddle cannot ({_essence(error)}). {_WITHOUT}") from error
         raise
     log.info(
         "%d convolutions are computed by oneDNN, and %d activations; their gradients are those of eager training. It "
@@ -99,6 +100,12 @@ def compile_with_onednn(
         marked,
         activations,
     )
+
+
+def _essence(error: Exception) -> str:
+    """The line that says what is wrong, of Paddle's messages, which begin with where in the source it was."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if re.match(r"\w+Error: ", line)), lines[0])
 
 
 def _look_again(

@@ -319,8 +319,9 @@ class GradientPlace:
         self.block._insert_op(index, type=kind, inputs=inputs, outputs=outputs, attrs=attributes)
 
     def take(self, name: str, other: str) -> None:
-        """The operator is given another one."""
+        """The operator is given another one; of what it computes the shape is found again."""
         self.operator._rename_input(name, other)
+        self.operator.desc.infer_shape(self.block.desc)
 
     def mark_for_onednn(self) -> None:
         """The operator takes oneDNN's kernel."""

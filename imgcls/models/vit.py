@@ -135,9 +135,10 @@ class ViT(SourceNetwork):
             log.info(
                 "Embeddings of positions are resampled from %d x %d patches to %d x %d", *2 * [self.grid], height, width
             )
-        first, patches = self.pos_embed[:, : int(self.place_class)], self.pos_embed[0, int(self.place_class) :]
-        patches = resample(patches.reshape([self.grid, self.grid, -1]), height, width)
-        return paddle.concat([first, patches.reshape([1, height * width, -1])], axis=1)
+        patches = self.pos_embed[0, int(self.place_class) :].reshape([self.grid, self.grid, -1])
+        patches = resample(patches, height, width).reshape([1, height * width, -1])
+        # no slice of nothing, of which a graph has no gradient
+        return paddle.concat([self.pos_embed[:, :1], patches], axis=1) if self.place_class else patches
 
     def embed(self, maps: paddle.Tensor) -> paddle.Tensor:
         """Tokens of patches ``[N, width, h, w]`` with their positions, behind the class token and the registers."""

@@ -81,6 +81,11 @@ def stretched(tokens):
     return transpose(maps * maps, [0, 2, 3, 1]).flatten(1, 2)
 
 
+def of_another_shape(tokens):
+    """Whose gradient, that of a norm, needs to know the shape."""
+    return F.layer_norm(F.silu(tokens).reshape([0, PLACES, 2, WIDTH // 2]).reshape([0, PLACES, WIDTH]), [WIDTH])
+
+
 SUM, PRODUCT, NORM = "elementwise_add_grad", "elementwise_mul_grad", "layer_norm_grad"
 LINEAR, RESHAPED, MOVED = "fc", "reshape2_grad", "transpose2 of oneDNN"
 CASES = {  # what the tokens go through; operators in its graph and how many, beside those of the patches and the head
@@ -97,6 +102,7 @@ CASES = {  # what the tokens go through; operators in its graph and how many, be
     "a product that is read twice": (lambda: Of(product_twice, WIDTH, WIDTH), {LINEAR: 0}),
     "a bias of what is no product": (lambda: Of(lambda x, p: F.silu(x) + p, WIDTH), {LINEAR: 0, SUM: 0}),
     "channels first": (lambda: Of(channels_first), {MOVED: 4, RESHAPED: 0, "transpose2_grad": 0}),
+    "another shape": (lambda: Of(of_another_shape), {NORM: 0, RESHAPED: 0}),
     "stretched maps": (lambda: Of(stretched), {"index_select": 0, "index_select_grad": 0, "one_hot_v2": 4}),
     "some tokens": (lambda: Of(lambda x: paddle.index_select(x, paddle.arange(4), 1)), {"index_select_grad": 1}),
     "positions": (lambda: Of(lambda x, p: x + p, 1, PLACES, WIDTH), {SUM: 1}),

@@ -11,12 +11,14 @@ from paddle.nn import functional as F
 from paddles import ON_PADDLE_3
 
 import imgcls.models
+from imgcls.engine import onednn
 from imgcls.engine.fastest_way import GRAPHS
 from imgcls.engine.onednn import above_1x1, compile_with_onednn, gradients, require_equal
 from imgcls.errors import UserError
 from imgcls.functional.losses import cross_entropy, with_auxiliary
 from imgcls.machine import paddle_internals
 from imgcls.models.registry import build_model, list_models, model_info
+from imgcls.models.vit import ViT
 
 on_2 = pytest.mark.skipif(ON_PADDLE_3, reason="graphs of PaddlePaddle 3 train without oneDNN")
 EVERYWHERE = GRAPHS["onednn everywhere"]
@@ -111,6 +113,31 @@ def test_every_published_network(name):
     network.train()
     compile_with_onednn(network, *task(network, 96 if model_info(name).input_size < 299 else 149))
     assert "forward" in vars(network)
+
+
+@on_2
+@pytest.mark.parametrize("registers", [0, 1])
+def test_positions_that_are_resampled(registers):
+    network = ViT("tiny", image_size=32, registers=registers, place_class=not registers, num_classes=5)
+    network.train()
+    compile_with_onednn(network, *task(network, 48))
+    assert "forward" in vars(network)
+
+
+@on_2
+def test_what_paddle_cannot_is_said_in_its_words(monkeypatch):
+    """Without the places in the source that its message begins with."""
+
+    def fails(*_):
+        raise ValueError(
+            "In transformed code:\n\n  File x, line 1\n    y = z\n\n    ValueError: (InvalidArgument) no such shape.\n"
+        )
+
+    monkeypatch.setattr(onednn, "plain_between_onednn", fails)
+    network = build_model(SMALL[0], num_classes=5)
+    with pytest.raises(UserError, match=r"this Paddle cannot \(ValueError: \(InvalidArgument\) no such shape\.\)"):
+        compile_with_onednn(network, *task(network, 64))
+    assert "forward" not in vars(network)
 
 
 def test_networks_have_the_layers_that_train_fast():
