@@ -140,7 +140,7 @@ ONE_OF = {
     "export.weights": "auto, network, ema",
     "convert.weights": "parameters, averaged",
     "preview.split": "train, val",
-    "benchmark.what": "train, trainer, model, inference, latency, predict, loader",
+    "benchmark.what": "train, trainer, model, inference, latency, auto, predict, loader",
     "benchmark.amp_dtype": "float16, bfloat16",
     "search.what": "build, query",
     "search.engine": "faiss, numpy",
