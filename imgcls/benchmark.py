@@ -1,7 +1,7 @@
 """``python -m imgcls.benchmark``: speed, side by side in one run."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -103,21 +103,17 @@ def _inference(config: DictConfig) -> Iterator:
 def _latency(config: DictConfig) -> Iterator:
     from imgcls.benchmarks.side_by_side import side_by_side_table
 
-    settings = config.benchmark
-    return side_by_side_table(
-        _networks(settings),
-        batch_size=settings.batch_size,
-        steps=settings.steps,
-        warmup=settings.warmup,
-        repeats=settings.repeats,
-    )
+    return _of_several(config.benchmark, side_by_side_table)
 
 
 def _auto(config: DictConfig) -> Iterator:
     from imgcls.benchmarks.fastest_engine import fastest_engines
 
-    settings = config.benchmark
-    return fastest_engines(
+    return _of_several(config.benchmark, fastest_engines)
+
+
+def _of_several(settings: DictConfig, measure: Callable[..., Iterator]) -> Iterator:
+    return measure(
         _networks(settings),
         batch_size=settings.batch_size,
         steps=settings.steps,
