@@ -136,7 +136,8 @@ def named(words: Iterable[str]) -> list[str]:
     for word in words:
         found = list_models(published=True) if word.lower() == PUBLISHED else list_models(word)
         if not found:
-            raise UserError(f"there is no model '{word}'.{close_matches(word.lower().strip('*'), list_models())}")
+            advice = close_matches(word.lower().strip("*"), [*list_models(), PUBLISHED])
+            raise UserError(f"there is no model '{word}'.{advice}")
         names.update(dict.fromkeys(found))
     return list(names)
 

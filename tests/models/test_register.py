@@ -265,3 +265,5 @@ def test_names_patterns_and_all_that_are_published():
     assert named(["published", "resnet18_acnet", "convnext_atto"])[-1] == "convnext_atto"
     with pytest.raises(UserError, match=r"there is no model 'resnt50'\. Did you mean 'resnet50'"):
         named(["resnet18", "resnt50"])
+    with pytest.raises(UserError, match="Did you mean 'published'"):
+        named(["Publishd"])
