@@ -32,7 +32,6 @@ SAME_NETWORK = {
     "efficientnetb0": {"torchvision": "efficientnet_b0", "timm": "efficientnet_b0"},
     "resnet18_vd": {"timm": "resnet18d"},
     "resnet50_vd": {"timm": "resnet50d"},
-    "resnext50_32x4d": {"torchvision": "resnext50_32x4d", "timm": "resnext50_32x4d"},
     "resnext101_32x8d_wsl": {"torchvision": "resnext101_32x8d", "timm": "resnext101_32x8d"},
     "se_resnext50_32x4d": {"timm": "seresnext50_32x4d"},
     "res2net50_26w_4s": {"timm": "res2net50_26w_4s"},
@@ -42,7 +41,6 @@ SAME_NETWORK = {
     "inceptionv4": {"timm": "inception_v4"},
     "xception41": {"timm": "xception41"},
     "alexnet": {"torchvision": "alexnet"},
-    "vgg11": {"torchvision": "vgg11", "timm": "vgg11"},
     "googlenet": {"torchvision": "googlenet"},
 }
 """Their names, by library, where these are not ours in both."""

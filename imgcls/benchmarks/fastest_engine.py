@@ -23,7 +23,6 @@ from imgcls.models.registry import ModelInfo, build_model
 BOUND = 1.05
 """Times the best engine's time: what is above is named."""
 
-
 FAR = 1.5
 """Times that of the one taken, by the short measurement: an engine that is not measured at length."""
 

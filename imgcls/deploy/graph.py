@@ -13,7 +13,7 @@ from paddle.static import InputSpec
 from imgcls.data.pictures.preprocessing import Preprocessing
 from imgcls.deploy.contract import NAME, Contract
 from imgcls.errors import UserError
-from imgcls.machine.paddle_internals import bias_along_axis, methods_translated_once, own_forward
+from imgcls.machine.paddle_internals import fast_convolutions, methods_translated_once, own_forward
 from imgcls.models.checks import require_methods
 
 INPUT = "images"
@@ -87,7 +87,7 @@ def save_layer(graph: nn.Layer, network: nn.Layer, directory: str | Path, spec: 
     with (
         evaluation_mode(network),
         own_forward(network),
-        bias_along_axis(),
+        fast_convolutions(),
         methods_translated_once(),
         _ascii_names(network),
     ):

@@ -208,7 +208,7 @@ class Conv2D(nn.Conv2D):
         if self.onednn:
             self.__dict__["weight"] = paddle.scale(weight, 1.0)
         try:
-            with bias_along_axis():
+            with fast_convolutions():
                 out = nn.Conv2D.forward(self, x)
         finally:
             self.__dict__.clear()
@@ -252,12 +252,12 @@ def is_eager_on_cpu(x: paddle.Tensor) -> bool:
 
 
 @contextlib.contextmanager
-def bias_along_axis() -> Iterator[None]:
-    """Graphs that are made in this context add a convolution's bias along an axis, as their optimisers expect it.
+def fast_convolutions() -> Iterator[None]:
+    """Convolutions of graphs that are made in this context are as optimisers and oneDNN expect them.
 
-    Paddle 2.6.2 reshapes the bias first, and then neither its own passes for oneDNN nor other engines take
-    the sum for a part of the convolution. And maps are padded apart where it does oneDNN good (``_padded``). Without
-    effect where Paddle makes its graphs in another way.
+    A bias is added along an axis: Paddle 2.6.2 reshapes it first, and then neither its own passes for oneDNN nor
+    other engines take the sum for a part of the convolution. And maps are padded apart where it does oneDNN good
+    (``_padded``). Without effect where Paddle makes its graphs in another way.
     """
     original = getattr(conv, "_conv_nd", None)
 

@@ -419,7 +419,7 @@ def test_graphs_add_a_bias_along_an_axis(data_format, tmp_path):
     spec = [paddle.static.InputSpec(shape, "float32")]
     x = paddle.randn(shape)
     paddle.jit.save(network, str(tmp_path / "plain"), input_spec=spec)
-    with internals.own_forward(network), internals.bias_along_axis():
+    with internals.own_forward(network), internals.fast_convolutions():
         eager = network(x)
         paddle.jit.save(network, str(tmp_path / "along"), input_spec=spec)
     plain, along = ((tmp_path / f"{name}.pdmodel").read_bytes() for name in ("plain", "along"))
@@ -450,7 +450,7 @@ def test_maps_are_padded_before_a_wide_filter(size, options, apart, data_format,
     layer, x = internals.Conv2D(3, 4, size, data_format=data_format, **options), paddle.randn(shape)
     spec = [paddle.static.InputSpec(shape, "float32")]
     expected = layer(x)
-    with internals.own_forward(layer), internals.bias_along_axis():
+    with internals.own_forward(layer), internals.fast_convolutions():
         paddle.jit.save(layer, str(tmp_path / "graph"), input_spec=spec)
     assert (b"pad3d" in (tmp_path / "graph.pdmodel").read_bytes()) == apart
     assert (paddle.jit.load(str(tmp_path / "graph"))(x) == expected).all()
