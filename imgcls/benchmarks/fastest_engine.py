@@ -14,7 +14,7 @@ import paddle
 from imgcls.benchmarks.exported import export_for_measuring
 from imgcls.benchmarks.inference import warn_if_busy
 from imgcls.deploy.engines import Run
-from imgcls.deploy.fastest import BLOCK_SECONDS, REST_SECONDS, Fastest, measure
+from imgcls.deploy.fastest import REST_SECONDS, Fastest, is_block, measure
 from imgcls.machine import cpu
 from imgcls.machine.cache import cache_at
 from imgcls.machine.progress import progress_bar
@@ -88,12 +88,12 @@ def measure_chosen(info: ModelInfo, size: int, batch_size: int, steps: int, warm
 
 
 def _turn(run: Run, images: np.ndarray, steps: int, warmup: int) -> float:
-    """Median milliseconds; of as many batches as a second's tenth holds, if these are more."""
+    """Median milliseconds; of as many batches as ``auto`` judges by, if these are more."""
     time.sleep(REST_SECONDS)
     for _ in range(warmup):
         run(images)
     times: list[float] = []
-    while len(times) < steps or sum(times) < BLOCK_SECONDS:
+    while len(times) < steps or not is_block(times):
         started = time.perf_counter()
         run(images)
         times.append(time.perf_counter() - started)

@@ -137,7 +137,7 @@ def _use_cpu(config: Config, threads: int | None, onednn: bool | None, bfloat16:
     if bfloat16 and not onednn:
         raise UserError("bfloat16 is computed by oneDNN. Leave predict.onednn out, or set it to true (x86 only).")
     if bfloat16 and not supports_bfloat16():
-        raise UserError("This processor has no AVX512: it cannot compute in bfloat16. Leave out predict.bfloat16.")
+        raise UserError("This processor cannot compute in bfloat16 (AVX512_BF16). Leave out predict.bfloat16.")
     if onednn:
         config.enable_mkldnn()
         for name in UNWANTED_PASSES:

@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -31,7 +31,10 @@ NEVER_FASTEST = ("jit",)
 ROUNDS = 5
 LEAST_ROUNDS = 2
 BLOCK_SECONDS = 0.1
-"""That an engine runs at a stretch, after one batch that is not timed."""
+BLOCK_BATCHES = 5
+LONGEST_BLOCK_SECONDS = 1.0
+"""An engine runs at a stretch, after one batch that is not timed, for so long and so many batches, but no longer than
+the last of these."""
 
 PATIENCE_SECONDS = 10.0
 """After which no further round begins."""
@@ -196,11 +199,17 @@ def measure(
 
 def _block(run: Run, images: np.ndarray) -> list[float]:
     times: list[float] = []
-    while not times or sum(times) < BLOCK_SECONDS:
+    while not is_block(times):
         started = time.perf_counter()
         run(images)
         times.append(time.perf_counter() - started)
     return times
+
+
+def is_block(times: Sequence[float]) -> bool:
+    """Whether batches that took so many seconds are enough to judge an engine by."""
+    spent = sum(times)
+    return spent >= LONGEST_BLOCK_SECONDS or (spent >= BLOCK_SECONDS and len(times) >= BLOCK_BATCHES)
 
 
 def version(package: str) -> str | None:

@@ -55,7 +55,7 @@ def openvino(
     require_harmless(directory)
     core = openvino_core()
     has_bfloat16 = "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
-    if bfloat16 and (cpu.onednn_is_kept_from_avx512() or not has_bfloat16):
+    if bfloat16 and (cpu.onednn_is_kept_from_bfloat16() or not has_bfloat16):
         raise UserError("This processor cannot compute in bfloat16. Leave out predict.bfloat16.")
     # By itself it takes bfloat16 where the processor has it.
     properties = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32", "PERFORMANCE_HINT": HINTS[mode]}

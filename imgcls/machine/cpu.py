@@ -116,8 +116,16 @@ def keep_activations() -> None:
 
 def onednn_is_kept_from_avx512() -> bool:
     """By a variable, whatever the processor has; OpenVINO goes by it, too."""
-    limits = [os.environ.get(name, "").upper() for name in ONEDNN_LIMITS]
-    return any(one == "AVX" or one.startswith(("SSE", "AVX2")) for one in limits)
+    return any(one == "AVX" or one.startswith(("SSE", "AVX2")) for one in _onednn_limits())
+
+
+def onednn_is_kept_from_bfloat16() -> bool:
+    """As from AVX-512; its first processors compute with 8-bit numbers (VNNI) and not with bfloat16."""
+    return onednn_is_kept_from_avx512() or any(one in ("AVX512_CORE", "AVX512_CORE_VNNI") for one in _onednn_limits())
+
+
+def _onednn_limits() -> list[str]:
+    return [os.environ.get(name, "").upper() for name in ONEDNN_LIMITS]
 
 
 def inherited_environment() -> dict[str, str]:
