@@ -2,7 +2,6 @@
 
 import gc
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -13,8 +12,7 @@ import paddle
 
 from imgcls.benchmarks.exported import export_for_measuring
 from imgcls.benchmarks.inference import warn_if_busy
-from imgcls.deploy.engines import Run
-from imgcls.deploy.fastest import REST_SECONDS, Fastest, is_block, measure
+from imgcls.deploy.fastest import Fastest, flat, measure, run_for_a_while
 from imgcls.machine import cpu
 from imgcls.machine.cache import cache_at
 from imgcls.machine.progress import progress_bar
@@ -23,7 +21,7 @@ from imgcls.models.registry import ModelInfo, build_model
 BOUND = 1.05
 """Times the best engine's time: what is above is named."""
 
-FAR = 1.5
+FAR = 1.4
 """Times that of the one taken, by the short measurement: an engine that is not measured at length."""
 
 
@@ -60,7 +58,7 @@ def fastest_engines(
         f"{len(found)} networks, batch {batch_size}; taken: {counts}. Over the best at most "
         f"{max(chosen.over_best for chosen in found.values()):.2f}; above {BOUND}: {', '.join(above) or 'none'}. "
         f"{cpu.name()}, {cpu.usable_cores()} cores; load {before:.1f} before, {cpu.load():.1f} after; PaddlePaddle "
-        f"{paddle.__version__}; medians of {repeats} rounds of {steps} batches or more in turn"
+        f"{paddle.__version__}; medians of all batches of {repeats} rounds in turn"
     )
 
 
@@ -81,23 +79,10 @@ def measure_chosen(info: ModelInfo, size: int, batch_size: int, steps: int, warm
         times = measure(runs, images)
         engine = min(times, key=times.get)
         near = [name for name in runs if times[name] <= FAR * times[engine]]
-        rounds = [{name: _turn(runs[name], images, steps, warmup) for name in near} for _ in range(repeats)]
+        rounds = [{name: run_for_a_while(runs[name], images, warmup, steps) for name in near} for _ in range(repeats)]
     del runs
     gc.collect()
-    return Chosen(engine, {**times, **{name: median(one[name] for one in rounds) for name in near}})
-
-
-def _turn(run: Run, images: np.ndarray, steps: int, warmup: int) -> float:
-    """Median milliseconds; of as many batches as ``auto`` judges by, if these are more."""
-    time.sleep(REST_SECONDS)
-    for _ in range(warmup):
-        run(images)
-    times: list[float] = []
-    while len(times) < steps or not is_block(times):
-        started = time.perf_counter()
-        run(images)
-        times.append(time.perf_counter() - started)
-    return 1000 * median(times)
+    return Chosen(engine, {**times, **{name: median(flat(one[name] for one in rounds)) for name in near}})
 
 
 def _second(pair: tuple[str, float]) -> float:

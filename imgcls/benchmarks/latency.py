@@ -64,7 +64,7 @@ def measured_latency(info: ModelInfo) -> Latency:
     except (UserError, KeyError, TypeError, ValueError):
         pass
     is_busy = cpu.is_busy()
-    times = latencies(info, partial(measure, of_rounds=min))  # what others do on the machine makes it longer only
+    times = latencies(info, partial(measure, of_batches=min))  # what others do on the machine makes it longer only
     engine = min(times, key=times.get)
     if not is_busy:
         try:

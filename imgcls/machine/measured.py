@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from imgcls.errors import UserError
 from imgcls.machine import cpu
@@ -15,9 +15,12 @@ from imgcls.machine.text import write_json
 log = logging.getLogger("imgcls")
 
 
+Measured = TypeVar("Measured")
+
+
 def in_turns(
-    names: Iterable[str], measure: Callable[[str], float], most: int, least: int, seconds: float
-) -> dict[str, list[float]]:
+    names: Iterable[str], measure: Callable[[str], Measured], most: int, least: int, seconds: float
+) -> dict[str, list[Measured]]:
     """What ``measure`` gives for each name in each round: what else the machine does happens to all of them.
 
     Args:
@@ -25,7 +28,7 @@ def in_turns(
         least: rounds, however long they take.
         seconds: after which no further round begins.
     """
-    found: dict[str, list[float]] = {name: [] for name in names}
+    found: dict[str, list[Measured]] = {name: [] for name in names}
     began = time.perf_counter()
     for number in range(most):
         if number >= least and time.perf_counter() - began > seconds:

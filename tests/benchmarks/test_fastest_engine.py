@@ -34,8 +34,8 @@ def test_what_is_far_is_not_measured_at_length(monkeypatch):
     monkeypatch.setattr(fastest_engine.Fastest, "runs", lambda self, images: engines)
     times = {"inference": 8.0, "onnxruntime": 5.0, "openvino": 6.0}
     monkeypatch.setattr(fastest_engine, "measure", lambda runs, images: times)
-    turns = iter([4.0, 4.0, 3.0, 3.0])
-    monkeypatch.setattr(fastest_engine, "_turn", lambda *_: next(turns))
+    turns = iter([[4.0, 9.0], [4.0], [3.0, 3.0], [3.0]])
+    monkeypatch.setattr(fastest_engine, "run_for_a_while", lambda *_: next(turns))
     chosen = measure_chosen(model_info("mobilenetv1_x0_25"), 32, 1, steps=1, warmup=0, repeats=2)
     assert chosen == Chosen("onnxruntime", {"inference": 8.0, "onnxruntime": 3.5, "openvino": 3.5})
 

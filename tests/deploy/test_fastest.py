@@ -149,13 +149,14 @@ def test_the_engines_that_are_there(exports, images, monkeypatch):
     ids=["small", "of a tenth of a second", "slow", "slowest"],
 )
 def test_a_block_has_enough_batches_and_an_end(seconds, batches):
-    counts = [count for count in range(1, 100) if fastest.is_block(count * [seconds])]
+    counts = [count for count in range(1, 100) if fastest.is_block(count * [1000 * seconds])]
     assert counts[0] == batches
 
 
 def test_those_that_are_close_are_measured_again(monkeypatch):
     """Of two that are as fast, a program beside the first rounds of one does not make it the slower one."""
     monkeypatch.setattr(fastest, "ROUNDS", 3)
+    monkeypatch.setattr(fastest, "ROUNDS_OF_CLOSE", 3)
     monkeypatch.setattr(fastest, "BLOCK_BATCHES", 1)
     monkeypatch.setattr(fastest, "time", Clock)
     monkeypatch.setattr(Clock, "now", 0.0)
