@@ -42,6 +42,10 @@ SAME_NETWORK = {
     "xception41": {"timm": "xception41"},
     "alexnet": {"torchvision": "alexnet"},
     "googlenet": {"torchvision": "googlenet"},
+    "pplcnet_x1_0": {"timm": "lcnet_100"},
+    "pphgnet_tiny": {"timm": "hgnet_tiny"},
+    "pphgnet_small": {"timm": "hgnet_small"},
+    "pphgnetv2_b0": {"timm": "hgnetv2_b0"},
 }
 """Their names, by library, where these are not ours in both."""
 
