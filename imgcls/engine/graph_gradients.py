@@ -19,6 +19,8 @@ Same = dict[str, str]
 
 def of_sum(place: Place) -> Same:
     """Those of both maps are the same; that of a bias is summed up in a fifth to a third of the time."""
+    if slots := _number_and_maps(place, place.input("Out@GRAD")):
+        return _of_added_number(place, *slots)
     given, bias = place.input("Out@GRAD"), place.output("Y@GRAD")
     same = {}
     for slot in ("X", "Y"):
@@ -37,7 +39,9 @@ def of_sum(place: Place) -> Same:
 
 
 def of_product(place: Place) -> Same:
-    """With a factor for each channel."""
+    """With a factor for each channel, or one for all maps."""
+    if slots := _number_and_maps(place, place.input("Out@GRAD")):
+        return _of_single_factor(place, *slots)
     given, x, factors = place.input("Out@GRAD"), place.input("X"), place.input("Y")
     if not has_channels_last(place, given, factors, place.attribute("axis")):
         return {}
@@ -49,6 +53,71 @@ def of_product(place: Place) -> Same:
         place.put("elementwise_mul", {"X": given, "Y": factors}, name=place.output("X@GRAD"), axis=-1)
     place.remove()
     return {}
+
+
+def _of_added_number(place: Place, number: str, maps: str) -> Same:
+    given, found = place.input("Out@GRAD"), place.output(f"{maps}@GRAD")
+    if found and place.leaves(found):
+        return {}
+    if place.output(f"{number}@GRAD"):
+        _sum_up(place, given, place.output(f"{number}@GRAD"))
+    place.remove()
+    return {found: given} if found else {}
+
+
+def _of_single_factor(place: Place, number: str, maps: str) -> Same:
+    given, found, factor = place.input("Out@GRAD"), place.output(f"{maps}@GRAD"), place.input(number)
+    if place.output(f"{number}@GRAD"):
+        factors = place.put("expand_v2", {"X": factor}, shape=[place.shape(given)[1]])
+        parts = {"X": place.input(maps), "Scale": factors, "Bias": factors, "Out@GRAD": given}
+        others = {"Bias@GRAD": "", **({"X@GRAD": found} if found else {})}
+        sums = place.put("affine_channel_grad", parts, "Scale@GRAD", others=others, data_layout="NCHW")
+        _sum_up(place, sums, place.output(f"{number}@GRAD"))
+    else:
+        place.put("scale", {"X": given, "ScaleTensor": factor}, name=found, scale=1.0, bias=0.0, bias_after_scale=True)
+    place.remove()
+    return {}
+
+
+def scaled_and_shifted(place: Place) -> Same:
+    """Going forward, maps times a single factor, and a single summand: in one pass over them."""
+    of_sum = _number_and_maps(place, place.output("Out"))
+    maker = place.maker(place.input(of_sum[1])) if of_sum else None
+    if maker is None or maker.type != "elementwise_mul" or not place.is_only_added(place.input(of_sum[1])):
+        return {}
+    of_product = _number_and_maps(place, place.output("Out"), maker)
+    if not of_product:
+        return {}
+    channels = place.shape(place.output("Out"))[1]
+    factor, maps = (maker.input(slot)[0] for slot in of_product)
+    scale, bias = (place.put("expand_v2", {"X": one}, shape=[channels]) for one in (factor, place.input(of_sum[0])))
+    parts = {"X": maps, "Scale": scale, "Bias": bias}
+    place.put("affine_channel", parts, name=place.output("Out"), data_layout="NCHW")
+    place.remove(maker)
+    return {}
+
+
+def _number_and_maps(place: Place, name: str, operator=None) -> tuple[str, str] | None:
+    """The slots of a sum or product that hold a single number and maps ``[N, C, H, W]``.
+
+    Args:
+        name: of what has the maps' shape.
+        operator: of the graph; unless given, the one of this place.
+    """
+    operator = operator or place.operator
+    shape = place.shape(name)
+    if len(shape) != 4 or min(shape[1:]) < 1 or not place.is_float32(name):
+        return None
+    for slots in (("X", "Y"), ("Y", "X")):
+        if [place.shape(*operator.input(slot)) for slot in slots] == [(1,), shape]:
+            return slots
+    return None
+
+
+def _sum_up(place: Place, numbers: str, name: str) -> None:
+    """All of them, as ``[1]``."""
+    found = place.put("reduce_sum", {"X": numbers}, dim=[0], keep_dim=False, reduce_all=True)
+    place.put("reshape2", {"X": found}, name=name, shape=[1])
 
 
 def of_layer_norm(place: Place) -> Same:
@@ -149,6 +218,10 @@ def chosen_rows(place: Place) -> Same:
     return {}
 
 
+def sum_with_product(place: Place) -> Same:
+    return scaled_and_shifted(place) if _number_and_maps(place, place.output("Out")) else fully_connected(place)
+
+
 def fully_connected(place: Place) -> Same:
     """Going forward, a bias is added to a product of matrices while that is at hand, to the same bits."""
     product, bias, out = place.input("X"), place.input("Y"), place.output("Out")
@@ -160,9 +233,7 @@ def fully_connected(place: Place) -> Same:
         return {}
     if len(place.shape(matrix)) != 2 or len(place.shape(x)) != len(place.shape(out)):
         return {}
-    # the gradient of the sum sees the shape alone
-    readers = [one for one in place.readers(product) if one != "elementwise_add_grad"]
-    if product in place.leaving or readers != ["elementwise_add"]:
+    if not place.is_only_added(product):
         return {}
     place.put("fc", {"Input": x, "W": matrix, "Bias": bias}, name=out, in_num_col_dims=len(place.shape(out)) - 1)
     place.remove(maker)
@@ -380,7 +451,7 @@ MAX_POOL = {
 REWRITTEN: Rewriting = {
     "depthwise_conv2d": depthwise,
     "depthwise_conv2d_grad": of_depthwise_filter,
-    "elementwise_add": fully_connected,
+    "elementwise_add": sum_with_product,
     "elementwise_add_grad": of_sum,
     "elementwise_mul_grad": of_product,
     "index_select": chosen_rows,

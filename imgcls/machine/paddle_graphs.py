@@ -202,6 +202,9 @@ def unmark_for_onednn(network: nn.Layer) -> None:
             layer.onednn = None
 
 
+ADD = "elementwise_add"
+
+
 class GradientPlace:
     """Where others are put in place of an operator, in the block of a program with gradients.
 
@@ -243,6 +246,7 @@ class GradientPlace:
         slot: str = "Out",
         name: str | Sequence[str] = "",
         like: str = "",
+        others: Mapping[str, str] | None = None,
         **attributes: Any,
     ) -> str:
         """One more operator before this one.
@@ -251,14 +255,16 @@ class GradientPlace:
             given: names by slot.
             name: of what it computes; a new one unless given.
             like: what has the type of its numbers; the first of ``given`` unless named.
+            others: names by slot of what it computes beside that; new ones where they are empty.
 
         Returns:
-            The name of what it computes, of the first where there are several.
+            The name of what it computes in ``slot``, of the first where there are several.
         """
         inputs = {key: [one] if isinstance(one, str) else list(one) for key, one in given.items()}
         like = like or next(iter(inputs.values()))[0]
         name = name or f"{like}.{kind}.{len(self.block.vars)}"
         outputs = {slot: [name] if isinstance(name, str) else list(name)}
+        outputs |= {key: [one or f"{name}.{key}"] for key, one in (others or {}).items()}
         if kind in ("reshape2", "transpose2"):
             outputs["XShape"] = [f"{name}.shape"]
         for new in (one for names in outputs.values() for one in names if not self.block.has_var(one)):
@@ -301,9 +307,10 @@ class GradientPlace:
         """The operator of the graph that computes it."""
         return next((one for one in self.block.ops if name in one.output_arg_names), None)
 
-    def readers(self, name: str) -> list[str]:
-        """Types of the operators of the graph that are given it."""
-        return [one.type for one in self.block.ops if name in one.input_arg_names]
+    def is_only_added(self, name: str) -> bool:
+        """Whether one sum alone reads it going forward; that one's gradient sees its shape alone."""
+        readers = [one.type for one in self.block.ops if name in one.input_arg_names]
+        return name not in self.leaving and [one for one in readers if one != f"{ADD}_grad"] == [ADD]
 
     def stays(self, name: str) -> bool:
         """Whether another operator goes forward from it; what leaves the graph must be as Paddle makes it."""

@@ -130,27 +130,83 @@ def test_the_gradients_of_eager_mode(case):
     make, expected_operators = CASES[case]
     paddle.seed(0)
     network, images = Tokens(make()), paddle.randn([2, 3, 12, 12])
-    trained = [one for one in network.parameters() if not one.stop_gradient]
-
-    def gradients():
-        return [one.numpy() for one in paddle.grad((network(images) ** 2).sum(), trained)]
-
-    expected = gradients()
-    assert mark_for_onednn(network, lambda one: True) == 1
-    paddle.jit.to_static(network, input_spec=[paddle.static.InputSpec([None, 3, 12, 12])], full_graph=True)
-    plain_between_onednn(network, images, REWRITTEN)
-    found = gradients()
-    graph = network.forward.get_concrete_program(images)[1].train_program.global_block()
-    unmark_for_onednn(network)
+    graph = assert_gradients_of_eager_mode(network, images)
     of_onednn = (f"{one.type} of oneDNN" for one in graph.ops if one.type == "transpose2" and one.attr("use_mkldnn"))
     operators = [*(one.type for one in graph.ops), *of_onednn]
     # the head's bias, of ``[N, C]``, is Paddle's own; that of the patches is not
     outside = {SUM: 1, "reduce_sum": 1, "transpose2_grad": 1}
     counts = {name: operators.count(name) - outside.get(name, 0) for name in expected_operators}
     assert counts == expected_operators
-    assert len(found) == len(trained)
+
+
+class Maps(nn.Layer):
+    """What ``function`` makes of maps ``[N, 8, 6, 6]`` and two trained numbers, and a head."""
+
+    def __init__(self, function, frozen_numbers):
+        super().__init__()
+        self.first, self.function, self.head = Conv2D(3, WIDTH, 4, stride=2), function, nn.Linear(WIDTH, 3)
+        normal = nn.initializer.Normal()
+        self.factor, self.summand = (self.create_parameter([1], default_initializer=normal) for _ in range(2))
+        for number in frozen_numbers:
+            getattr(self, number).stop_gradient = True
+
+    def forward(self, images):
+        maps = self.function(F.relu(self.first(images)), self.factor, self.summand)
+        return self.head((maps * maps).mean([2, 3]))
+
+
+def product_twice_of_maps(maps, factor, summand):
+    product = maps * factor
+    return (product + summand) * product
+
+
+AFFINE = {"affine_channel": 1, "affine_channel_grad": 1, SUM: 0, "elementwise_add": 0}
+ON_MAPS = {  # as above; the square of the maps is a product of Paddle's own; numbers that are frozen
+    "factor and summand": (lambda x, a, b: x * a + b, AFFINE, []),
+    "the numbers first": (lambda x, a, b: b + a * x, AFFINE, []),
+    "frozen factor": (lambda x, a, b: x * a + b, AFFINE | {"affine_channel_grad": 0, "scale": 1}, ["factor"]),
+    "frozen summand": (lambda x, a, b: x * a + b, AFFINE, ["summand"]),
+    "both frozen": (lambda x, a, b: x * a + b, AFFINE | {"affine_channel_grad": 0, "scale": 1}, ["factor", "summand"]),
+    "a factor": (lambda x, a, b: x * a, AFFINE | {"affine_channel": 0}, []),
+    "a summand": (lambda x, a, b: x + b, {"affine_channel_grad": 0, "affine_channel": 0, SUM: 0}, []),
+    "twice": (lambda x, a, b: (x * a + b) * a + b, {"affine_channel": 2, "affine_channel_grad": 2, SUM: 0}, []),
+    "a product that is read twice": (product_twice_of_maps, {"affine_channel": 0, "affine_channel_grad": 1}, []),
+    "a sum of one": (lambda x, a, b: x * (a + b), {"affine_channel": 0, "affine_channel_grad": 1}, []),
+    "tokens": (lambda x, a, b: (x.flatten(2) * a + b).unsqueeze(3), {"affine_channel": 0, SUM: 1}, []),
+}
+
+
+@pytest.mark.parametrize("case", ON_MAPS)
+def test_single_numbers(case):
+    function, expected_operators, frozen_numbers = ON_MAPS[case]
+    paddle.seed(0)
+    network, images = Maps(function, frozen_numbers), paddle.randn([2, 3, 14, 14])
+    graph = assert_gradients_of_eager_mode(network, images)
+    operators = [one.type for one in graph.ops]
+    outside = {SUM: 1, "elementwise_add": 2}  # biases of the head, and of the convolution
+    assert {name: operators.count(name) - outside.get(name, 0) for name in expected_operators} == expected_operators
+
+
+def assert_gradients_of_eager_mode(network, images):
+    """Returns the block of its graph."""
+    trained = [one for one in network.parameters() if not one.stop_gradient]
+
+    def numbers():
+        answer = network(images)
+        asked = paddle.grad((answer**2).sum(), trained, allow_unused=True)
+        return [answer.numpy(), *(one.numpy() for one in asked if one is not None)]
+
+    expected = numbers()
+    assert mark_for_onednn(network, lambda one: True) == 1
+    spec = paddle.static.InputSpec([None, *images.shape[1:]])
+    paddle.jit.to_static(network, input_spec=[spec], full_graph=True)
+    plain_between_onednn(network, images, REWRITTEN)
+    found = numbers()
+    graph = network.forward.get_concrete_program(images)[1].train_program.global_block()
+    unmark_for_onednn(network)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
+    return graph
 
 
 class Answers(Tokens):
