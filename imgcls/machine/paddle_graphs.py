@@ -3,6 +3,7 @@
 ``tests/machine/test_paddle_graphs.py`` has the tests.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -121,6 +122,9 @@ def plain_between_onednn(network: nn.Layer, images: paddle.Tensor, rewriting: Re
     return len(chosen)
 
 
+ONEDNN = ".onednn"
+"""At the end of the names of what is in oneDNN's layout."""
+
 ACTIVATIONS = ("relu", "relu6", "hard_swish", "swish", "silu", "gelu")
 
 
@@ -167,13 +171,15 @@ class _PlainBetween:
             outputs = [name for slot in slots for name in operator.output(slot)]
             for name in filter(block.has_var, outputs):  # no gradient of images, nor of what is frozen
                 variable = block.var(name)
-                turned = f"{name}.onednn"
+                turned = f"{name}{ONEDNN}"
                 block.create_var(name=turned, dtype=variable.dtype, shape=variable.shape, type=variable.type)
                 operator._rename_output(name, turned)
                 # knows plain layout only, so that the executor turns what it is given, and copies nothing itself
                 block._insert_op(number, type="share_data", inputs={"X": [turned]}, outputs={"Out": [name]})
                 backward_start_idx += number <= backward_start_idx
                 number += 1
+        if whole_program.num_blocks == 1:
+            backward_start_idx += work_in_place(block, self.leaving, backward_start_idx)
         return whole_program, backward_start_idx
 
     def _rewrite(self, block, backward_start_idx: int) -> int:
@@ -193,6 +199,65 @@ class _PlainBetween:
 
     def after_infer(self, infer_program):
         return infer_program
+
+
+def work_in_place(block, leaving: set[str], backward_start_idx: int) -> int:
+    """Let sums and activations, and their gradients, write over what no other operator reads: the same bits.
+
+    Memory that is not at hand is read before it is written to. What is written over takes the name of what is computed
+    by an operator that tells its layout anew: an output that a kernel of Paddle's writes to keeps that which one of
+    oneDNN's has noted there the last time, for another number of images.
+
+    Args:
+        block: of a program with gradients, the only one.
+        leaving: names of what the network answers.
+
+    Returns:
+        By how many operators what goes forward has grown.
+    """
+    operators = list(block.ops)
+    readers = Counter(name for one in operators for name in set(one.input_arg_names))
+    makers: dict[str, list[Operator]] = defaultdict(list)
+    for one in operators:
+        for name in one.output_arg_names:
+            makers[name].append(one)
+    grown = 0
+    for number, one in enumerate(operators):
+        if one.type not in IN_PLACE:
+            continue
+        given, made = IN_PLACE[one.type]
+        names = [name for slot in given for name in one.input(slot)]
+        (result,) = one.output(made) or [""]
+        if (one.type == "sum" and len(names) != 2) or not block.has_var(result) or result in {*leaving, *names}:
+            continue
+        for name in names:
+            alone = readers[name] == 1 and len(makers[name]) == 1 and name not in leaving and names.count(name) == 1
+            if not alone or not _is_its_own(makers[name][0]) or block.var(name).shape != block.var(result).shape:
+                continue
+            if one.type == "sum":  # it looks at the first one
+                one.desc.set_input("X", sorted(names, key=name.__ne__))
+            one._rename_input(name, result)
+            index = block.ops.index(one)
+            block._insert_op(index, type="share_data", inputs={"X": [name]}, outputs={"Out": [result]})
+            grown += number < backward_start_idx
+            break
+    return grown
+
+
+IN_PLACE = {
+    "elementwise_add": (("X", "Y"), "Out"),
+    "sum": (("X",), "Out"),
+    **{kind: (("X",), "Out") for kind in ACTIVATIONS},
+    **{f"{kind}_grad": (("Out@GRAD",), "X@GRAD") for kind in ACTIVATIONS},
+}
+"""By operator, the slots of which it may write over one, and the slot of what it computes."""
+
+
+def _is_its_own(maker: Operator) -> bool:
+    """Whether what it computes lies in memory that nothing else has a name for."""
+    if maker.type == "share_data":
+        return maker.input("X")[0].endswith(ONEDNN)
+    return maker.type in ("batch_norm", "batch_norm_grad", "concat", "conv2d", "conv2d_grad", "fc", *IN_PLACE)
 
 
 def unmark_for_onednn(network: nn.Layer) -> None:

@@ -1,5 +1,7 @@
 """Gradients in graphs by other operators: against those of eager mode, and that these are the ones which are used."""
 
+from collections import Counter
+
 import numpy as np
 import paddle
 import pytest
@@ -9,6 +11,7 @@ from paddles import ON_PADDLE_3
 
 from imgcls.engine import graph_gradients
 from imgcls.engine.graph_gradients import REWRITTEN
+from imgcls.machine import paddle_graphs
 from imgcls.machine.paddle_graphs import mark_for_onednn, plain_between_onednn, unmark_for_onednn
 from imgcls.machine.paddle_internals import Conv2D, onednn_has_avx512
 from imgcls.models.layer_norm import LayerNorm
@@ -414,3 +417,49 @@ def test_gelu_is_computed_by_onednn():
     graph = network.forward.get_concrete_program(images)[1].train_program.global_block()
     unmark_for_onednn(network)
     assert all(one.attr("use_mkldnn") for one in graph.ops if one.type in ("gelu", "gelu_grad"))
+
+
+class InPlace(nn.Layer):
+    """Sums and activations of what others read, too, or leaves, or is another view of it; and of what nobody does."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Conv2D(3, 16, 3), Conv2D(16, 16, 3, padding=1)
+        self.norm, self.last_norm = nn.BatchNorm2D(16), nn.BatchNorm2D(16)
+
+    def forward(self, images):
+        relu = F.relu
+        begun = relu(self.norm(self.first(images)))  # in place, as the bias is added
+        maps = relu(begun + self.second(begun))  # all in place of the second
+        twice = self.last_norm(maps)
+        maps = F.silu(twice) + relu(twice)
+        summed = maps + twice
+        return relu(summed.reshape([0, 16, -1])).mean(2) + summed.mean([2, 3]), twice, relu(maps)
+
+
+def test_work_in_place_of_what_nobody_reads(monkeypatch):
+    """To the same bits as otherwise."""
+    paddle.seed(0)
+    network, images = InPlace(), paddle.randn([2, 3, 12, 12])
+    trained = [one for one in network.parameters() if not one.stop_gradient]
+    numbers, written_over = [], []
+    for kinds in ({}, paddle_graphs.IN_PLACE):
+        monkeypatch.setattr(paddle_graphs, "IN_PLACE", kinds)
+        mark_for_onednn(network, lambda one: True)
+        spec = paddle.static.InputSpec([None, *images.shape[1:]])
+        paddle.jit.to_static(network, input_spec=[spec], full_graph=True)
+        plain_between_onednn(network, images, REWRITTEN)
+        numbers.append([])
+        for some in (images, images[:1], images):  # a kernel notes the layout of what it was given the last time
+            answers = network(some)
+            found = [*answers, *paddle.grad(sum((one**2).sum() for one in answers), trained)]
+            numbers[-1] += [one.numpy() for one in found]
+        operators = network.forward.get_concrete_program(images)[1].train_program.global_block().ops
+        in_place = (one.type for one in operators if {*one.input_arg_names} & {*one.output_arg_names})
+        written_over.append(Counter(in_place))
+        vars(network).pop("forward")
+        unmark_for_onednn(network)
+    for one, other in zip(*numbers, strict=True):
+        np.testing.assert_array_equal(one, other)
+    of_paddle, of_both = written_over
+    assert of_both - of_paddle == {"elementwise_add": 3, "relu": 2, "sum": 2, "relu_grad": 2}
