@@ -219,6 +219,7 @@ def chosen_rows(place: Place) -> Same:
 
 
 def sum_with_product(place: Place) -> Same:
+    """Going forward, of what has just been multiplied."""
     return scaled_and_shifted(place) if _number_and_maps(place, place.output("Out")) else fully_connected(place)
 
 

@@ -267,9 +267,6 @@ def unmark_for_onednn(network: nn.Layer) -> None:
             layer.onednn = None
 
 
-ADD = "elementwise_add"
-
-
 class GradientPlace:
     """Where others are put in place of an operator, in the block of a program with gradients.
 
@@ -375,7 +372,7 @@ class GradientPlace:
     def is_only_added(self, name: str) -> bool:
         """Whether one sum alone reads it going forward; that one's gradient sees its shape alone."""
         readers = [one.type for one in self.block.ops if name in one.input_arg_names]
-        return name not in self.leaving and [one for one in readers if one != f"{ADD}_grad"] == [ADD]
+        return name not in self.leaving and [one for one in readers if one != "elementwise_add_grad"] == ["elementwise_add"]
 
     def stays(self, name: str) -> bool:
         """Whether another operator goes forward from it; what leaves the graph must be as Paddle makes it."""
