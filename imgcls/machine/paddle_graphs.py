@@ -372,7 +372,8 @@ class GradientPlace:
     def is_only_added(self, name: str) -> bool:
         """Whether one sum alone reads it going forward; that one's gradient sees its shape alone."""
         readers = [one.type for one in self.block.ops if name in one.input_arg_names]
-        return name not in self.leaving and [one for one in readers if one != "elementwise_add_grad"] == ["elementwise_add"]
+        forward = [one for one in readers if one != "elementwise_add_grad"]
+        return name not in self.leaving and forward == ["elementwise_add"]
 
     def stays(self, name: str) -> bool:
         """Whether another operator goes forward from it; what leaves the graph must be as Paddle makes it."""
