@@ -1,6 +1,7 @@
 """The second sheet of ``paddle_internals``: private names of Paddle about graphs that train on a CPU.
 
-``tests/machine/test_paddle_graphs.py`` has the tests.
+``tests/machine/test_paddle_graphs.py`` has the tests, ``tests/engine/test_graph_gradients.py`` those of what works in
+place.
 """
 
 from collections import Counter, defaultdict
